@@ -1,0 +1,1 @@
+"""Lookalike's engine: everything below the pages, with no Streamlit except in `core.ui`."""

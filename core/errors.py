@@ -1,0 +1,48 @@
+"""The few errors that core raises on purpose. Each message is a sentence that a curator can read and act on."""
+
+from __future__ import annotations
+
+
+class LookalikeError(Exception):
+    """The root of every error raised on purpose; `str(error)` is fit to be shown."""
+
+
+class SettingsError(LookalikeError):
+    """A setting is missing or makes no sense."""
+
+
+class DatabaseError(LookalikeError):
+    """The database cannot be reached or used, now or at all."""
+
+
+class EncoderError(LookalikeError):
+    """The model cannot be loaded, or cannot do what was asked of it."""
+
+
+class UrlError(LookalikeError):
+    """A line is not an address that may be fetched."""
+
+
+class FetchError(LookalikeError):
+    """A URL gave no bytes.
+
+    `retryable` says whether the same URL may work later; `retry_after` is the wait in seconds that the server
+    asked for, when it did.
+    """
+
+    def __init__(self, message: str, *, retryable: bool = False, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+        self.retry_after = retry_after
+
+
+class PictureError(LookalikeError):
+    """The bytes are not a picture that can be used."""
+
+
+class PictureTooLargeError(PictureError):
+    """The picture has more bytes or pixels than the limits allow."""
+
+
+class NotFoundError(LookalikeError):
+    """Nothing has that id."""

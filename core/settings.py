@@ -1,0 +1,116 @@
+"""Every setting, read once and checked: environment first, then `.env`, then Streamlit's secrets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from core.errors import SettingsError
+
+DEFAULT_MODEL = "ViT-B-32/laion2b_s34b_b79k"
+
+
+class Settings(BaseSettings):
+    """All settings of one process. Names are those of the environment, in lower case."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        toml_file=".streamlit/secrets.toml",
+        hide_input_in_errors=True,
+    )
+
+    postgres_url: SecretStr | None = Field(
+        None,
+        description="Connection string of your Postgres (15 or later, pgvector 0.8.0 or later). "
+        "Unset: an embedded Postgres under `DATA_DIR`.",
+    )
+    data_dir: Path = Field(Path("data"), description="Where the embedded Postgres keeps the collection.")
+    clip_model: str = Field(
+        DEFAULT_MODEL,
+        description="The model: an open_clip `NAME/TAG`, `hf-hub:ORGANISATION/NAME`, or `local-dir:PATH`.",
+    )
+    host: str = Field("127.0.0.1", description="Address to listen on. `0.0.0.0` opens the app to your network.")
+    port: int = Field(8501, ge=1, le=65535, description="Port to listen on.")
+    api_token: SecretStr | None = Field(
+        None, description="When set, every API call but `/api/health` needs `Authorization: Bearer TOKEN`."
+    )
+    workers: int = Field(
+        1,
+        ge=0,
+        le=1,
+        description="1 runs the indexing worker inside the app, 0 leaves it to `python -m core.jobs`.",
+    )
+    contact: str = Field(
+        "", description="A mail or web address, sent in the User-Agent so that a site's owner can reach you."
+    )
+    allow_private_urls: bool = Field(
+        False,
+        description="Also fetch from private and loopback addresses and any port. For intranets and tests.",
+    )
+    fetch_timeout: float = Field(
+        30.0, gt=0, description="Seconds that one picture may take to fetch, redirects included."
+    )
+    retry_delay: float = Field(
+        10.0,
+        gt=0,
+        description="Seconds until a fetch that may yet succeed is tried again; "
+        "each further try waits four times as long.",
+    )
+    max_file_mb: float = Field(20.0, gt=0, le=200, description="Largest picture file, in MB.")
+    max_megapixels: float = Field(50.0, gt=0, le=500, description="Largest picture, in millions of pixels.")
+    allowed_hosts: str = Field(
+        "",
+        description="Host names that the app answers to, separated by commas. "
+        "Unset: the loopback names while `HOST` is one of them, else any.",
+    )
+
+    @field_validator("postgres_url")
+    @classmethod
+    def _is_postgres(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("postgres://", "postgresql://")):
+            raise ValueError("must start with postgresql:// or postgres://")
+        return value
+
+    @property
+    def max_file_bytes(self) -> int:
+        """The largest picture file in bytes (1 MB = 1,000,000 bytes)."""
+        return int(self.max_file_mb * 1_000_000)
+
+    @property
+    def max_pixels(self) -> int:
+        """The largest picture in pixels."""
+        return int(self.max_megapixels * 1_000_000)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Add Streamlit's secrets file as the last source."""
+        return init_settings, env_settings, dotenv_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings; `overrides` win over every other source.
+
+    Raises SettingsError, one sentence that names each wrong setting and never its value.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors(include_input=False)]
+        raise SettingsError("These settings need mending. " + "; ".join(problems) + ".") from None

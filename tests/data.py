@@ -1,0 +1,18 @@
+"""Where the photos and the small model for the tests lie, outside the project."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+DATA = Path(os.environ.get("LOOKALIKE_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+PHOTOS = DATA / "photos" / "caltech101"
+MODEL = DATA / "models" / "mobilenetv2-imagenet-512"
+MODEL_SETTING = f"local-dir:{MODEL}"
+
+
+def some_photos(count: int) -> list[Path]:
+    """`count` photos, the same every time, spread over all classes."""
+    photos = sorted(path for folder in sorted(PHOTOS.iterdir()) for path in folder.glob("*.jpg"))
+    step = max(1, len(photos) // count)
+    return photos[::step][:count]
