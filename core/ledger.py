@@ -1,0 +1,241 @@
+"""Imports and their items: the truth about what was asked for and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from psycopg import Connection
+from psycopg.rows import class_row, dict_row
+
+from core.database import Database
+from core.errors import NotFoundError
+
+Status = Literal["waiting", "indexed", "already_there", "failed"]
+
+RATE_WINDOW = timedelta(seconds=30)
+"""How far back the rate of an import looks."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One URL of an import, claimed to be worked on. `attempts` counts this claim too."""
+
+    import_id: int
+    key: bytes
+    url: str
+    host: str
+    attempts: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an item. With status "waiting" it is tried again at `next_try_at`."""
+
+    item: Item
+    status: Status
+    picture: UUID | None = None
+    reason: str | None = None
+    next_try_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A URL that gave no picture, and the sentence that says why."""
+
+    url: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Import:
+    """An import and how far it is. `retrying` of the waiting items failed before and wait for another try;
+    `rate` is in items a second over the last `RATE_WINDOW`."""
+
+    id: int
+    name: str
+    created_at: datetime
+    waiting: int
+    indexed: int
+    already_there: int
+    failed: int
+    retrying: int = 0
+    next_try_at: datetime | None = None
+    rate: float = 0.0
+    counts: dict[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        counts = {
+            "waiting": self.waiting,
+            "indexed": self.indexed,
+            "already_there": self.already_there,
+            "failed": self.failed,
+        }
+        object.__setattr__(self, "counts", counts)
+
+    @property
+    def total(self) -> int:
+        """How many items the import has."""
+        return sum(self.counts.values())
+
+    @property
+    def done(self) -> bool:
+        """Whether every item has a final state."""
+        return self.waiting == 0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long the waiting items will take at the present rate, when there is one."""
+        return self.waiting / self.rate if self.waiting and self.rate else None
+
+
+class Ledger:
+    """The imports. Methods that take a connection join its transaction; the others make their own."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(self, name: str, urls: Sequence[tuple[bytes, str]]) -> int:
+        """Record an import of URLs, each as (identity key, URL); a key's first URL counts. Returns its id.
+
+        What the collection already holds is "already there" from the start and is not fetched again.
+        """
+        unique = dict[bytes, str]()
+        for key, url in urls:
+            unique.setdefault(key, url)
+        with self._database.connection() as connection:
+            row = connection.execute("INSERT INTO imports (name) VALUES (%s) RETURNING id", (name,)).fetchone()
+            assert row is not None
+            import_id = int(row[0])
+            with (
+                connection.cursor() as cursor,
+                cursor.copy("COPY items (import, key, position, url, host) FROM STDIN") as copy,
+            ):
+                for position, (key, url) in enumerate(unique.items()):
+                    copy.write_row((import_id, key, position, url, urlsplit(url).hostname or ""))
+            connection.execute(
+                """UPDATE items SET status = 'already_there', picture = s.picture, finished_at = now()
+                   FROM sources s JOIN pictures p ON p.id = s.picture AND p.removed_at IS NULL
+                   WHERE import = %s AND items.key = s.key""",
+                (import_id,),
+            )
+            return import_id
+
+    def imports(self, limit: int = 20) -> list[Import]:
+        """The newest imports, newest first."""
+        with self._database.connection() as connection:
+            rows = connection.execute("SELECT id FROM imports ORDER BY id DESC LIMIT %s", (limit,)).fetchall()
+        return self._read([row[0] for row in rows])
+
+    def read(self, import_id: int) -> Import:
+        """One import. Raises NotFoundError."""
+        found = self._read([import_id])
+        if not found:
+            raise NotFoundError(f"There is no import {import_id}.")
+        return found[0]
+
+    def _read(self, ids: Sequence[int]) -> list[Import]:
+        query = """
+            SELECT imports.id, name, created_at,
+                   count(*) FILTER (WHERE status = 'waiting') AS waiting,
+                   count(*) FILTER (WHERE status = 'indexed') AS indexed,
+                   count(*) FILTER (WHERE status = 'already_there') AS already_there,
+                   count(*) FILTER (WHERE status = 'failed') AS failed,
+                   count(*) FILTER (WHERE status = 'waiting' AND reason IS NOT NULL) AS retrying,
+                   min(next_try_at) FILTER (WHERE status = 'waiting' AND reason IS NOT NULL) AS next_try_at,
+                   count(*) FILTER (WHERE finished_at > greatest(now() - %(window)s, created_at))
+                   / greatest(1, extract(epoch FROM least(%(window)s, now() - created_at)))::float8 AS rate
+            FROM imports LEFT JOIN items ON items.import = imports.id
+            WHERE imports.id = ANY(%(ids)s) GROUP BY imports.id ORDER BY imports.id DESC"""
+        with self._database.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
+            cursor.execute(query, {"ids": list(ids), "window": RATE_WINDOW})
+            return [Import(**row) for row in cursor.fetchall()]
+
+    def failures(self, import_id: int, limit: int | None = None) -> list[Failure]:
+        """The failed items of an import, in the order they were given."""
+        with (
+            self._database.connection() as connection,
+            connection.cursor(row_factory=class_row(Failure)) as cursor,
+        ):
+            cursor.execute(
+                """SELECT url, reason FROM items WHERE import = %s AND status = 'failed'
+                   ORDER BY position LIMIT %s""",
+                (import_id, limit),
+            )
+            return cursor.fetchall()
+
+    def retry_failed(self, import_id: int) -> int:
+        """Let the failed items of an import wait again, as if never tried. Returns how many."""
+        with self._database.connection() as connection:
+            return connection.execute(
+                """UPDATE items SET status = 'waiting', attempts = 0, reason = NULL, finished_at = NULL,
+                          next_try_at = now()
+                   WHERE import = %s AND status = 'failed'""",
+                (import_id,),
+            ).rowcount
+
+    def due(self) -> list[int]:
+        """The imports that have an item to be claimed now, oldest first."""
+        with self._database.connection() as connection:
+            rows = connection.execute(
+                """SELECT DISTINCT import FROM items WHERE status = 'waiting' AND next_try_at <= now()
+                   ORDER BY import"""
+            ).fetchall()
+        return [row[0] for row in rows]
+
+    def claim(self, import_id: int, limit: int, lease: timedelta, full_hosts: Collection[str] = ()) -> list[Item]:
+        """Take up to `limit` items that are due, for the length of the lease; nobody else gets them meanwhile.
+
+        Items of `full_hosts` are left for later.
+        """
+        with (
+            self._database.connection() as connection,
+            connection.cursor(row_factory=class_row(Item)) as cursor,
+        ):
+            cursor.execute(
+                """UPDATE items SET attempts = attempts + 1, next_try_at = now() + %(lease)s
+                   WHERE import = %(id)s AND key IN (
+                       SELECT key FROM items
+                       WHERE import = %(id)s AND status = 'waiting' AND next_try_at <= now()
+                             AND host <> ALL(%(full)s)
+                       ORDER BY position LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+                   RETURNING import AS import_id, key, url, host, attempts""",
+                {"id": import_id, "limit": limit, "lease": lease, "full": list(full_hosts)},
+            )
+            return cursor.fetchall()
+
+    def renew(self, items: Sequence[Item], lease: timedelta) -> None:
+        """Lengthen the lease on items that are still being worked on."""
+        with self._database.connection() as connection:
+            connection.execute(
+                """UPDATE items SET next_try_at = now() + %s
+                   WHERE (import, key) IN (SELECT * FROM unnest(%s::bigint[], %s::bytea[])) AND status = 'waiting'""",
+                (lease, [item.import_id for item in items], [item.key for item in items]),
+            )
+
+    def release(self, items: Sequence[Item]) -> None:
+        """Give claimed items back untried."""
+        with self._database.connection() as connection:
+            connection.execute(
+                """UPDATE items SET next_try_at = now(), attempts = greatest(0, attempts - 1)
+                   WHERE (import, key) IN (SELECT * FROM unnest(%s::bigint[], %s::bytea[])) AND status = 'waiting'""",
+                ([item.import_id for item in items], [item.key for item in items]),
+            )
+
+    def record(self, connection: Connection, outcomes: Sequence[Outcome]) -> None:
+        """Write what became of items. An item that already has a final state keeps it."""
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                """UPDATE items SET status = %s, picture = %s, reason = %s,
+                          next_try_at = coalesce(%s, next_try_at),
+                          finished_at = CASE WHEN %s = 'waiting' THEN NULL ELSE now() END
+                   WHERE import = %s AND key = %s AND status = 'waiting'""",
+                [
+                    (o.status, o.picture, o.reason, o.next_try_at, o.status, o.item.import_id, o.item.key)
+                    for o in sorted(outcomes, key=lambda o: (o.item.import_id, o.item.key))
+                ],
+            )
