@@ -1,0 +1,43 @@
+"""Who may call the HTTP routes: the API token, and signed thumbnail addresses that need none."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from uuid import UUID
+
+from core.settings import Settings
+
+LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]"]
+
+
+def has_token(settings: Settings, authorization: str | None) -> bool:
+    """Whether an Authorization header carries the API token; always True when none is set."""
+    if settings.api_token is None:
+        return True
+    expected = f"Bearer {settings.api_token.get_secret_value()}"
+    return hmac.compare_digest((authorization or "").encode(), expected.encode())
+
+
+def thumbnail_path(settings: Settings, picture: UUID) -> str:
+    """The address of a picture's thumbnail, signed when the API needs a token."""
+    path = f"/api/thumb/{picture}"
+    return f"{path}?signature={_signature(settings, picture)}" if settings.api_token else path
+
+
+def is_signed(settings: Settings, picture: UUID, signature: str | None) -> bool:
+    """Whether this is the signature of that picture's thumbnail address."""
+    return hmac.compare_digest((signature or "").encode(), _signature(settings, picture).encode())
+
+
+def _signature(settings: Settings, picture: UUID) -> str:
+    token = settings.api_token.get_secret_value() if settings.api_token else ""
+    return hmac.new(token.encode(), f"thumb:{picture}".encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def allowed_hosts(settings: Settings) -> list[str]:
+    """The Host headers to answer to, against DNS rebinding: a foreign site's name that points at this machine."""
+    named = [host.strip() for host in settings.allowed_hosts.split(",") if host.strip()]
+    if named:
+        return named
+    return LOOPBACK_NAMES if settings.host in ("127.0.0.1", "::1", "localhost") else ["*"]

@@ -1,0 +1,324 @@
+"""The HTTP routes. Every answer but a thumbnail is JSON; every error is {"error": "<a sentence>"}."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+from uuid import UUID
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from core.access import has_token, is_signed, thumbnail_path
+from core.engine import Engine
+from core.errors import (
+    DatabaseError,
+    EncoderError,
+    FetchError,
+    LookalikeError,
+    NotFoundError,
+    PictureError,
+    PictureTooLargeError,
+    UrlError,
+)
+from core.ledger import Import
+from core.search import DEFAULT_THRESHOLD, DEFAULT_TOP_K, MAX_TOP_K, Matches, Query
+from core.settings import Settings
+from core.urls import clean, key_of
+
+logger = logging.getLogger(__name__)
+
+MAX_LIST_BYTES = 20_000_000
+"""The largest list of URLs in one call: some 200,000 of them."""
+
+FORM_ALLOWANCE = 100_000
+"""Bytes that a multipart form may have beyond its picture."""
+
+MAX_WAIT = 600.0
+"""The longest `?wait=` in seconds."""
+
+STATUS: list[tuple[type[LookalikeError], int]] = [
+    (NotFoundError, 404),
+    (PictureTooLargeError, 413),
+    (PictureError, 415),
+    (UrlError, 400),
+    (FetchError, 502),
+    (EncoderError, 503),
+    (DatabaseError, 503),
+]
+
+Endpoint = Callable[[Engine, Request], Awaitable[Response]]
+Number = TypeVar("Number", int, float)
+
+
+def routes(engine: Callable[[], Engine], settings: Settings) -> list[BaseRoute]:
+    """All routes under /api. `engine` gives the one engine of this process."""
+    list_size, form_size = MAX_LIST_BYTES, settings.max_file_bytes + FORM_ALLOWANCE
+    calls: list[tuple[str, str, Endpoint, int]] = [
+        ("POST", "/api/upsert", upsert, list_size),
+        ("GET", "/api/imports/{id}", read_import, 0),
+        ("POST", "/api/query", query, form_size),
+        ("POST", "/api/search", search, form_size),
+        ("GET", "/api/thumb/{id}", thumbnail, 0),
+        ("GET", "/api/health", health, 0),
+    ]
+    made: list[BaseRoute] = [
+        Route(path, _guarded(call, engine), methods=[method], max_body_size=size) for method, path, call, size in calls
+    ]
+    methods = {path.partition("{")[0]: method for method, path, _, _ in calls}
+    return [
+        *made,
+        Route("/api/{rest:path}", _unknown(methods), methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
+    ]
+
+
+def _error(status: int, sentence: str, **more: Any) -> JSONResponse:
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    return JSONResponse({"error": sentence, **more}, status, headers=headers)
+
+
+def _guarded(call: Endpoint, engine: Callable[[], Engine]) -> Callable[[Request], Awaitable[Response]]:
+    """Check the caller, and turn whatever goes wrong into a JSON error."""
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            house = await run_in_threadpool(engine)
+            if call is not health and not _may_call(house.settings, request):
+                return _error(401, "This call needs the header 'Authorization: Bearer TOKEN' with the API token.")
+            if request.method == "POST" and request.headers.get("sec-fetch-site") == "cross-site":
+                return _error(403, "Calls from the pages of other sites are refused.")
+            return await call(house, request)
+        except LookalikeError as error:
+            return _error(next((code for kind, code in STATUS if isinstance(error, kind)), 400), str(error))
+        except HTTPException as error:
+            sentence = "The request is too large." if error.status_code == 413 else str(error.detail)
+            return _error(error.status_code, sentence)
+        except Exception:
+            logger.exception("%s %s", request.method, request.url.path)
+            return _error(500, "Something unforeseen went wrong; the log of the app has the details.")
+
+    return endpoint
+
+
+def _may_call(settings: Settings, request: Request) -> bool:
+    if has_token(settings, request.headers.get("authorization")):
+        return True
+    if not request.url.path.startswith("/api/thumb/"):
+        return False
+    return is_signed(settings, _picture_id(request), request.query_params.get("signature"))
+
+
+def _unknown(methods: dict[str, str]) -> Callable[[Request], Response]:
+    def endpoint(request: Request) -> Response:
+        path = request.url.path
+        for start, method in methods.items():
+            if (path == start or (start.endswith("/") and path.startswith(start))) and request.method != method:
+                return _error(405, f"{path} answers {method} only.")
+        return _error(404, f"There is no call {path}.")
+
+    return endpoint
+
+
+async def upsert(engine: Engine, request: Request) -> Response:
+    """POST /api/upsert {"images": [url, ...]}: queue an import; with ?wait=SECONDS answer when it is done."""
+    body = await _json(request)
+    images = body.get("images") if isinstance(body, dict) else None
+    if not isinstance(images, list):
+        return _error(400, 'Send {"images": ["https://…", …]}.')
+    accepted, rejected = dict[bytes, str](), list[dict[str, str]]()
+    for image in images:
+        try:
+            if not isinstance(image, str):
+                raise UrlError("This is not a web address.")
+            url = clean(image)
+            accepted.setdefault(key_of(url), url)
+        except UrlError as error:
+            rejected.append({"url": str(image)[:200], "reason": str(error)})
+    if not accepted:
+        return _error(400, "There is no web address of a picture in the list.", rejected=rejected)
+    wait = min(_number(request.query_params.get("wait"), "wait", 0.0, 0.0, float("inf")), MAX_WAIT)
+    submitted = await run_in_threadpool(engine.submit, "From the API", list(accepted.items()))
+    answer = {"import": submitted.id, "accepted": len(accepted), "rejected": rejected}
+    if not wait:
+        return JSONResponse(answer, 202)
+    done = await run_in_threadpool(_wait_for, engine, submitted, wait)
+    progress = await run_in_threadpool(_progress, engine, done)
+    return JSONResponse({**answer, **progress}, 200 if done.done else 202)
+
+
+def _wait_for(engine: Engine, submitted: Import, seconds: float) -> Import:
+    deadline = time.monotonic() + seconds
+    while not submitted.done and time.monotonic() < deadline:
+        time.sleep(0.1)
+        submitted = engine.ledger.read(submitted.id)
+    return submitted
+
+
+async def read_import(engine: Engine, request: Request) -> Response:
+    """GET /api/imports/{id}: the counts of an import and what failed."""
+    text = request.path_params["id"]
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise NotFoundError(f"There is no import {text[:40]}.")
+    found = await run_in_threadpool(engine.ledger.read, int(text))
+    return JSONResponse(await run_in_threadpool(_progress, engine, found))
+
+
+def _progress(engine: Engine, found: Import) -> dict[str, Any]:
+    failures = engine.ledger.failures(found.id) if found.failed else []
+    return {
+        "import": found.id,
+        "counts": found.counts,
+        "failures": [{"url": failure.url, "reason": failure.reason} for failure in failures],
+    }
+
+
+async def query(engine: Engine, request: Request) -> Response:
+    """POST /api/query with a multipart `file`: the URLs of the look-alikes as a JSON array, best first."""
+    async with _form(request) as form:
+        threshold, top_k = _limits(form, DEFAULT_THRESHOLD)
+        data = await _file(form)
+        if data is None:
+            return _error(400, "Send a picture as the multipart field 'file'.")
+    matches = await run_in_threadpool(lambda: engine.search(engine.picture_query(data), top_k))
+    return JSONResponse([match.url for match in matches.reaching(threshold) if match.url])
+
+
+async def search(engine: Engine, request: Request) -> Response:
+    """POST /api/search with `file`, `url` or `text`: the matches with their similarities, best first."""
+    async with _form(request) as form:
+        threshold, top_k = _limits(form, -1.0)
+        data = await _file(form)
+        url, text = (str(form.get(name) or "").strip() for name in ("url", "text"))
+    if sum([data is not None, bool(url), bool(text)]) != 1:
+        return _error(400, "Send one of 'file' (a picture), 'url' or 'text'.")
+
+    def find() -> Matches:
+        found: Query
+        if text:
+            found = engine.words_query(text)
+        else:
+            found = engine.picture_query(data if data is not None else engine.fetcher.fetch(clean(url)).data)
+        return engine.search(found, top_k)
+
+    matches = await run_in_threadpool(find)
+    return JSONResponse(
+        {
+            "model": matches.model,
+            "matches": [
+                {
+                    "id": str(match.id),
+                    "url": match.url,
+                    "title": match.title,
+                    "similarity": round(match.similarity, 6),
+                    "thumbnail": thumbnail_path(engine.settings, match.id),
+                }
+                for match in matches.reaching(threshold)
+            ],
+        }
+    )
+
+
+async def thumbnail(engine: Engine, request: Request) -> Response:
+    """GET /api/thumb/{id}: a picture's thumbnail, which never changes."""
+    mime, image = await run_in_threadpool(engine.store.thumbnail, _picture_id(request))
+    scope = "private" if engine.settings.api_token else "public"
+    headers = {
+        "Cache-Control": f"{scope}, max-age=31536000, immutable",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "default-src 'none'",
+    }
+    return Response(image, media_type=mime, headers=headers)
+
+
+async def health(engine: Engine, request: Request) -> Response:
+    """GET /api/health: how the parts are; 503 while the database cannot be used."""
+    return await run_in_threadpool(_health, engine)
+
+
+def _health(engine: Engine) -> Response:
+    database, model = engine.database_state, engine.model_state
+    pictures: int | None = None
+    problem = database.message
+    if database.state == "ready":
+        try:
+            pictures = engine.store.count()
+        except DatabaseError as error:
+            problem = str(error)
+    usable = pictures is not None
+    worker = engine.worker.state if engine.worker else ("starting" if engine.settings.workers else "off")
+    return JSONResponse(
+        {
+            "status": "ok"
+            if usable and model.state == "ready"
+            else "starting"
+            if not problem and model.state == "loading"
+            else "degraded",
+            "database": {"state": "failed" if problem else database.state, "message": problem},
+            "model": {
+                "name": model.model,
+                "state": model.state,
+                "message": model.message,
+                "done_bytes": model.done_bytes,
+                "total_bytes": model.total_bytes,
+            },
+            "worker": {"state": worker, "message": engine.worker.problem if engine.worker else None},
+            "pictures": pictures,
+        },
+        200 if usable or database.state == "starting" else 503,
+    )
+
+
+def _picture_id(request: Request) -> UUID:
+    try:
+        return UUID(request.path_params["id"])
+    except ValueError:
+        raise NotFoundError("There is no picture with that id.") from None
+
+
+async def _json(request: Request) -> Any:
+    """The JSON body. Only as application/json: a foreign page cannot send that without being asked first."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise HTTPException(415, "Send JSON with the header 'Content-Type: application/json'.")
+    try:
+        return json.loads(await request.body())
+    except (ValueError, RecursionError):
+        raise HTTPException(400, "The body is not valid JSON.") from None
+
+
+def _form(request: Request) -> Any:
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        raise HTTPException(400, "Send the fields as multipart/form-data.")
+    return request.form(max_files=1, max_fields=10)
+
+
+async def _file(form: FormData) -> bytes | None:
+    file = form.get("file")
+    return await file.read() if isinstance(file, UploadFile) else None
+
+
+def _limits(form: FormData, threshold: float) -> tuple[float, int]:
+    return (
+        _number(form.get("threshold"), "threshold", threshold, -1.0, 1.0),
+        _number(form.get("top_k"), "top_k", DEFAULT_TOP_K, 1, MAX_TOP_K),
+    )
+
+
+def _number(value: object, name: str, default: Number, low: Number, high: Number) -> Number:
+    """A number from a form or an address, between its bounds; the default's type says which kind."""
+    if value is None or value == "":
+        return default
+    try:
+        number = type(default)(value)  # type: ignore[arg-type]
+        if low <= number <= high:
+            return number
+    except (TypeError, ValueError):
+        pass
+    bound = f"from {low} to {high}" if high != float("inf") else f"of at least {low}"
+    raise HTTPException(400, f"'{name}' must be a number {bound}.")
