@@ -1,0 +1,68 @@
+"""The tables of a database: the numbered SQL files of `core/schema`, and the job queue's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from procrastinate.schema import SchemaManager
+from psycopg import Connection
+
+from core.errors import DatabaseError
+
+SCHEMA = Path(__file__).parent / "schema"
+
+LOCK = 0x4C4F4F4B
+"""The advisory lock that one run of migrations holds: the letters LOOK."""
+
+
+def migrate(connection: Connection[Any]) -> list[str]:
+    """Bring the database up to date in one transaction; returns the names of what was applied.
+
+    Creates the extension `vector`, applies each `NNN_name.sql` once, in order, then the job queue's schema. Runs
+    that meet wait for each other, through a transaction pooler too. When it raises, psycopg.Error or DatabaseError,
+    nothing has changed.
+    """
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+        connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS schema_migrations"
+            " (name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
+        )
+        done = {name for (name,) in connection.execute("SELECT name FROM schema_migrations")}
+        applied = _apply(connection, _files(SCHEMA, ""), done)
+        return applied + _apply_queue(connection, done)
+
+
+def _files(folder: Path, prefix: str) -> dict[str, Path]:
+    return {prefix + path.stem: path for path in sorted(folder.glob("[0-9]*.sql"))}
+
+
+def _apply(connection: Connection[Any], files: dict[str, Path], done: set[str]) -> list[str]:
+    new = [name for name in files if name not in done]
+    for name in new:
+        connection.execute(files[name].read_bytes())
+    _record(connection, new)
+    return new
+
+
+def _apply_queue(connection: Connection[Any], done: set[str]) -> list[str]:
+    """Procrastinate ships one file for a database without its schema, and migrations for one that has it."""
+    files = _files(Path(SchemaManager.get_migrations_path()), "procrastinate/")
+    if done & files.keys():
+        return _apply(connection, files, done)
+    (exists,) = connection.execute("SELECT to_regclass('procrastinate_jobs') IS NOT NULL").fetchall()[0]
+    if exists:
+        raise DatabaseError(
+            "Another program keeps its job queue (procrastinate) in this database; "
+            "give Lookalike a database of its own."
+        )
+    connection.execute(SchemaManager.get_schema().encode())
+    _record(connection, list(files))
+    return list(files)
+
+
+def _record(connection: Connection[Any], names: list[str]) -> None:
+    with connection.cursor() as cursor:
+        cursor.executemany("INSERT INTO schema_migrations (name) VALUES (%s)", [(name,) for name in names])

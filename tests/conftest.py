@@ -1,0 +1,110 @@
+"""One embedded Postgres for the whole run, and in it a fresh database for each test that asks."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from core.database import Database
+from core.embedded import EmbeddedPostgres
+from core.migrations import migrate
+from core.settings import Settings
+from tests.data import MODEL_SETTING
+
+TEMPLATE = "migrated"
+
+
+@contextmanager
+def short_folder() -> Iterator[Path]:
+    """A folder for a server: in memory where there is plenty, open to the server's user, and short of name,
+    for the path of a unix socket has about 100 bytes."""
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and shutil.disk_usage(memory).free > 2_000_000_000
+    with tempfile.TemporaryDirectory(prefix="lookalike-", dir=memory if roomy else None) as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """A running server."""
+    with short_folder() as folder:
+        server = EmbeddedPostgres(folder)
+        server.start()
+        yield server
+        server.stop()
+
+
+def database_url(server: EmbeddedPostgres, name: str) -> str:
+    """The URL of a database of that server."""
+    return f"postgresql://postgres@/{name}?host={quote(str(server.pgdata), safe='')}"
+
+
+@pytest.fixture(scope="session")
+def template(postgres: EmbeddedPostgres) -> str:
+    """The name of a migrated, empty database to copy from."""
+    with psycopg.connect(postgres.conninfo, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
+    with psycopg.connect(database_url(postgres, TEMPLATE), autocommit=True) as connection:
+        migrate(connection)
+    return TEMPLATE
+
+
+@pytest.fixture
+def empty_database(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """The URL of a database with nothing in it."""
+    yield from _temporary_database(postgres, "template1")
+
+
+@pytest.fixture
+def settings(postgres: EmbeddedPostgres, template: str, tmp_path: Path) -> Iterator[Settings]:
+    """Settings for a fresh, migrated database of the session's server."""
+    for url in _temporary_database(postgres, template):
+        yield _settings(url, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def module_settings(
+    postgres: EmbeddedPostgres, template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Settings]:
+    """The same, for a database that all tests of a module share."""
+    for url in _temporary_database(postgres, template):
+        yield _settings(url, tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Database]:
+    """That database, open."""
+    database = Database(settings)
+    database.open()
+    yield database
+    database.close()
+
+
+def _settings(url: str, data_dir: Path) -> Settings:
+    return Settings(
+        _env_file=None,
+        postgres_url=url,
+        data_dir=data_dir,
+        allow_private_urls=True,
+        clip_model=MODEL_SETTING,
+    )
+
+
+def _temporary_database(server: EmbeddedPostgres, template: str) -> Iterator[str]:
+    name = f"test_{uuid.uuid4().hex}"
+    names = {"name": sql.Identifier(name), "template": sql.Identifier(template)}
+    with psycopg.connect(server.conninfo, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {name} TEMPLATE {template}").format(**names))
+        yield database_url(server, name)
+        connection.execute(sql.SQL("DROP DATABASE {name} WITH (FORCE)").format(**names))

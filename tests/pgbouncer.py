@@ -1,0 +1,69 @@
+"""A real PgBouncer in transaction mode, as managed Postgres services put one in front."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+from core.embedded import EmbeddedPostgres
+
+PROGRAM = "/usr/sbin/pgbouncer"
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nothing listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    return port
+
+
+@contextmanager
+def pgbouncer(server: EmbeddedPostgres, port: int, pool_size: int = 2) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a PgBouncer on 127.0.0.1:port for all databases of `server`; `pooled_url` makes URLs for it.
+
+    All clients of a database share `pool_size` server connections.
+    """
+    owner = server.pgdata.stat()
+    config = server.data_dir / "pgbouncer.ini"
+    config.write_text(
+        "[databases]\n"
+        f"* = host={server.pgdata} port=5432 user=postgres\n"
+        "[pgbouncer]\n"
+        "pool_mode = transaction\n"
+        f"default_pool_size = {pool_size}\n"
+        "auth_type = any\n"
+        "unix_socket_dir =\n"
+        "listen_addr = 127.0.0.1\n"
+        f"listen_port = {port}\n"
+    )
+    as_owner = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []} if os.geteuid() == 0 else {}
+    with (server.data_dir / "pgbouncer.log").open("w+") as log:
+        process = subprocess.Popen([PROGRAM, str(config)], stdout=log, stderr=log, **as_owner)
+        try:
+            _wait_until_listening(process, port)
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def pooled_url(url: str, port: int) -> str:
+    """The URL, through the PgBouncer on that port, of the database that `url` names directly."""
+    return f"postgresql://postgres@127.0.0.1:{port}{urlsplit(url).path}"
+
+
+def _wait_until_listening(process: subprocess.Popen[bytes], port: int) -> None:
+    deadline = time.monotonic() + 10
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except ConnectionRefusedError:
+            time.sleep(0.02)
+        else:
+            return
+    raise AssertionError("PgBouncer does not listen")
