@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from starlette.concurrency import run_in_threadpool
@@ -55,7 +56,6 @@ STATUS: list[tuple[type[LookalikeError], int]] = [
 ]
 
 Endpoint = Callable[[Engine, Request], Awaitable[Response]]
-Number = TypeVar("Number", int, float)
 
 
 def routes(engine: Callable[[], Engine], settings: Settings) -> list[BaseRoute]:
@@ -143,7 +143,7 @@ async def upsert(engine: Engine, request: Request) -> Response:
             rejected.append({"url": str(image)[:200], "reason": str(error)})
     if not accepted:
         return _error(400, "There is no web address of a picture in the list.", rejected=rejected)
-    wait = min(_number(request.query_params.get("wait"), "wait", 0.0, 0.0, float("inf")), MAX_WAIT)
+    wait = min(_number(request.query_params.get("wait"), "wait", 0.0, 0.0, math.inf), MAX_WAIT)
     submitted = await run_in_threadpool(engine.submit, "From the API", list(accepted.items()))
     answer = {"import": submitted.id, "accepted": len(accepted), "rejected": rejected}
     if not wait:
@@ -306,19 +306,19 @@ async def _file(form: FormData) -> bytes | None:
 def _limits(form: FormData, threshold: float) -> tuple[float, int]:
     return (
         _number(form.get("threshold"), "threshold", threshold, -1.0, 1.0),
-        _number(form.get("top_k"), "top_k", DEFAULT_TOP_K, 1, MAX_TOP_K),
+        int(_number(form.get("top_k"), "top_k", DEFAULT_TOP_K, 1, MAX_TOP_K)),
     )
 
 
-def _number(value: object, name: str, default: Number, low: Number, high: Number) -> Number:
-    """A number from a form or an address, between its bounds; the default's type says which kind."""
+def _number(value: object, name: str, default: float, low: float, high: float) -> float:
+    """A number from a form or an address, between its bounds; whole when the default is."""
     if value is None or value == "":
         return default
     try:
-        number = type(default)(value)  # type: ignore[arg-type]
-        if low <= number <= high:
-            return number
-    except (TypeError, ValueError):
-        pass
-    bound = f"from {low} to {high}" if high != float("inf") else f"of at least {low}"
-    raise HTTPException(400, f"'{name}' must be a number {bound}.")
+        number = int(str(value)) if isinstance(default, int) else float(str(value))
+    except ValueError:
+        number = math.nan
+    if low <= number <= high:
+        return number
+    bounds = f"from {low:g} to {high:g}" if high != math.inf else f"of at least {low:g}"
+    raise HTTPException(400, f"'{name}' must be a {'whole ' if isinstance(default, int) else ''}number {bounds}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import threading
 import time
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from core.indexing import Indexer
 from core.jobs import Queue, Worker
 from core.ledger import Import, Ledger
 from core.search import DEFAULT_TOP_K, Matches, Query, picture_query, search, words_query
-from core.settings import Settings
+from core.settings import Settings, load_settings
 from core.store import Model, Store
 
 logger = logging.getLogger(__name__)
@@ -151,3 +152,17 @@ class Engine:
     def search(self, query: Query, top_k: int = DEFAULT_TOP_K) -> Matches:
         """The pictures most similar to a query. Raises DatabaseError or EncoderError."""
         return search(self.store, self.model(), query, top_k)
+
+
+def work() -> None:
+    """Run a worker alone, until SIGTERM or SIGINT lets it finish its batch and leave."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    engine = Engine(load_settings(workers=1))
+    stop = threading.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: stop.set())
+    engine.start()
+    while not stop.wait(1.0):
+        if engine.model_state.state == "failed":
+            engine.loader.retry()
+    engine.close()

@@ -11,9 +11,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 from uuid import UUID
-
-import torch
 
 from core.database import Database
 from core.encoder import Encoder
@@ -23,6 +22,9 @@ from core.ledger import Item, Ledger, Outcome
 from core.picture import Picture, read_picture
 from core.settings import Settings
 from core.store import Model, NewPicture, Store, picture_id
+
+if TYPE_CHECKING:
+    import torch
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +130,7 @@ class Indexer:
 
     def _delay(self, item: Item, error: FetchError) -> float:
         """Seconds until the next try: exponential back-off with jitter, or longer when the server asks for it."""
-        backoff = self._settings.retry_delay * 4 ** (item.attempts - 1) * random.uniform(0.8, 1.2)  # noqa: S311
+        backoff = self._settings.retry_delay * 4.0 ** (item.attempts - 1) * random.uniform(0.8, 1.2)  # noqa: S311
         return max(backoff, min(error.retry_after or 0.0, MAX_RETRY_AFTER))
 
     def _finish(self, ready: Sequence[_Ready], outcomes: Sequence[Outcome]) -> None:

@@ -160,3 +160,9 @@ class Worker:
                 logger.warning("import %s: %s", import_id, error)
 
         return app
+
+
+if __name__ == "__main__":
+    from core.engine import work  # above this module; only the command needs it
+
+    work()
