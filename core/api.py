@@ -11,11 +11,14 @@ from typing import Any
 from uuid import UUID
 
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import FormData, UploadFile
+from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from core.access import has_token, is_signed, thumbnail_path
 from core.engine import Engine
@@ -44,6 +47,8 @@ FORM_ALLOWANCE = 100_000
 
 MAX_WAIT = 600.0
 """The longest `?wait=` in seconds."""
+
+TOO_LARGE = "The request is too large."
 
 STATUS: list[tuple[type[LookalikeError], int]] = [
     (NotFoundError, 404),
@@ -84,6 +89,18 @@ def _error(status: int, sentence: str, **more: Any) -> JSONResponse:
     return JSONResponse({"error": sentence, **more}, status, headers=headers)
 
 
+class _DeclaredSizeLimit:
+    """Refuses a body by its Content-Length, in JSON; Starlette's own limit would answer in plain text."""
+
+    def __init__(self, app: ASGIApp, size: int) -> None:
+        self._app, self._size = app, size
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        declared = Headers(scope=scope).get("content-length", "0")
+        too_large = not declared.isdecimal() or int(declared) > self._size
+        await (_error(413, TOO_LARGE) if too_large else self._app)(scope, receive, send)
+
+
 def _guarded(call: Endpoint, engine: Callable[[], Engine]) -> Callable[[Request], Awaitable[Response]]:
     """Check the caller, and turn whatever goes wrong into a JSON error."""
 
@@ -98,7 +115,7 @@ def _guarded(call: Endpoint, engine: Callable[[], Engine]) -> Callable[[Request]
         except LookalikeError as error:
             return _error(next((code for kind, code in STATUS if isinstance(error, kind)), 400), str(error))
         except HTTPException as error:
-            sentence = "The request is too large." if error.status_code == 413 else str(error.detail)
+            sentence = TOO_LARGE if error.status_code == 413 else str(error.detail)
             return _error(error.status_code, sentence)
         except Exception:
             logger.exception("%s %s", request.method, request.url.path)

@@ -119,6 +119,9 @@ class Indexer:
             if not error.retryable or item.attempts >= MAX_ATTEMPTS:
                 return Outcome(item, "failed", reason=str(error))
             again = datetime.now(UTC) + timedelta(seconds=self._delay(item, error))
+            if error.retry_after is not None:  # the whole host asks to be left alone
+                self._hosts.spare(item.host, again)
+                self._ledger.spare(item.host, again)
             return Outcome(item, "waiting", reason=str(error), next_try_at=again)
         except Exception:  # one strange item must never stop the others
             logger.exception("item %s of import %s", item.key.hex(), item.import_id)
@@ -135,38 +138,54 @@ class Indexer:
 
     def _finish(self, ready: Sequence[_Ready], outcomes: Sequence[Outcome]) -> None:
         """Embed what is new among the pictures and write everything in one transaction."""
-        by_id = dict[UUID, _Ready]()
+        by_id = dict[UUID, list[_Ready]]()
         for entry in ready:
-            by_id.setdefault(picture_id(entry.picture.sha256), entry)
+            by_id.setdefault(picture_id(entry.picture.sha256), []).append(entry)
         with self._database.connection() as connection:
             known = self._store.embedded(connection, self._model, by_id)
-        fresh = {id: entry for id, entry in by_id.items() if id not in known}
-        vectors = self._encoder.encode_prepared([entry.prepared for entry in fresh.values()])
-        new = [
-            NewPicture(entry.item.key, entry.item.url, entry.picture, vector)
-            for entry, vector in zip(fresh.values(), vectors, strict=True)
-        ]
-        repeats = [(picture_id(e.picture.sha256), e) for e in ready]
-        repeats = [(id, e) for id, e in repeats if fresh.get(id) is not e]
+        fresh = [id for id in by_id if id not in known]
+        vectors = dict(zip(fresh, self._encoder.encode_prepared([by_id[id][0].prepared for id in fresh]), strict=True))
         with self._database.connection() as connection:
+            held = self._ledger.lock_waiting(connection, [entry.item for entry in ready])
+            new, repeats = list[NewPicture](), list[tuple[UUID, Item]]()
+            results = list(outcomes)
+            for id, entries in by_id.items():
+                items = [entry.item for entry in entries if entry.item in held]
+                if id in vectors and items:
+                    first = items.pop(0)
+                    new.append(NewPicture(first.key, first.url, entries[0].picture, vectors[id]))
+                    results.append(Outcome(first, "indexed", picture=id))
+                repeats += [(id, item) for item in items]
             self._store.add(connection, self._model, new)
-            self._store.add_sources(connection, [(e.item.key, e.item.url, id) for id, e in repeats])
+            self._store.add_sources(connection, [(item.key, item.url, id) for id, item in repeats])
             firsts = self._store.first_urls(connection, {id for id, _ in repeats})
-            indexed = [Outcome(entry.item, "indexed", picture=id) for id, entry in fresh.items()]
-            same = [
-                Outcome(e.item, "already_there", picture=id, reason=f"Same picture as {firsts[id]}")
-                for id, e in repeats
+            results += [
+                Outcome(item, "already_there", picture=id, reason=f"Same picture as {firsts[id]}")
+                for id, item in repeats
             ]
-            self._ledger.record(connection, [*indexed, *same, *outcomes])
+            self._ledger.record(connection, results)
 
 
 class _HostGate:
-    """Counts the requests under way to each host."""
+    """Counts the requests under way to each host, and knows which hosts asked to be left alone."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._busy = Counter[str]()
+        self._spared = dict[str, datetime]()
         self._lock = threading.Lock()
+
+    def spare(self, host: str, until: datetime) -> None:
+        with self._lock:
+            self._spared[host] = until
+
+    def spared_until(self, host: str) -> datetime | None:
+        with self._lock:
+            until = self._spared.get(host)
+            if until is not None and until <= datetime.now(UTC):
+                del self._spared[host]
+                return None
+            return until
 
     def enter(self, host: str) -> bool:
         with self._lock:
@@ -237,10 +256,16 @@ class _Run:
         self._unclaimed = self._unclaimed - len(items) if len(items) == room or full else 0
 
     def _start(self) -> None:
+        hosts = self._indexer._hosts
+        spared = [(item, until) for item in self._queued if (until := hosts.spared_until(item.host))]
+        for item, until in spared:
+            self._indexer._ledger.release([item], until)
         with self.lock:
-            rest = list[Item]()
+            rest, dropped = list[Item](), {item for item, _ in spared}
             for item in self._queued:
-                if self._indexer._hosts.enter(item.host):
+                if item in dropped:
+                    continue
+                if hosts.enter(item.host):
                     self._loading[self._indexer._threads.submit(self._indexer._load, item)] = item
                 else:
                     rest.append(item)

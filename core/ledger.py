@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, LiteralString
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -16,6 +16,9 @@ from core.database import Database
 from core.errors import NotFoundError
 
 Status = Literal["waiting", "indexed", "already_there", "failed"]
+
+CANCELLED = "Cancelled before it was fetched."
+"""The reason of items that were waiting when their import was cancelled; trying the failed again resumes them."""
 
 RATE_WINDOW = timedelta(seconds=30)
 """How far back the rate of an import looks."""
@@ -52,6 +55,15 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class FailureGroup:
+    """A reason, how many items of an import failed for it, and the first of them."""
+
+    reason: str
+    count: int
+    example: str
+
+
+@dataclass(frozen=True)
 class Import:
     """An import and how far it is. `retrying` of the waiting items failed before and wait for another try;
     `rate` is in items a second over the last `RATE_WINDOW`."""
@@ -59,6 +71,8 @@ class Import:
     id: int
     name: str
     created_at: datetime
+    paused_at: datetime | None
+    deleted_at: datetime | None
     waiting: int
     indexed: int
     already_there: int
@@ -128,7 +142,9 @@ class Ledger:
     def imports(self, limit: int = 20) -> list[Import]:
         """The newest imports, newest first."""
         with self._database.connection() as connection:
-            rows = connection.execute("SELECT id FROM imports ORDER BY id DESC LIMIT %s", (limit,)).fetchall()
+            rows = connection.execute(
+                "SELECT id FROM imports WHERE deleted_at IS NULL ORDER BY id DESC LIMIT %s", (limit,)
+            ).fetchall()
         return self._read([row[0] for row in rows])
 
     def read(self, import_id: int) -> Import:
@@ -140,7 +156,7 @@ class Ledger:
 
     def _read(self, ids: Sequence[int]) -> list[Import]:
         query = """
-            SELECT imports.id, name, created_at,
+            SELECT imports.id, name, created_at, paused_at, deleted_at,
                    count(*) FILTER (WHERE status = 'waiting') AS waiting,
                    count(*) FILTER (WHERE status = 'indexed') AS indexed,
                    count(*) FILTER (WHERE status = 'already_there') AS already_there,
@@ -168,6 +184,19 @@ class Ledger:
             )
             return cursor.fetchall()
 
+    def failure_groups(self, import_id: int) -> list[FailureGroup]:
+        """Why items of an import failed, the commonest reason first."""
+        with (
+            self._database.connection() as connection,
+            connection.cursor(row_factory=class_row(FailureGroup)) as cursor,
+        ):
+            cursor.execute(
+                """SELECT reason, count(*) AS count, (array_agg(url ORDER BY position))[1] AS example
+                   FROM items WHERE import = %s AND status = 'failed' GROUP BY reason ORDER BY count DESC, reason""",
+                (import_id,),
+            )
+            return cursor.fetchall()
+
     def retry_failed(self, import_id: int) -> int:
         """Let the failed items of an import wait again, as if never tried. Returns how many."""
         with self._database.connection() as connection:
@@ -178,12 +207,62 @@ class Ledger:
                 (import_id,),
             ).rowcount
 
+    def pause(self, import_id: int) -> None:
+        """Hand out no more items of an import until it is resumed; those in hand are finished."""
+        self._set(import_id, "paused_at = now()")
+
+    def resume(self, import_id: int) -> None:
+        """Hand out items of an import again."""
+        self._set(import_id, "paused_at = NULL")
+
+    def cancel(self, import_id: int) -> int:
+        """End an import: its waiting items fail as CANCELLED. Returns how many."""
+        with self._database.connection() as connection:
+            return connection.execute(
+                """UPDATE items SET status = 'failed', reason = %s, finished_at = now()
+                   WHERE import = %s AND status = 'waiting'""",
+                (CANCELLED, import_id),
+            ).rowcount
+
+    def delete(self, import_id: int) -> int:
+        """Delete an import, and remove the pictures that only it brought. Returns how many; `restore` undoes it."""
+        self.cancel(import_id)
+        with self._database.connection() as connection:
+            connection.execute("UPDATE imports SET deleted_at = now() WHERE id = %s", (import_id,))
+            return connection.execute(
+                """UPDATE pictures SET removed_at = now()
+                   WHERE removed_at IS NULL
+                     AND id IN (SELECT picture FROM items WHERE import = %(id)s AND status = 'indexed')
+                     AND NOT EXISTS (
+                         SELECT FROM items JOIN imports ON imports.id = items.import AND deleted_at IS NULL
+                         WHERE items.picture = pictures.id AND items.import <> %(id)s)""",
+                {"id": import_id},
+            ).rowcount
+
+    def restore(self, import_id: int) -> int:
+        """Undo `delete`: the import is back, and so are its pictures. Returns how many."""
+        with self._database.connection() as connection:
+            returned = connection.execute(
+                """UPDATE pictures SET removed_at = NULL FROM imports
+                   WHERE imports.id = %(id)s AND removed_at = deleted_at
+                     AND pictures.id IN (SELECT picture FROM items WHERE import = %(id)s)""",
+                {"id": import_id},
+            ).rowcount
+            connection.execute("UPDATE imports SET deleted_at = NULL WHERE id = %s", (import_id,))
+            return returned
+
+    def _set(self, import_id: int, assignment: LiteralString) -> None:
+        with self._database.connection() as connection:
+            connection.execute(f"UPDATE imports SET {assignment} WHERE id = %s", (import_id,))  # noqa: S608
+
     def due(self) -> list[int]:
         """The imports that have an item to be claimed now, oldest first."""
         with self._database.connection() as connection:
             rows = connection.execute(
-                """SELECT DISTINCT import FROM items WHERE status = 'waiting' AND next_try_at <= now()
-                   ORDER BY import"""
+                """SELECT id FROM imports
+                   WHERE paused_at IS NULL AND deleted_at IS NULL AND EXISTS (
+                       SELECT FROM items WHERE import = id AND status = 'waiting' AND next_try_at <= now())
+                   ORDER BY id"""
             ).fetchall()
         return [row[0] for row in rows]
 
@@ -202,6 +281,7 @@ class Ledger:
                        SELECT key FROM items
                        WHERE import = %(id)s AND status = 'waiting' AND next_try_at <= now()
                              AND host <> ALL(%(full)s)
+                             AND EXISTS (SELECT FROM imports WHERE id = %(id)s AND paused_at IS NULL)
                        ORDER BY position LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
                    RETURNING import AS import_id, key, url, host, attempts""",
                 {"id": import_id, "limit": limit, "lease": lease, "full": list(full_hosts)},
@@ -217,14 +297,34 @@ class Ledger:
                 (lease, [item.import_id for item in items], [item.key for item in items]),
             )
 
-    def release(self, items: Sequence[Item]) -> None:
-        """Give claimed items back untried."""
+    def release(self, items: Sequence[Item], until: datetime | None = None) -> None:
+        """Give claimed items back untried, to be due at `until` or now."""
         with self._database.connection() as connection:
             connection.execute(
-                """UPDATE items SET next_try_at = now(), attempts = greatest(0, attempts - 1)
+                """UPDATE items SET next_try_at = coalesce(%s, now()), attempts = greatest(0, attempts - 1)
                    WHERE (import, key) IN (SELECT * FROM unnest(%s::bigint[], %s::bytea[])) AND status = 'waiting'""",
-                ([item.import_id for item in items], [item.key for item in items]),
+                (until, [item.import_id for item in items], [item.key for item in items]),
             )
+
+    def spare(self, host: str, until: datetime) -> None:
+        """Leave a host alone: none of its waiting items is due before `until`."""
+        with self._database.connection() as connection:
+            connection.execute(
+                "UPDATE items SET next_try_at = %(until)s "
+                "WHERE host = %(host)s AND status = 'waiting' AND next_try_at < %(until)s",
+                {"host": host, "until": until},
+            )
+
+    def lock_waiting(self, connection: Connection, items: Sequence[Item]) -> set[Item]:
+        """Those of the items that still wait; until the transaction ends nobody else can change them."""
+        rows = connection.execute(
+            """SELECT import, key FROM items
+               WHERE (import, key) IN (SELECT * FROM unnest(%s::bigint[], %s::bytea[])) AND status = 'waiting'
+               ORDER BY import, key FOR UPDATE""",
+            ([item.import_id for item in items], [item.key for item in items]),
+        )
+        waiting = set(rows.fetchall())
+        return {item for item in items if (item.import_id, item.key) in waiting}
 
     def record(self, connection: Connection, outcomes: Sequence[Outcome]) -> None:
         """Write what became of items. An item that already has a final state keeps it."""

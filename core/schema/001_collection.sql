@@ -45,9 +45,8 @@ CREATE TABLE imports (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name         text NOT NULL,
     created_at   timestamptz NOT NULL DEFAULT now(),
-    started_at   timestamptz,
-    finished_at  timestamptz,
-    cancelled_at timestamptz
+    paused_at    timestamptz,
+    deleted_at   timestamptz
 );
 
 -- The truth about an import. While an item waits, next_try_at is when it may be claimed: a claim moves it
@@ -68,3 +67,5 @@ CREATE TABLE items (
     PRIMARY KEY (import, key)
 );
 CREATE INDEX items_waiting ON items (import, next_try_at, position) WHERE status = 'waiting';
+CREATE INDEX items_host ON items (host) WHERE status = 'waiting';
+CREATE INDEX items_picture ON items (picture) WHERE picture IS NOT NULL;

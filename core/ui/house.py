@@ -1,0 +1,51 @@
+"""The one engine of this process, and what every page says while it is not ready."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core.engine import Engine
+from core.settings import load_settings
+from core.ui.words import megabytes
+
+
+@st.cache_resource(show_spinner=False)
+def engine() -> Engine:
+    """The engine, started when it is first asked for. Raises SettingsError."""
+    made = Engine(load_settings())
+    made.start()
+    return made
+
+
+@st.fragment(run_every=1.0)
+def status_line() -> None:
+    """Say how far the start is, or what is wrong and what to do; nothing once all is ready.
+
+    Reruns the page when what it shows has changed.
+    """
+    house = engine()
+    database, model = house.database_state, house.model_state
+    if database.state == "failed":
+        st.error(
+            f"{database.message}\n\nLookalike tries again by itself; nothing is lost.",
+            icon=":material/database_off:",
+            title="The database cannot be reached",
+        )
+    elif database.state == "starting":
+        st.info("The database is starting…", icon=":material/hourglass_top:")
+    if model.state == "failed":
+        st.error(model.message, icon=":material/cloud_off:", title="CLIP is not loaded")
+        st.button("Try again", key="retry-model", icon=":material/refresh:", on_click=house.loader.retry)
+    elif model.state == "loading":
+        if model.total_bytes:
+            share = min(1.0, model.done_bytes / model.total_bytes)
+            text = f"Loading CLIP: {megabytes(model.done_bytes)} of {megabytes(model.total_bytes)}"
+            st.progress(share, text=text)
+        else:
+            st.info("Loading CLIP…", icon=":material/hourglass_top:")
+    if house.worker is not None and house.worker.problem:
+        st.warning(house.worker.problem, icon=":material/engineering:", title="Indexing has stopped for now")
+    ready = (database.state, model.state)
+    if st.session_state.setdefault("house-state", ready) != ready:
+        st.session_state["house-state"] = ready
+        st.rerun()

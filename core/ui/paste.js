@@ -1,0 +1,46 @@
+/**
+ * Lets a picture be pasted or dropped anywhere on the page: it is handed to the page's file uploader as if it
+ * had been chosen there.
+ */
+
+const DROPZONE = '[data-testid="stFileUploader"]';
+
+/** The first picture among transferred files, if any. */
+function picture(transfer) {
+  return [...(transfer?.files ?? [])].find((file) => file.type.startsWith("image/"));
+}
+
+/** Hand a file to the uploader. */
+function upload(file) {
+  const input = document.querySelector(`${DROPZONE} input[type="file"]`);
+  if (!input) return false;
+  const transfer = new DataTransfer();
+  transfer.items.add(file);
+  input.files = transfer.files;
+  input.dispatchEvent(new Event("change", { bubbles: true }));
+  return true;
+}
+
+/** Whether an event happens inside the uploader, which then sees to it itself. */
+function inUploader(event) {
+  return event.composedPath().some((node) => node instanceof Element && node.matches(DROPZONE));
+}
+
+export default function () {
+  const take = (event, transfer) => {
+    const file = inUploader(event) ? undefined : picture(transfer);
+    if (file && upload(file)) event.preventDefault();
+  };
+  const listeners = {
+    paste: (event) => take(event, event.clipboardData),
+    drop: (event) => take(event, event.dataTransfer),
+    // Without this the browser would open the dropped picture in place of the app.
+    dragover: (event) => {
+      if (!inUploader(event)) event.preventDefault();
+    },
+  };
+  for (const [name, listener] of Object.entries(listeners)) document.addEventListener(name, listener);
+  return () => {
+    for (const [name, listener] of Object.entries(listeners)) document.removeEventListener(name, listener);
+  };
+}

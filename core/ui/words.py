@@ -1,0 +1,33 @@
+"""Numbers and times as people say them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def counted(count: int, noun: str) -> str:
+    """A count and its noun: "1 picture", "1,204 pictures"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """A time in the largest unit that fits: "40 s", "3 min", "2.5 h"."""
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+
+
+def megabytes(count: int) -> str:
+    """A number of bytes in MB."""
+    return f"{count / 1e6:,.0f} MB"
+
+
+def plain(text: str) -> str:
+    """Text that Markdown shows as it stands."""
+    return "".join(f"\\{character}" if character in r"\`*_{}[]()<>#+-.!|~:$" else character for character in text)
+
+
+def csv_cells(row: Iterable[object]) -> list[str]:
+    """Cells that a spreadsheet takes for text and never for a formula (OWASP, "CSV Injection")."""
+    return [f"'{cell}" if str(cell).startswith(("=", "+", "-", "@", "\t", "\r")) else str(cell) for cell in row]

@@ -1,0 +1,195 @@
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+import streamlit as st
+
+from core.access import thumbnail_path
+from core.errors import LookalikeError, UrlError
+from core.search import DEFAULT_THRESHOLD, DEFAULT_TOP_K, WORDS_THRESHOLD, Matches, Query
+from core.store import Match
+from core.ui.gallery import Card, gallery
+from core.ui.house import engine
+from core.ui.paste import paste_anywhere
+from core.urls import clean
+
+TOP_KS = [10, 20, 50, 100, 200, 500, 1000]
+
+state = st.session_state
+house = engine()
+
+
+def ask_picture() -> None:
+    file = state[uploader_key()]
+    state["asked"] = ("picture", file.getvalue(), file.name) if file else None
+    state["box"] = ""
+
+
+def ask_box() -> None:
+    text = state["box"].strip()
+    state["asked"] = ("text", text, text) if text else None
+    state["uploads"] = state.get("uploads", 0) + 1
+
+
+def forget() -> None:
+    state["asked"] = None
+    state["box"] = ""
+    state["uploads"] = state.get("uploads", 0) + 1
+
+
+def uploader_key() -> str:
+    return f"upload-{state.get('uploads', 0)}"
+
+
+def query_of(kind: str, value: Any) -> tuple[Query, bytes | None]:
+    """The query that a picture's bytes, an address or words make, and the picture to show for it."""
+    if kind == "picture":
+        return house.picture_query(value), value
+    try:
+        url = clean(value)
+    except UrlError:
+        if "://" in value:
+            raise
+        return house.words_query(value), None
+    data = house.fetcher.fetch(url).data
+    return house.picture_query(data), data
+
+
+def current_query() -> tuple[Query, bytes | None] | None:
+    """The query asked for, embedded once; None when there is none or it cannot be had."""
+    asked = state.get("asked")
+    if not asked:
+        state.pop("query", None)
+        return None
+    kind, value, _ = asked
+    if state.get("query", (None,))[0] != (kind, value):
+        if house.model_state.state != "ready":
+            st.info("Your search starts as soon as CLIP is loaded.", icon=":material/hourglass_top:")
+            return None
+        try:
+            with st.spinner("Looking at it…"):
+                state["query"] = ((kind, value), query_of(kind, value))
+        except LookalikeError as error:
+            st.error(str(error), icon=":material/broken_image:", title="This cannot be searched for")
+            return None
+        st.query_params.pop("threshold", None) if state.get("kind") not in (
+            None,
+            state["query"][1][0].kind,
+        ) else None
+        state["kind"] = state["query"][1][0].kind
+    return state["query"][1]
+
+
+def matches_of(query: Query, top_k: int) -> Matches:
+    """The matches, asked of the database once a query and top-k; moving the threshold asks nothing."""
+    wanted = (query.sha256, query.kind, top_k, house.model().id)
+    if state.get("matches", (None,))[0] != wanted:
+        begun = time.perf_counter()
+        found = house.search(query, top_k)
+        state["matches"] = (wanted, found, house.store.count(), time.perf_counter() - begun)
+    return state["matches"][1]
+
+
+def card(match: Match) -> Card:
+    return {
+        "id": str(match.id),
+        "src": thumbnail_path(house.settings, match.id),
+        "url": match.url,
+        "title": match.title,
+        "similarity": match.similarity,
+    }
+
+
+def asked_threshold(kind: str) -> float:
+    """The threshold in the address bar, else the default of the model and the kind of query."""
+    try:
+        value = float(st.query_params["threshold"])
+        if 0 <= value <= 1:
+            return value
+        st.warning(f"The threshold in the address must lie between 0 and 1, and {value:g} does not.")
+    except (KeyError, ValueError):
+        pass
+    if kind == "words":
+        return WORDS_THRESHOLD
+    return house.model().threshold or DEFAULT_THRESHOLD
+
+
+def keep_threshold(value: float) -> None:
+    st.query_params["threshold"] = f"{value:.3f}".rstrip("0").rstrip(".")
+
+
+def show_query(picture: bytes | None) -> None:
+    _, value, name = state["asked"]
+    with st.container(border=True):
+        if picture is not None:
+            st.image(picture, width="stretch", alt="The picture that is searched for")
+            host = urlsplit(name).hostname
+            st.caption(f"From {host}" if host else name)
+        else:
+            st.markdown(f":material/format_quote: {value}")
+        st.button("Clear", icon=":material/close:", on_click=forget, width="stretch")
+
+
+def empty_collection() -> None:
+    with st.container(border=True, horizontal_alignment="center"):
+        st.markdown("#### :material/library_add: There is nothing to search yet")
+        st.write("First give Lookalike the addresses of some pictures.")
+        st.page_link("pages/index.py", label="Index pictures", icon=":material/arrow_forward:")
+
+
+def invitation(count: int) -> None:
+    with st.container(border=True, horizontal_alignment="center"):
+        st.markdown("#### :material/image_search: Which of your pictures look like it?")
+        st.write(
+            f"Drop a picture anywhere on this page, paste one with Ctrl+V, or give its address. "
+            f"It is compared with the **{count:,}** pictures of the collection."
+        )
+
+
+def words_hint() -> str:
+    if house.model_state.state == "ready" and not house.loader.get().reads_words:
+        return "https://…"
+    return "https://…  or  a red bicycle"
+
+
+left, right = st.columns([1, 3.4], gap="medium")
+with left:
+    st.file_uploader(
+        "Drop a picture, or press Ctrl+V",
+        type="image",
+        key=uploader_key(),
+        on_change=ask_picture,
+    )
+    st.text_input("Its address, or words", key="box", placeholder=words_hint(), on_change=ask_box)
+    top_k = st.selectbox(
+        "Most similar pictures to fetch (top-k)",
+        TOP_KS,
+        index=TOP_KS.index(DEFAULT_TOP_K),
+        key="top_k",
+        bind="query-params",
+    )
+    paste_anywhere()
+with right:
+    try:
+        ready = house.database_state.state == "ready"
+        count = house.store.count() if ready else 0
+        if ready and not count:
+            empty_collection()
+        elif (current := current_query()) is not None and ready:
+            query, picture = current
+            with left:
+                show_query(picture)
+            found = matches_of(query, top_k)
+            _, _, total, seconds = state["matches"]
+            gallery(
+                [card(match) for match in found.found],
+                threshold=asked_threshold(query.kind),
+                total=total,
+                key="gallery",
+                on_threshold=keep_threshold,
+            )
+            st.caption(f"{total:,} pictures compared in {seconds * 1000:,.0f} ms with {found.model}")
+        elif ready and not state.get("asked"):
+            invitation(count)
+    except LookalikeError as error:
+        st.error(str(error), icon=":material/error:")

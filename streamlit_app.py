@@ -1,0 +1,45 @@
+"""Lookalike's front door: the navigation of every visit, and the ASGI app that `streamlit run` serves."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import streamlit as st
+
+from core.ui.house import engine, status_line
+
+page = st.navigation(
+    [
+        st.Page("pages/search.py", title="Search", icon=":material/image_search:", default=True),
+        st.Page("pages/index.py", title="Index", icon=":material/library_add:", url_path="index"),
+    ],
+    position="top",
+)
+
+if __name__ == "__main__":  # a visit: Streamlit runs this file anew each time
+    st.set_page_config(page_title=f"{page.title} · Lookalike", page_icon=":material/image_search:", layout="wide")
+    st.logo("docs/logo.svg", size="large")
+    status_line()
+    page.run()
+else:  # once a process: `streamlit run` imports this file and serves `app`
+    from starlette.middleware import Middleware
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+    from core.access import allowed_hosts
+    from core.api import routes
+    from core.settings import load_settings
+
+    settings = load_settings()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: st.App) -> AsyncIterator[None]:
+        """Start the engine before the first visitor comes, and let it finish its batch at the end."""
+        house = engine()
+        yield
+        house.close()
+
+    app = st.App(
+        __file__,
+        routes=routes(engine, settings),
+        lifespan=lifespan,
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=allowed_hosts(settings), www_redirect=False)],
+    )

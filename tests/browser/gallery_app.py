@@ -1,0 +1,107 @@
+"""A small app for the gallery's tests: real photos, made-up similarities, and a line that says what Python heard.
+
+The address chooses: `n` matches, their `best` similarity, `threshold`, `selectable`, `hostile` for two bad matches.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from functools import cache
+
+import streamlit as st
+from PIL import Image
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tests.data import some_photos
+
+PHOTOS = some_photos(500)
+
+
+@cache
+def thumbnail(place: int) -> bytes:
+    with Image.open(PHOTOS[place]) as image:
+        image.thumbnail((256, 256))
+        out = io.BytesIO()
+        image.convert("RGB").save(out, "JPEG", quality=85)
+    return out.getvalue()
+
+
+def thumb(request: Request) -> Response:
+    place = int(request.path_params["place"])
+    if place >= len(PHOTOS):
+        return Response(status_code=404)
+    return Response(thumbnail(place), media_type="image/jpeg", headers={"Cache-Control": "max-age=3600, immutable"})
+
+
+def main() -> None:
+    from core.ui.gallery import Card, gallery
+
+    st.set_page_config(page_title="Gallery", layout="wide")
+    asked = st.query_params
+    count = int(asked.get("n", "60"))
+    best = float(asked.get("best", "0.9998"))
+    state = st.session_state
+    state.setdefault("threshold", float(asked.get("threshold", "0.8")))
+    state.setdefault("query", 0)
+    state.setdefault("total", 1204)
+    state["runs"] = state.get("runs", 0) + 1
+
+    def keep(threshold: float) -> None:
+        state.threshold = threshold
+
+    def order(threshold: float) -> None:
+        state.threshold = threshold
+
+    def ask_again() -> None:
+        state.query += 1
+
+    def grow() -> None:
+        state.total += 1
+
+    with st.container(horizontal=True):
+        st.button("Run again")
+        st.button("Order 50", on_click=order, args=(0.5,))
+        st.button("Grow", on_click=grow)
+        st.button("Another query", on_click=ask_again)
+
+    # A quick fall from the best and a long tail, as a search gives: the curve is the only thing made up.
+    places = [(293 * rank + 130 + state.query) % len(PHOTOS) for rank in range(count)]
+    cards: list[Card] = [
+        {
+            "id": f"p{place}",
+            "src": f"/api/thumb/{place}",
+            "url": f"https://museum.example/collection/{PHOTOS[place].parent.name}/{PHOTOS[place].name}",
+            "title": f"{PHOTOS[place].parent.name.replace('_', ' ').capitalize()}, no. {place}",
+            "similarity": best - 0.45 * (rank / max(count, 60)) ** 0.6,
+        }
+        for rank, place in enumerate(places)
+    ]
+    if asked.get("hostile"):
+        cards[0]["title"] = "<img src=x onerror=\"window.pwned = 'title'\"><b>bold</b>"
+        cards[0]["url"] = "javascript:window.pwned='link'"
+        cards[1]["src"] = "/api/thumb/99999"
+    result = gallery(
+        cards,
+        threshold=state.threshold,
+        total=state.total,
+        key="results",
+        on_threshold=keep,
+        selectable=bool(asked.get("selectable")),
+    )
+    heard = {
+        "threshold": state.threshold,
+        "released": result.released,
+        "selected": result.selected,
+        "opened": result.opened,
+        "runs": state.runs,
+    }
+    st.code(json.dumps(heard), language=None)
+
+
+if __name__ == "__main__":
+    main()
+else:
+    app = st.App(__file__, routes=[Route("/api/thumb/{place:int}", thumb)])

@@ -1,0 +1,224 @@
+"""The real app in a real browser: index from pasted and uploaded lists, then search."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import openpyxl
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from tests.app import App
+from tests.data import some_photos
+from tests.webserver import WebServer
+
+pytestmark = pytest.mark.browser
+
+PHOTOS = some_photos(60)
+PATIENCE = 60_000
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[WebServer]:
+    with WebServer({f"/{number}.jpg": path for number, path in enumerate(PHOTOS)}) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """An app with an empty collection."""
+    with App(tmp_path_factory.mktemp("empty")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory, site: WebServer) -> Iterator[App]:
+    """An app with all photos indexed."""
+    with App(tmp_path_factory.mktemp("full")) as running:
+        answer = running.post("/api/upsert?wait=100", json={"images": addresses(site)})
+        assert answer["counts"]["waiting"] == 0, answer
+        yield running
+
+
+def addresses(site: WebServer) -> list[str]:
+    return [site.url(f"/{number}.jpg") for number in range(len(PHOTOS))]
+
+
+def changed(path: Path) -> bytes:
+    """A photo cropped to 90 % and compressed again."""
+    image = Image.open(path).convert("RGB")
+    w, h = image.size
+    buffer = io.BytesIO()
+    image.crop((w // 20, h // 20, w - w // 20, h - h // 20)).save(buffer, "JPEG", quality=60)
+    return buffer.getvalue()
+
+
+def upload(page: Page, name: str, data: bytes, mime: str = "image/jpeg") -> None:
+    page.locator('[data-testid="stFileUploader"] input[type="file"]').set_input_files(
+        {"name": name, "mimeType": mime, "buffer": data}
+    )
+
+
+def cards(page: Page) -> int:
+    """How many pictures the gallery shows above the line, all painted."""
+    return page.get_by_role("list", name="Matches").get_by_role("img").count()
+
+
+def test_a_first_visitor_may_come_by_a_deep_link(tmp_path: Path, page: Page) -> None:
+    with App(tmp_path) as fresh:
+        page.goto(f"{fresh.url}/index")
+        expect(page.get_by_role("heading", name="Index pictures")).to_be_visible(timeout=PATIENCE)
+        expect(page.get_by_role("link", name="Search")).to_be_visible()
+        expect(page).to_have_title("Index · Lookalike")
+
+
+def test_an_empty_collection_says_what_to_do(app: App, page: Page) -> None:
+    page.goto(app.url)
+    expect(page.get_by_text("There is nothing to search yet")).to_be_visible(timeout=PATIENCE)
+    page.get_by_test_id("stMain").get_by_role("link", name="Index pictures").click()
+    expect(page.get_by_role("heading", name="Index pictures")).to_be_visible(timeout=PATIENCE)
+
+
+def test_pasted_addresses_are_previewed_indexed_and_their_failures_told(app: App, site: WebServer, page: Page) -> None:
+    page.goto(f"{app.url}/index")
+    box = page.get_by_label("One address a line")
+    lines = [*addresses(site)[:20], addresses(site)[0], "ftp://a.example/x.jpg", site.url("/missing.jpg")]
+    box.fill("\n".join(lines))
+    box.press("Control+Enter")
+    expect(page.get_by_text("21 ready")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("1 repeated")).to_be_visible()
+    expect(page.get_by_text("1 cannot be read")).to_be_visible()
+    page.get_by_role("button", name="Index 21 pictures").click()
+    expect(page.get_by_text(re.compile("20 indexed · 1 failed"))).to_be_visible(timeout=PATIENCE)
+    expect(box).to_have_value("")
+    page.reload()
+    expect(page.get_by_text(re.compile("20 indexed · 1 failed"))).to_be_visible(timeout=PATIENCE)
+    hits = site.hits["/missing.jpg"]
+    page.get_by_role("button", name="Try the failed again").click()
+    expect(page.get_by_text(re.compile("20 indexed · 1 failed"))).to_be_visible(timeout=PATIENCE)
+    assert site.hits["/missing.jpg"] > hits
+
+
+def test_a_spreadsheet_is_indexed_from_its_column(app: App, site: WebServer, page: Page) -> None:
+    book = openpyxl.Workbook()
+    sheet = book.active
+    assert sheet is not None
+    sheet.append(["Title", "Picture", "Page"])
+    for number, url in enumerate(addresses(site)[20:30]):
+        sheet.append([f"Picture {number}", url, "https://a.example/page"])
+    buffer = io.BytesIO()
+    book.save(buffer)
+    page.goto(f"{app.url}/index")
+    page.get_by_role("tab", name="Upload a list").click()
+    upload(page, "museum.xlsx", buffer.getvalue(), "application/octet-stream")
+    expect(page.get_by_text("10 ready")).to_be_visible(timeout=PATIENCE)
+    page.get_by_role("button", name="Index 10 pictures").click()
+    expect(page.get_by_text("museum.xlsx").first).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("10 indexed", exact=True)).to_be_visible(timeout=PATIENCE)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "sentence"),
+    [("empty.csv", b"", "empty"), ("list.xlsx", b"PK\x03\x04 nonsense", "no Excel file")],
+)
+def test_a_list_that_cannot_be_read_says_so(app: App, page: Page, name: str, data: bytes, sentence: str) -> None:
+    page.goto(f"{app.url}/index")
+    page.get_by_role("tab", name="Upload a list").click()
+    upload(page, name, data, "application/octet-stream")
+    expect(page.get_by_role("alert").filter(has_text=sentence)).to_be_visible(timeout=PATIENCE)
+
+
+def test_ten_thousand_lines_of_junk_are_read(app: App, page: Page) -> None:
+    page.goto(f"{app.url}/index")
+    box = page.get_by_label("One address a line")
+    box.fill("\n".join(f"line {number} of junk" for number in range(10_000)))
+    box.press("Control+Enter")
+    expect(page.get_by_text(re.compile("[0-9,]+ cannot be read"))).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("button", name="Index 0 pictures")).to_be_disabled()
+
+
+def test_a_changed_copy_finds_its_original_first(full: App, site: WebServer, page: Page) -> None:
+    page.goto(full.url)
+    upload(page, "copy.jpg", changed(PHOTOS[7]))
+    gallery = page.get_by_role("list", name="Matches")
+    expect(gallery.get_by_role("img").first).to_be_visible(timeout=PATIENCE)
+    assert cards(page) > 0
+    link = gallery.get_by_role("link").first
+    assert link.get_attribute("href") == addresses(site)[7]
+    first = gallery.get_by_role("img").first
+    assert first.evaluate("image => image.complete && image.naturalWidth > 0")
+
+
+def test_a_picture_is_pasted_anywhere(full: App, page: Page) -> None:
+    page.goto(full.url)
+    expect(page.get_by_text("Which of your pictures look like it?")).to_be_visible(timeout=PATIENCE)
+    page.get_by_text("Which of your pictures look like it?").click()
+    buffer = io.BytesIO()
+    Image.open(PHOTOS[3]).save(buffer, "PNG")
+    page.evaluate(
+        """encoded => {
+            const bytes = Uint8Array.from(atob(encoded), (c) => c.charCodeAt(0));
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([bytes], "image.png", { type: "image/png" }));
+            document.activeElement.dispatchEvent(
+                new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true, composed: true }));
+        }""",
+        base64.b64encode(buffer.getvalue()).decode(),
+    )
+    expect(page.get_by_role("list", name="Matches").get_by_role("img").first).to_be_visible(timeout=PATIENCE)
+
+
+def test_search_by_address(full: App, site: WebServer, page: Page) -> None:
+    page.goto(full.url)
+    box = page.get_by_label("Its address, or words")
+    box.fill(addresses(site)[11])
+    box.press("Enter")
+    expect(page.get_by_role("list", name="Matches").get_by_role("link").first).to_have_attribute(
+        "href", addresses(site)[11], timeout=PATIENCE
+    )
+
+
+def test_threshold_and_top_k_live_in_the_address(full: App, page: Page) -> None:
+    page.goto(f"{full.url}/?threshold=0.3&top_k=20")
+    upload(page, "photo.jpg", PHOTOS[5].read_bytes())
+    slider = page.get_by_role("slider", name=re.compile("hreshold"))
+    expect(slider).to_have_attribute("aria-valuenow", re.compile("^30"), timeout=PATIENCE)
+    before = full.get("/api/health")
+    slider.focus()
+    for _ in range(4):
+        page.keyboard.press("PageUp")
+    expect(page).to_have_url(re.compile(r"threshold=0\.5\b"), timeout=PATIENCE)
+    expect(page).to_have_url(re.compile("top_k=20"))
+    assert before["pictures"] == full.get("/api/health")["pictures"]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "sentence"),
+    [
+        ("words.jpg", b"this is only text", "not a picture"),
+        ("empty.jpg", b"", "empty"),
+    ],
+)
+def test_what_is_no_picture_is_told(full: App, page: Page, name: str, data: bytes, sentence: str) -> None:
+    page.goto(full.url)
+    upload(page, name, data)
+    expect(page.get_by_role("alert").filter(has_text=sentence)).to_be_visible(timeout=PATIENCE)
+
+
+def test_no_match_above_the_threshold_offers_the_closest(full: App, page: Page) -> None:
+    page.goto(f"{full.url}/?threshold=1")
+    upload(page, "copy.jpg", changed(PHOTOS[7]))
+    expect(page.get_by_text(re.compile("The closest is"))).to_be_visible(timeout=PATIENCE)
+    page.get_by_role("button", name="Show the closest").click()
+    expect(page.get_by_role("list", name="Matches").get_by_role("img").first).to_be_visible(timeout=PATIENCE)
+
+
+def test_a_foreign_host_name_is_refused(full: App) -> None:
+    answer = httpx2.get(f"{full.url}/api/health", headers={"Host": "evil.example"})
+    assert answer.status_code == 400

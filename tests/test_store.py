@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from core.database import Database
+from core.errors import NotFoundError
+from core.ledger import Ledger
+from core.picture import Picture, read_picture
+from core.store import Model, NewPicture, Store, Vector, picture_id
+from core.urls import key_of
+
+DIM = 8
+
+
+def made_picture(shade: int) -> Picture:
+    buffer = io.BytesIO()
+    Image.effect_mandelbrot((64, 64), (-2, -1.5, 1, 1.5), 10 + shade).convert("RGB").save(buffer, "PNG")
+    return read_picture(buffer.getvalue(), max_bytes=10**6, max_pixels=10**6)
+
+
+def unit(*values: float) -> Vector:
+    vector = np.zeros(DIM, np.float32)
+    vector[: len(values)] = values
+    return vector / np.linalg.norm(vector)
+
+
+def new(number: int, vector: Vector) -> NewPicture:
+    url = f"https://a.example/{number}.png"
+    return NewPicture(key_of(url), url, made_picture(number), vector)
+
+
+@pytest.fixture
+def store(database: Database) -> Store:
+    return Store(database)
+
+
+@pytest.fixture
+def model(store: Store) -> Model:
+    return store.use_model("test/eight", DIM)
+
+
+def add(database: Database, store: Store, model: Model, pictures: list[NewPicture]) -> None:
+    with database.connection() as connection:
+        store.add(connection, model, pictures)
+
+
+def test_a_model_is_registered_once(store: Store, model: Model) -> None:
+    assert store.use_model("test/eight", DIM) == model
+    assert store.use_model("test/other", DIM).id != model.id
+
+
+def test_the_nearest_come_best_first_with_their_cosine(database: Database, store: Store, model: Model) -> None:
+    query = unit(1, 0)
+    add(database, store, model, [new(1, unit(0, 1)), new(2, unit(1, 1)), new(3, unit(1, 0)), new(4, unit(-1, 0))])
+    matches = store.nearest(model, query, 10)
+    assert [match.url[-5] for match in matches] == ["3", "2", "1", "4"]
+    assert [match.similarity for match in matches] == pytest.approx([1, 0.7071, 0, -1], abs=1e-3)
+    assert len(store.nearest(model, query, 2)) == 2
+
+
+def test_models_never_meet(database: Database, store: Store, model: Model) -> None:
+    other = store.use_model("test/other", DIM)
+    add(database, store, model, [new(1, unit(1))])
+    assert store.nearest(other, unit(1), 10) == []
+
+
+def test_one_file_under_two_addresses_is_one_picture(database: Database, store: Store, model: Model) -> None:
+    first = new(1, unit(1))
+    second = NewPicture(key_of("https://b.example/x.png"), "https://b.example/x.png", first.picture, first.embedding)
+    add(database, store, model, [first])
+    add(database, store, model, [second])
+    assert store.count() == 1
+    assert [match.url for match in store.nearest(model, unit(1), 10)] == [first.url]
+
+
+def test_a_removed_picture_is_not_found_and_returns_when_added_again(
+    database: Database, store: Store, model: Model
+) -> None:
+    add(database, store, model, [new(1, unit(1))])
+    with database.connection() as connection:
+        connection.execute("UPDATE pictures SET removed_at = now()")
+    assert store.count() == 0
+    assert store.nearest(model, unit(1), 10) == []
+    add(database, store, model, [new(1, unit(1))])
+    assert len(store.nearest(model, unit(1), 10)) == 1
+
+
+def test_a_thumbnail_is_kept(database: Database, store: Store, model: Model) -> None:
+    picture = new(1, unit(1))
+    add(database, store, model, [picture])
+    mime, image = store.thumbnail(picture.id)
+    assert mime == picture.picture.thumbnail_mime
+    assert image == picture.picture.thumbnail
+    with pytest.raises(NotFoundError):
+        store.thumbnail(picture_id(bytes(32)))
+
+
+def test_a_failure_leaves_nothing_half_done(database: Database, store: Store, model: Model) -> None:
+    with pytest.raises(RuntimeError), database.connection() as connection:
+        store.add(connection, model, [new(1, unit(1))])
+        raise RuntimeError
+    assert store.count() == 0
+
+
+def test_known_addresses_are_already_there_from_the_start(database: Database, store: Store, model: Model) -> None:
+    picture = new(1, unit(1))
+    add(database, store, model, [picture])
+    ledger = Ledger(database)
+    entry = ledger.read(ledger.create("again", [(picture.key, picture.url), (b"k" * 32, "https://new.example/")]))
+    assert entry.counts == {"waiting": 1, "indexed": 0, "already_there": 1, "failed": 0}
