@@ -75,7 +75,16 @@ def routes(engine: Callable[[], Engine], settings: Settings) -> list[BaseRoute]:
         ("GET", "/api/health", health, 0),
     ]
     made: list[BaseRoute] = [
-        Route(path, _guarded(call, engine), methods=[method], max_body_size=size) for method, path, call, size in calls
+        Route(
+            path,
+            _guarded(call, engine),
+            methods=[method],
+            middleware=[
+                Middleware(_DeclaredSizeLimit, size),
+                Middleware(RequestBodyLimitMiddleware, max_body_size=size),
+            ],
+        )
+        for method, path, call, size in calls
     ]
     methods = {path.partition("{")[0]: method for method, path, _, _ in calls}
     return [

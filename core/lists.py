@@ -57,8 +57,9 @@ def _read_text(name: str, data: bytes) -> list[list[str]]:
     text = _decoded(data)
     if text is None:
         raise UrlError(f"{name} holds no text that can be read. {_SAVE_AS}")
-    delimiter = _delimiter(text, _DELIMITERS.get(PurePath(name).suffix.lower(), _DELIMITERS[".csv"]))
+    candidates = _DELIMITERS.get(PurePath(name).suffix.lower(), _DELIMITERS[".csv"])
     try:
+        delimiter = _delimiter(text, candidates)
         return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
     except csv.Error:
         raise UrlError(f"{name} has a quotation mark that is opened and never closed, or a cell without end.") from None

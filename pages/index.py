@@ -1,4 +1,3 @@
-import pandas as pd
 import streamlit as st
 
 from core.errors import LookalikeError
@@ -70,7 +69,7 @@ def preview(lines: list[Line]) -> list[tuple[bytes, str]]:
         odd = sorted([*bad, *repeats], key=lambda line: line.number)[:SHOWN_PROBLEMS]
         with st.expander("Lines that are left out, and why", expanded=bool(bad)):
             st.dataframe(
-                pd.DataFrame(
+                (
                     {
                         "Line": [line.number for line in odd],
                         "Text": [line.text[:300] for line in odd],

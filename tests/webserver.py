@@ -148,7 +148,7 @@ class WebServer:
         self._lock = threading.Lock()
         self._server = _Server((host, 0), self)
         self.host, self.port = host, self._server.server_port
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="webserver")
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), name="webserver")
 
     def url(self, path: str, host: str | None = None) -> str:
         """The address of a path, under another name of this host when one is given."""

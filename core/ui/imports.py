@@ -7,7 +7,6 @@ import io
 from collections.abc import Callable
 from datetime import timedelta
 
-import pandas as pd
 import streamlit as st
 
 from core.errors import LookalikeError
@@ -162,13 +161,11 @@ def _restore(import_id: int) -> None:
 def _show_failures(entry: Import) -> None:
     with st.expander(f"{entry.failed:,} could not be indexed", icon=":material/error:"):
         groups = engine().ledger.failure_groups(entry.id)[:SHOWN_FAILURES]
-        table = pd.DataFrame(
-            {
-                "How many": [group.count for group in groups],
-                "What happened": [group.reason for group in groups],
-                "For example": [group.example for group in groups],
-            }
-        )
+        table = {
+            "How many": [group.count for group in groups],
+            "What happened": [group.reason for group in groups],
+            "For example": [group.example for group in groups],
+        }
         st.dataframe(
             table,
             hide_index=True,
