@@ -1,6 +1,7 @@
 """Lookalike's front door: the navigation of every visit, and the ASGI app that `streamlit run` serves."""
 
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 
 import streamlit as st
@@ -9,17 +10,26 @@ from core.ui.house import engine, status_line
 
 page = st.navigation(
     [
-        st.Page("pages/search.py", title="Search", icon=":material/image_search:", default=True),
-        st.Page("pages/index.py", title="Index", icon=":material/library_add:", url_path="index"),
+        # Without icons: Streamlit would make them the tab's icon too, and fetch that from a server of Google's.
+        st.Page("pages/search.py", title="Search", default=True),
+        st.Page("pages/index.py", title="Index", url_path="index"),
     ],
     position="top",
 )
 
 if __name__ == "__main__":  # a visit: Streamlit runs this file anew each time
-    st.set_page_config(page_title=f"{page.title} · Lookalike", page_icon=":material/image_search:", layout="wide")
+    st.set_page_config(page_title=f"{page.title} · Lookalike", page_icon="docs/icon.svg", layout="wide")
     st.logo("docs/logo.svg", size="large")
     status_line()
-    page.run()
+    try:
+        page.run()
+    except Exception:
+        logging.getLogger(__name__).exception("page %s", page.title)
+        st.error(
+            "Something unforeseen went wrong on this page; the log of the app has the details. "
+            "Load the page again, and nothing is lost.",
+            icon=":material/error:",
+        )
 else:  # once a process: `streamlit run` imports this file and serves `app`
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware

@@ -189,7 +189,7 @@ def _on_white(image: Image.Image) -> Image.Image:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image).convert("RGB")
-    return image if image.mode == "CMYK" else image.convert("RGB")
+    return image if image.mode in ("RGB", "CMYK") else image.convert("RGB")
 
 
 def _reduced(image: Image.Image) -> Image.Image:

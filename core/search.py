@@ -23,11 +23,15 @@ MAX_TOP_K = 1000
 
 @dataclass(frozen=True)
 class Query:
-    """What is looked for: a unit vector of shape (dim,), and the SHA-256 (hex) of the bytes or words it came from."""
+    """What is looked for: a unit vector of shape (dim,), and the SHA-256 (hex) of the bytes or words it came from.
+
+    `thumbnail` is a JPEG of the picture, None for words.
+    """
 
     kind: Literal["picture", "words"]
     sha256: str
     vector: Vector
+    thumbnail: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ def picture_query(settings: Settings, encoder: Encoder, data: bytes) -> Query:
     """The query for a picture's bytes. Raises PictureError."""
     picture = read_picture(data, max_bytes=settings.max_file_bytes, max_pixels=settings.max_pixels)
     vector = encoder.encode_pictures([picture.image], urgent=True)[0]
-    return Query("picture", picture.sha256.hex(), vector)
+    return Query("picture", picture.sha256.hex(), vector, picture.thumbnail)
 
 
 def words_query(encoder: Encoder, words: str) -> Query:

@@ -174,13 +174,14 @@ def read_lines(text: str) -> list[Line]:
 def read_table(name: str, data: bytes) -> Table:
     """The table in an uploaded .txt, .csv, .tsv or .xlsx file. Raises UrlError when it holds none."""
     rows = read_rows(name, data)
-    width = max(len(row) for row in rows)
-    header = [] if any(map(_is_address, rows[0])) or (len(rows) == 1 and width == 1) else rows[0]
-    if name.lower().endswith(".txt") and width == 1:
-        header = []
-    names = [cell.strip() for cell in header] + [""] * (width - len(header))
+    width = max(map(len, rows))
+    top = next(number for number, row in enumerate(rows) if any(row))
+    is_plain_list = width == 1 and (len(rows) == 1 or name.lower().endswith(".txt"))
+    if is_plain_list or any(map(_is_address, rows[top])):
+        return Table([f"Column {number}" for number in range(1, width + 1)], rows, 1)
+    names = [cell.strip() for cell in rows[top]] + [""] * (width - len(rows[top]))
     columns = [column or f"Column {number}" for number, column in enumerate(names, 1)]
-    return Table(columns, rows[1:], 2) if header else Table(columns, rows, 1)
+    return Table(columns, rows[top + 1 :], top + 2)
 
 
 def url_column(table: Table) -> int:
@@ -220,7 +221,7 @@ def _addresses(text: str) -> Iterator[str]:
     """The addresses in one line or cell, or all of it when there is none."""
     if not _ODD.search(text):
         yield text
-    elif found := _HTML.findall(text) if "<" in text else _MARKDOWN.findall(text):
+    elif found := _HTML.findall(text) or _MARKDOWN.findall(text):
         yield from map(html.unescape, found)
     else:
         yield from [address for field in _SEPARATOR.split(text) for address in _in_words(field)] or [text]

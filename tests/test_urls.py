@@ -7,7 +7,7 @@ import zipfile
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from openpyxl import Workbook
 
@@ -120,6 +120,7 @@ def test_what_is_no_address_gets_one_sentence(text: str, sentence: str) -> None:
     assert str(caught.value) == sentence
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60) | st.text("htps:/w.ax@[]%#?&=0\\ ü", max_size=30).map("http://".__add__))
 def test_any_text_is_an_address_for_ever_or_an_error(text: str) -> None:
     try:
@@ -198,6 +199,7 @@ PIECES = [
 PIECES += ["'", ";", "%20", "%C3%A9", "%2F", "%41", "%e9", "?", "a=1", "b=", "%2C", "%3D", "%40", "%7E", "#", "utm_x=1"]
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=10).map("".join))
 @example("photos/a,b/c.d/e%20f.jpg?b=2&a=%2F&a-b=1&utm_source=x")
 def test_the_short_way_for_plain_addresses_changes_nothing(rest: str) -> None:
@@ -239,6 +241,7 @@ A, B = "https://example.com/a.jpg", "https://example.com/b.jpg"
         (f"{A} # the castle", [A]),
         (f"![the castle]({A})", [A]),
         (f'[one]({A} "A castle") and [two]({B})', [A, B]),
+        (f"[a](<{A}>)", [A]),
         ("[a](https://example.com/a_(1).jpg)", ["https://example.com/a_(1).jpg"]),
         (f'<a href="{A}">one</a> <img alt="x" src=\'{B}\'>', [A, B]),
         ('<img src="https://example.com/?a=1&amp;b=2">', ["https://example.com/?a=1&b=2"]),
@@ -282,6 +285,7 @@ def test_a_hundred_thousand_lines_are_read_in_a_moment() -> None:
     assert len({line.key for line in lines}) == 100_000
 
 
+@settings(deadline=None)
 @given(
     st.text(max_size=200)
     | st.lists(st.sampled_from([A, "](", "<", ">", "href=", " ", ",", "\t", "(", '"', "x"])).map("".join)
@@ -316,6 +320,12 @@ def test_a_table_without_header() -> None:
     table = read_table("list.csv", f"1,{A}\n2,{B}\n".encode())
     assert table.columns == ["Column 1", "Column 2"]
     assert [line.number for line in table.lines(url_column(table))] == [1, 2]
+
+
+def test_blank_rows_on_top() -> None:
+    table = read_table("list.csv", f"\n\nid,image\n1,{A}\n2,{B}".encode())
+    assert table.columns == ["id", "image"]
+    assert [line.number for line in table.lines(1)] == [4, 5]
 
 
 def test_ragged_rows_and_nameless_columns() -> None:
@@ -437,6 +447,7 @@ def test_an_excel_bomb_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300), st.sampled_from(["a.csv", "a.txt", "a.tsv", "a.xlsx", "a"]))
 def test_any_file_is_a_table_or_an_error(data: bytes, name: str) -> None:
     try:
