@@ -10,12 +10,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import httpx2
 import psutil
 
+from tests.conftest import short_folder
 from tests.data import MODEL_SETTING
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,32 +30,39 @@ def free_port() -> int:
 
 
 class App:
-    """A running Lookalike on a free port. `environment` holds its settings."""
+    """A running Lookalike on a free port. `environment` holds its settings; its data go with the `with` block."""
 
-    def __init__(self, folder: Path, **environment: str) -> None:
-        self.folder = folder
+    def __init__(self, until: str = "ok", **environment: str) -> None:
+        """`until` is the health to wait for; an empty setting counts as unset."""
+        self._until = until
+        self._given = environment
+        self._stack = contextlib.ExitStack()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.folder = self._stack.enter_context(short_folder())
         self.environment = {
-            "DATA_DIR": str(folder / "data"),
+            "DATA_DIR": str(self.folder / "data"),
             "CLIP_MODEL": MODEL_SETTING,
             "ALLOW_PRIVATE_URLS": "1",
             "PORT": str(free_port()),
-            **environment,
+            **self._given,
         }
         self.url = f"http://127.0.0.1:{self.environment['PORT']}"
-        self.log = folder / "app.log"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> App:
-        self.start()
+        self.log = self.folder / "app.log"
+        try:
+            self.start(self._until)
+        except BaseException:
+            self._stack.close()
+            raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
+        self._stack.close()
 
-    def start(self, until: str = "ok") -> None:
-        """Start it and wait until its health says `until`; "" waits for any answer."""
+    def launch(self) -> None:
+        """Start it, and wait for nothing."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "core", "run"],
@@ -65,15 +72,20 @@ class App:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    def start(self, until: str = "ok") -> None:
+        """Start it and wait until its health says `until`."""
+        self.launch()
+        assert self._process is not None
         deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
-            assert self._process.poll() is None, f"The app ended:\n{self.read_log()}"
+        while time.monotonic() < deadline and self._process.poll() is None:
             with contextlib.suppress(httpx2.HTTPError):
-                status = self.get("/api/health")["status"]
-                if until in ("", status):
+                if self.get("/api/health")["status"] == until:
                     return
             time.sleep(0.1)
-        raise AssertionError(f"The app did not become {until!r}:\n{self.read_log()}")
+        ended = self._process.poll() is not None
+        self.kill()
+        raise AssertionError(f"The app {'ended' if ended else f'is not {until}'}:\n{self.read_log()}")
 
     def stop(self) -> None:
         """End it as Ctrl+C does."""
@@ -101,10 +113,14 @@ class App:
         """What it printed, the end of it."""
         return self.log.read_text(errors="replace")[-6000:]
 
+    def raw(self, method: str, path: str, **arguments: Any) -> httpx2.Response:
+        """The answer to a call."""
+        return httpx2.request(method, self.url + path, timeout=120, **arguments)
+
     def get(self, path: str) -> Any:
         """The JSON that a GET answers."""
-        return httpx2.get(self.url + path, timeout=30).json()
+        return self.raw("GET", path).json()
 
     def post(self, path: str, **arguments: Any) -> Any:
         """The JSON that a POST answers."""
-        return httpx2.post(self.url + path, timeout=120, **arguments).json()
+        return self.raw("POST", path, **arguments).json()

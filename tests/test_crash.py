@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import pytest
 
@@ -27,10 +26,10 @@ def wait_for_counts(app: App, import_id: int, enough: int) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("victims", ["app", "app and database"])
-def test_an_import_finishes_by_itself_after_kill_9(tmp_path: Path, victims: str) -> None:
+def test_an_import_finishes_by_itself_after_kill_9(victims: str) -> None:
     with (
         WebServer({f"/{number}.jpg": path for number, path in enumerate(PHOTOS)}) as site,
-        App(tmp_path) as app,
+        App() as app,
     ):
         urls = [site.url(f"/{number}.jpg") for number in range(len(PHOTOS))]
         submitted = app.post("/api/upsert", json={"images": [*urls, site.url("/missing.jpg")]})

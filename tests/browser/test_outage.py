@@ -1,0 +1,122 @@
+"""The whole app while its database or its model cannot be had, and when they come back."""
+
+from __future__ import annotations
+
+import io
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from core.embedded import EmbeddedPostgres
+from core.picture import THUMBNAIL_SIDE
+from tests.app import App
+from tests.conftest import database_url, short_folder
+from tests.data import some_photos
+from tests.fakehub import VIT_B_32, FakeHub, make_vit_b_32
+from tests.webserver import WebServer
+
+pytestmark = pytest.mark.browser
+
+PATIENCE = 60_000
+PHOTOS = some_photos(24)
+
+
+def wait_for(what: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def copy_of(path: Path) -> bytes:
+    """A photo cropped to 94 % and compressed again."""
+    image = Image.open(path).convert("RGB")
+    w, h = image.size
+    buffer = io.BytesIO()
+    image.crop((w * 3 // 100, h * 3 // 100, w * 97 // 100, h * 97 // 100)).save(buffer, "JPEG", quality=60)
+    return buffer.getvalue()
+
+
+def test_a_database_that_is_down_at_start_is_told_and_used_when_it_comes(page: Page) -> None:
+    with short_folder() as folder:
+        server = EmbeddedPostgres(folder)
+        with App(until="degraded", POSTGRES_URL=database_url(server, "postgres")) as app:
+            page.goto(app.url)
+            expect(page.get_by_role("alert").filter(has_text="The database cannot be reached")).to_be_visible(
+                timeout=PATIENCE
+            )
+            assert app.raw("GET", "/api/health").status_code == 503
+            refused = app.raw("POST", "/api/upsert", json={"images": ["https://example.org/a.jpg"]})
+            assert refused.status_code == 503
+            assert "database" in refused.json()["error"]
+            server.start()
+            try:
+                expect(page.get_by_text("There is nothing to search yet")).to_be_visible(timeout=PATIENCE)
+                wait_for(lambda: app.get("/api/health")["status"] == "ok")
+            finally:
+                app.stop()
+                server.stop()
+
+
+def test_a_wrong_database_address_is_told_without_its_password(page: Page) -> None:
+    with App(until="degraded", POSTGRES_URL="postgresql://me:hunter2@127.0.0.1:1/db") as app:
+        page.goto(app.url)
+        alert = page.get_by_role("alert").filter(has_text="The database cannot be reached")
+        expect(alert).to_be_visible(timeout=PATIENCE)
+        assert "hunter2" not in page.content()
+        assert "hunter2" not in app.read_log()
+
+
+def test_two_apps_share_one_data_folder() -> None:
+    with WebServer({f"/{number}.jpg": path for number, path in enumerate(PHOTOS)}) as site, App() as first:
+        urls = [site.url(f"/{number}.jpg") for number in range(len(PHOTOS))]
+        with App(DATA_DIR=first.environment["DATA_DIR"]) as second:
+            done = second.post("/api/upsert?wait=60", json={"images": urls})
+            assert done["counts"]["indexed"] == len(PHOTOS)
+            assert first.get("/api/health")["pictures"] == len(PHOTOS)
+        found = first.post("/api/query", files={"file": PHOTOS[0].read_bytes()})
+        assert found[0] == urls[0]
+
+
+def test_without_a_hub_the_app_stays_up_and_tries_again_on_demand(tmp_path: Path, page: Page) -> None:
+    with App(until="degraded", CLIP_MODEL="", HF_ENDPOINT="http://127.0.0.1:1", HF_HOME=str(tmp_path)) as app:
+        page.goto(app.url)
+        alert = page.get_by_role("alert").filter(has_text="CLIP is not loaded")
+        expect(alert).to_be_visible(timeout=PATIENCE)
+        expect(alert).to_contain_text("local-dir:")
+        page.get_by_role("button", name="Try again").click()
+        expect(alert).to_be_visible(timeout=PATIENCE)
+
+
+def test_the_default_model_comes_from_the_hub_and_finds_pictures(tmp_path: Path, page: Page) -> None:
+    """With random weights: the real CLIP's cannot be had here. They still tell photos apart."""
+    hub = FakeHub({VIT_B_32: make_vit_b_32(tmp_path / "vit")})
+    hub.rate = 100e6
+    pages = {f"/{number}.jpg": path for number, path in enumerate(PHOTOS)}
+    with (
+        hub,
+        WebServer(pages) as site,
+        App(until="starting", CLIP_MODEL="", HF_ENDPOINT=hub.url, HF_HOME=str(tmp_path / "hf")) as app,
+    ):
+        page.goto(app.url)
+        expect(page.get_by_text(re.compile("Loading CLIP: [0-9]+ MB of 605 MB"))).to_be_visible(timeout=PATIENCE)
+        expect(page.get_by_text("There is nothing to search yet")).to_be_visible(timeout=PATIENCE)
+        wait_for(lambda: app.get("/api/health")["status"] == "ok", 120)
+        urls = [site.url(path) for path in pages]
+        done = app.post("/api/upsert?wait=120", json={"images": urls})
+        assert done["counts"]["indexed"] == len(PHOTOS), done
+        for number in (0, 7, 15):
+            same = app.post("/api/search", files={"file": PHOTOS[number].read_bytes()})
+            assert same["model"] == "ViT-B-32/laion2b_s34b_b79k"
+            assert same["matches"][0]["url"] == urls[number]
+            assert same["matches"][0]["similarity"] >= 0.995
+            assert app.post("/api/query", files={"file": copy_of(PHOTOS[number])})[0] == urls[number]
+        words = app.post("/api/search", files={"text": (None, "a red bicycle")})
+        assert len(words["matches"]) == len(PHOTOS)
+        thumbnail = app.raw("GET", same["matches"][0]["thumbnail"])
+        assert min(Image.open(io.BytesIO(thumbnail.content)).size) <= THUMBNAIL_SIDE
