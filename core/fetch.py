@@ -72,8 +72,8 @@ class Fetcher:
 
     def close(self) -> None:
         """Close all connections; fetches under way end with a FetchError."""
+        self._network.close()  # first, for it wakes the threads that the pool would pull the socket from
         self._pool.close()
-        self._network.close()
 
     def fetch(self, url: str) -> Fetched:
         """The bytes at a URL, at most `max_file_bytes`, within `fetch_timeout` seconds with all redirects.

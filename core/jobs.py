@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Literal
 
@@ -13,7 +15,7 @@ from procrastinate import App, PsycopgConnector, SyncPsycopgConnector
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from procrastinate.jobs import JobDeferrer, Status
 
-from core.database import Database
+from core.database import CONNECT_SECONDS, CONNECTION, Database
 from core.errors import LookalikeError
 from core.indexing import Indexer
 from core.ledger import Ledger
@@ -29,6 +31,12 @@ SWEEP_SECONDS = 5.0
 
 HEARTBEAT = 10.0
 """Seconds between a worker's signs of life; a worker silent for three of them is taken for dead."""
+
+POLL_SECONDS = 0.5
+"""Seconds between a worker's looks for jobs; LISTEN would not pass a transaction pooler."""
+
+HALT_SECONDS = 0.5
+"""Seconds between a run's looks whether its import still wants it."""
 
 RESTART_SECONDS = 3.0
 """Pause before a worker that lost its database tries again."""
@@ -90,24 +98,32 @@ class Worker:
         while not self._stopping.is_set():
             try:
                 asyncio.run(self._serve())
+            except asyncio.CancelledError:
+                break
             except Exception as error:  # noqa: BLE001  whatever it was, the work is in the ledger and goes on
-                self.problem = str(error) if isinstance(error, LookalikeError) else "The worker lost its database."
-                logger.warning("worker: %s; trying again", error)
-            if not self._stopping.wait(RESTART_SECONDS):
+                if self._stopping.is_set():
+                    break
                 self.state = "starting"
+                self.problem = str(error) if isinstance(error, LookalikeError) else "The worker lost its database."
+                logger.warning("worker: %s; trying again", _reasons(error))
+            self._stopping.wait(RESTART_SECONDS)
         self.state = "stopped"
 
     async def _serve(self) -> None:
+        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        if self._stopping.is_set():  # `stop` may have come before there was a task to cancel
+            return
+        # First of all, for this also starts a dead embedded server again.
+        await asyncio.to_thread(self._database.check)
         indexer = await asyncio.to_thread(self._indexer)
         app = self._make_app(indexer)
-        async with app.open_async():
-            self._loop = asyncio.get_running_loop()
-            self._task = asyncio.create_task(self._run(app))
+        try:
+            await app.open_async()
             self.state, self.problem = "running", None
-            if self._stopping.is_set():
-                self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await self._run(app)
+        finally:
+            await app.close_async()
+            indexer.close()
 
     async def _run(self, app: App) -> None:
         async with asyncio.TaskGroup() as group:
@@ -117,7 +133,7 @@ class Worker:
                     concurrency=CONCURRENCY,
                     install_signal_handlers=False,
                     listen_notify=False,
-                    fetch_job_polling_interval=0.5,
+                    fetch_job_polling_interval=POLL_SECONDS,
                     delete_jobs="always",
                     update_heartbeat_interval=HEARTBEAT,
                     stalled_worker_timeout=3 * HEARTBEAT,
@@ -131,38 +147,71 @@ class Worker:
             for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=3 * HEARTBEAT):
                 with contextlib.suppress(ConnectorException):  # another worker was quicker
                     await app.job_manager.finish_job(job, status=Status.FAILED, delete_job=True)
-            for import_id in await asyncio.to_thread(self._ledger.due):
+            await self._ask_for_due(app)
+            await asyncio.sleep(SWEEP_SECONDS)
+
+    async def _ask_for_due(self, app: App) -> None:
+        # Asked first, for each refusal would be a line in the server's log.
+        queued = await app.job_manager.list_jobs_async(task=INDEX_TASK, status="todo")
+        known = {job.task_kwargs["import_id"] for job in queued}
+        for import_id in await asyncio.to_thread(self._ledger.due):
+            if import_id not in known:
                 with contextlib.suppress(AlreadyEnqueued):
                     await _index_job(app, import_id).defer_async(import_id=import_id)
-            await asyncio.sleep(SWEEP_SECONDS)
+
+    def _stop_for(self, import_id: int) -> Callable[[], bool]:
+        """Tells a run to end when the worker stops, or its import was paused, cancelled or deleted."""
+        asked = time.monotonic()
+
+        def stop() -> bool:
+            nonlocal asked
+            if self._stopping.is_set():
+                return True
+            if time.monotonic() - asked < HALT_SECONDS:
+                return False
+            asked = time.monotonic()
+            return self._ledger.is_halted(import_id)
+
+        return stop
 
     def _make_app(self, indexer: Indexer) -> App:
         app = App(
             connector=PsycopgConnector(
                 conninfo=self._database.conninfo,
-                kwargs={
-                    "prepare_threshold": None,
-                    "connect_timeout": 10,
-                    "application_name": "lookalike worker",
-                },
+                kwargs={**CONNECTION, "application_name": "lookalike worker"},
                 min_size=1,
                 max_size=4,
+                # Give up soon and start afresh: the pool's own retries would still sleep when the database is back.
+                timeout=CONNECT_SECONDS,
+                reconnect_timeout=1.0,
             )
         )
 
         @app.task(name=INDEX_TASK)
-        def index(import_id: int) -> None:
+        async def index(import_id: int) -> None:
             try:
-                indexer.run(import_id, self._stopping.is_set)
+                finished = await asyncio.to_thread(indexer.run, import_id, self._stop_for(import_id))
                 self.problem = None
+                if finished and not self._stopping.is_set():  # at the queue's end, so that imports take turns
+                    await self._ask_for_due(app)
             except LookalikeError as error:
                 self.problem = str(error)
                 logger.warning("import %s: %s", import_id, error)
+            except Exception:
+                self.problem = "Something unforeseen interrupted an import; it is tried again, and the log says more."
+                raise
 
         return app
+
+
+def _reasons(error: BaseException) -> str:
+    """What went wrong, out of the groups in which asyncio wraps it."""
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(_reasons(one) for one in error.exceptions)
+    return str(error) or str(error.__cause__ or type(error).__name__)
 
 
 if __name__ == "__main__":
     from core.engine import work  # above this module; only the command needs it
 
-    work()
+    sys.exit(work())

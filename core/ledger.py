@@ -26,13 +26,22 @@ RATE_WINDOW = timedelta(seconds=30)
 
 @dataclass(frozen=True)
 class Item:
-    """One URL of an import, claimed to be worked on. `attempts` counts this claim too."""
+    """One URL or dropped file of an import, claimed to be worked on. `attempts` counts its tries, this one too; a
+    try that a crash or a stop cut short counts for nothing.
+
+    A file has no host; its key is the SHA-256 of its bytes, and its `url` the name that it was dropped with.
+    """
 
     import_id: int
     key: bytes
     url: str
     host: str
     attempts: int
+
+    @property
+    def is_file(self) -> bool:
+        """Whether this is a dropped file, for a web address always names a host."""
+        return not self.host
 
 
 @dataclass(frozen=True)
@@ -108,7 +117,11 @@ class Import:
 
 
 class Ledger:
-    """The imports. Methods that take a connection join its transaction; the others make their own."""
+    """The imports. Methods that take a connection join its transaction; the others make their own.
+
+    Whatever locks several items does so in the order of their keys, or skips what is locked, so that no two ever
+    wait for each other in a circle.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -118,26 +131,33 @@ class Ledger:
 
         What the collection already holds is "already there" from the start and is not fetched again.
         """
-        unique = dict[bytes, str]()
-        for key, url in urls:
-            unique.setdefault(key, url)
         with self._database.connection() as connection:
-            row = connection.execute("INSERT INTO imports (name) VALUES (%s) RETURNING id", (name,)).fetchone()
-            assert row is not None
-            import_id = int(row[0])
-            with (
-                connection.cursor() as cursor,
-                cursor.copy("COPY items (import, key, position, url, host) FROM STDIN") as copy,
-            ):
-                for position, (key, url) in enumerate(unique.items()):
-                    copy.write_row((import_id, key, position, url, urlsplit(url).hostname or ""))
-            connection.execute(
-                """UPDATE items SET status = 'already_there', picture = s.picture, finished_at = now()
-                   FROM sources s JOIN pictures p ON p.id = s.picture AND p.removed_at IS NULL
-                   WHERE import = %s AND items.key = s.key""",
-                (import_id,),
-            )
-            return import_id
+            return self._create(connection, name, [(key, url, urlsplit(url).hostname or "") for key, url in urls])
+
+    def create_from_files(self, connection: Connection, name: str, files: Sequence[tuple[bytes, str]]) -> int:
+        """Record an import of dropped files, each as (SHA-256 of its bytes, name), likewise. Returns its id."""
+        return self._create(connection, name, [(key, file, "") for key, file in files])
+
+    def _create(self, connection: Connection, name: str, entries: Sequence[tuple[bytes, str, str]]) -> int:
+        unique = dict[bytes, tuple[str, str]]()
+        for key, url, host in entries:
+            unique.setdefault(key, (url, host))
+        row = connection.execute("INSERT INTO imports (name) VALUES (%s) RETURNING id", (name,)).fetchone()
+        assert row is not None
+        import_id = int(row[0])
+        with (
+            connection.cursor() as cursor,
+            cursor.copy("COPY items (import, key, position, url, host) FROM STDIN") as copy,
+        ):
+            for position, (key, (url, host)) in enumerate(unique.items()):
+                copy.write_row((import_id, key, position, url, host))
+        connection.execute(
+            """UPDATE items SET status = 'already_there', picture = s.picture, finished_at = now()
+               FROM sources s JOIN pictures p ON p.id = s.picture AND p.removed_at IS NULL
+               WHERE import = %s AND items.key = s.key""",
+            (import_id,),
+        )
+        return import_id
 
     def imports(self, limit: int = 20) -> list[Import]:
         """The newest imports, newest first."""
@@ -220,8 +240,9 @@ class Ledger:
         with self._database.connection() as connection:
             return connection.execute(
                 """UPDATE items SET status = 'failed', reason = %s, finished_at = now()
-                   WHERE import = %s AND status = 'waiting'""",
-                (CANCELLED, import_id),
+                   WHERE import = %s AND key IN (
+                       SELECT key FROM items WHERE import = %s AND status = 'waiting' ORDER BY key FOR UPDATE)""",
+                (CANCELLED, import_id, import_id),
             ).rowcount
 
     def delete(self, import_id: int) -> int:
@@ -255,6 +276,17 @@ class Ledger:
         with self._database.connection() as connection:
             connection.execute(f"UPDATE imports SET {assignment} WHERE id = %s", (import_id,))  # noqa: S608
 
+    def is_halted(self, import_id: int) -> bool:
+        """Whether an import was paused, deleted or cancelled, so that work on it should end."""
+        with self._database.connection() as connection:
+            row = connection.execute(
+                """SELECT paused_at IS NOT NULL OR deleted_at IS NOT NULL OR NOT EXISTS (
+                       SELECT FROM items WHERE import = id AND status = 'waiting')
+                   FROM imports WHERE id = %s""",
+                (import_id,),
+            ).fetchone()
+        return row is None or bool(row[0])
+
     def due(self) -> list[int]:
         """The imports that have an item to be claimed now, oldest first."""
         with self._database.connection() as connection:
@@ -275,25 +307,29 @@ class Ledger:
             self._database.connection() as connection,
             connection.cursor(row_factory=class_row(Item)) as cursor,
         ):
+            # An ARRAY is made once; a plan may run an IN again for each row, and so pass its LIMIT.
             cursor.execute(
-                """UPDATE items SET attempts = attempts + 1, next_try_at = now() + %(lease)s
-                   WHERE import = %(id)s AND key IN (
+                """UPDATE items SET next_try_at = now() + %(lease)s
+                   WHERE import = %(id)s AND key = ANY(ARRAY(
                        SELECT key FROM items
                        WHERE import = %(id)s AND status = 'waiting' AND next_try_at <= now()
                              AND host <> ALL(%(full)s)
                              AND EXISTS (SELECT FROM imports WHERE id = %(id)s AND paused_at IS NULL)
-                       ORDER BY position LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
-                   RETURNING import AS import_id, key, url, host, attempts""",
+                       ORDER BY position LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+                   RETURNING import AS import_id, key, url, host, attempts + 1 AS attempts""",
                 {"id": import_id, "limit": limit, "lease": lease, "full": list(full_hosts)},
             )
             return cursor.fetchall()
 
     def renew(self, items: Sequence[Item], lease: timedelta) -> None:
-        """Lengthen the lease on items that are still being worked on."""
+        """Lengthen the lease on items that are still being worked on; those just being recorded need none."""
         with self._database.connection() as connection:
             connection.execute(
-                """UPDATE items SET next_try_at = now() + %s
-                   WHERE (import, key) IN (SELECT * FROM unnest(%s::bigint[], %s::bytea[])) AND status = 'waiting'""",
+                """UPDATE items SET next_try_at = greatest(next_try_at, now() + %s)
+                   WHERE (import, key) IN (
+                       SELECT import, key FROM items
+                       WHERE (import, key) IN (SELECT * FROM unnest(%s::bigint[], %s::bytea[])) AND status = 'waiting'
+                       FOR UPDATE SKIP LOCKED)""",
                 (lease, [item.import_id for item in items], [item.key for item in items]),
             )
 
@@ -301,8 +337,11 @@ class Ledger:
         """Give claimed items back untried, to be due at `until` or now."""
         with self._database.connection() as connection:
             connection.execute(
-                """UPDATE items SET next_try_at = coalesce(%s, now()), attempts = greatest(0, attempts - 1)
-                   WHERE (import, key) IN (SELECT * FROM unnest(%s::bigint[], %s::bytea[])) AND status = 'waiting'""",
+                """UPDATE items SET next_try_at = coalesce(%s, now())
+                   WHERE (import, key) IN (
+                       SELECT import, key FROM items
+                       WHERE (import, key) IN (SELECT * FROM unnest(%s::bigint[], %s::bytea[])) AND status = 'waiting'
+                       ORDER BY import, key FOR UPDATE)""",
                 (until, [item.import_id for item in items], [item.key for item in items]),
             )
 
@@ -310,8 +349,11 @@ class Ledger:
         """Leave a host alone: none of its waiting items is due before `until`."""
         with self._database.connection() as connection:
             connection.execute(
-                "UPDATE items SET next_try_at = %(until)s "
-                "WHERE host = %(host)s AND status = 'waiting' AND next_try_at < %(until)s",
+                """UPDATE items SET next_try_at = %(until)s
+                   WHERE (import, key) IN (
+                       SELECT import, key FROM items
+                       WHERE host = %(host)s AND status = 'waiting' AND next_try_at < %(until)s
+                       FOR UPDATE SKIP LOCKED)""",
                 {"host": host, "until": until},
             )
 
@@ -328,14 +370,19 @@ class Ledger:
 
     def record(self, connection: Connection, outcomes: Sequence[Outcome]) -> None:
         """Write what became of items. An item that already has a final state keeps it."""
-        with connection.cursor() as cursor:
-            cursor.executemany(
-                """UPDATE items SET status = %s, picture = %s, reason = %s,
-                          next_try_at = coalesce(%s, next_try_at),
-                          finished_at = CASE WHEN %s = 'waiting' THEN NULL ELSE now() END
-                   WHERE import = %s AND key = %s AND status = 'waiting'""",
-                [
-                    (o.status, o.picture, o.reason, o.next_try_at, o.status, o.item.import_id, o.item.key)
-                    for o in sorted(outcomes, key=lambda o: (o.item.import_id, o.item.key))
-                ],
-            )
+        connection.execute(
+            """UPDATE items SET status = o.status, picture = o.picture, reason = o.reason, attempts = attempts + 1,
+                      next_try_at = coalesce(o.next_try_at, items.next_try_at),
+                      finished_at = CASE WHEN o.status = 'waiting' THEN NULL ELSE now() END
+               FROM unnest(%s::bigint[], %s::bytea[], %s::text[], %s::uuid[], %s::text[], %s::timestamptz[])
+                    AS o(import, key, status, picture, reason, next_try_at)
+               WHERE items.import = o.import AND items.key = o.key AND items.status = 'waiting'""",
+            (
+                [outcome.item.import_id for outcome in outcomes],
+                [outcome.item.key for outcome in outcomes],
+                [outcome.status for outcome in outcomes],
+                [outcome.picture for outcome in outcomes],
+                [outcome.reason for outcome in outcomes],
+                [outcome.next_try_at for outcome in outcomes],
+            ),
+        )

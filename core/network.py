@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from weakref import WeakSet
 
 import httpcore2
 
@@ -37,10 +40,15 @@ class PublicNetwork(httpcore2.NetworkBackend):
         self._allow_private = allow_private
         self._backend = httpcore2.SyncBackend()
         self._resolvers = ThreadPoolExecutor(32, "resolve")
+        self._streams = WeakSet[_Stream]()
+        self._lock = threading.Lock()
 
     def close(self) -> None:
-        """Take no more work."""
+        """Take no more work, and end the reads and writes under way."""
         self._resolvers.shutdown(wait=False, cancel_futures=True)
+        with self._lock:
+            for stream in self._streams:
+                stream.hang_up()
 
     def connect_tcp(
         self,
@@ -63,8 +71,12 @@ class PublicNetwork(httpcore2.NetworkBackend):
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
                 failure = error
             else:
-                return _Stream(stream, host)
+                return _Stream(stream, host, self._keep)
         raise failure
+
+    def _keep(self, stream: _Stream) -> None:
+        with self._lock:
+            self._streams.add(stream)
 
     def _addresses(self, host: str, port: int, deadline: float | None) -> list[str]:
         """The addresses of a host that may be connected to, at least one, as the system orders them."""
@@ -89,9 +101,16 @@ class PublicNetwork(httpcore2.NetworkBackend):
 class _Stream(httpcore2.NetworkStream):
     """A connection to `host` whose timeouts are deadlines."""
 
-    def __init__(self, stream: httpcore2.NetworkStream, host: str) -> None:
+    def __init__(self, stream: httpcore2.NetworkStream, host: str, keep: Callable[[_Stream], None]) -> None:
         self._stream = stream
         self._host = host
+        self._keep = keep
+        keep(self)
+
+    def hang_up(self) -> None:
+        """End the connection while another thread uses it; merely closing it would leave that thread waiting."""
+        with contextlib.suppress(OSError):  # it has ended by itself
+            socket.socket.shutdown(self._stream.get_extra_info("socket"), socket.SHUT_RDWR)
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         return self._stream.read(max_bytes, _left(timeout, READ_SECONDS))
@@ -106,9 +125,8 @@ class _Stream(httpcore2.NetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore2.NetworkStream:
         try:
-            return _Stream(
-                self._stream.start_tls(ssl_context, server_hostname, _left(timeout, READ_SECONDS)), self._host
-            )
+            secured = self._stream.start_tls(ssl_context, server_hostname, _left(timeout, READ_SECONDS))
+            return _Stream(secured, self._host, self._keep)
         except httpcore2.ConnectError as error:
             if isinstance(error.__cause__, ssl.SSLCertVerificationError):
                 raise FetchError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -19,8 +19,18 @@ from core.embedded import EmbeddedPostgres
 from core.migrations import migrate
 from core.settings import Settings
 from tests.data import MODEL_SETTING
+from tests.pgbouncer import free_port, pgbouncer, pooled_url
 
 TEMPLATE = "migrated"
+
+Way = Callable[[str], str]
+"""What a test makes of a database's URL before it uses it."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests marked `pooled` run twice: on the server itself, and through a pooler."""
+    if "way" in metafunc.fixturenames and metafunc.definition.get_closest_marker("pooled"):
+        metafunc.parametrize("way", ["direct", "pooled"], indirect=True, scope="module")
 
 
 @contextmanager
@@ -60,6 +70,23 @@ def template(postgres: EmbeddedPostgres) -> str:
     return TEMPLATE
 
 
+@pytest.fixture(scope="session")
+def pooler(postgres: EmbeddedPostgres) -> Iterator[int]:
+    """The port of a PgBouncer as strict as a managed service's: transactions only, two connections, TLS."""
+    port = free_port()
+    with pgbouncer(postgres, port, pool_size=2, secure=True):
+        yield port
+
+
+@pytest.fixture(scope="module")
+def way(request: pytest.FixtureRequest) -> Way:
+    """The way to the databases of `settings` and `module_settings`: direct, but for tests marked `pooled`."""
+    if getattr(request, "param", "direct") == "direct":
+        return lambda url: url
+    port = request.getfixturevalue("pooler")
+    return lambda url: pooled_url(url, port, "require")
+
+
 @pytest.fixture
 def empty_database(postgres: EmbeddedPostgres) -> Iterator[str]:
     """The URL of a database with nothing in it."""
@@ -67,19 +94,19 @@ def empty_database(postgres: EmbeddedPostgres) -> Iterator[str]:
 
 
 @pytest.fixture
-def settings(postgres: EmbeddedPostgres, template: str, tmp_path: Path) -> Iterator[Settings]:
+def settings(postgres: EmbeddedPostgres, template: str, way: Way, tmp_path: Path) -> Iterator[Settings]:
     """Settings for a fresh, migrated database of the session's server."""
     for url in _temporary_database(postgres, template):
-        yield _settings(url, tmp_path)
+        yield _settings(way(url), tmp_path)
 
 
 @pytest.fixture(scope="module")
 def module_settings(
-    postgres: EmbeddedPostgres, template: str, tmp_path_factory: pytest.TempPathFactory
+    postgres: EmbeddedPostgres, template: str, way: Way, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Settings]:
     """The same, for a database that all tests of a module share."""
     for url in _temporary_database(postgres, template):
-        yield _settings(url, tmp_path_factory.mktemp("data"))
+        yield _settings(way(url), tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture

@@ -16,3 +16,9 @@ def some_photos(count: int) -> list[Path]:
     photos = sorted(path for folder in sorted(PHOTOS.iterdir()) for path in folder.glob("*.jpg"))
     step = max(1, len(photos) // count)
     return photos[::step][:count]
+
+
+def many_files(count: int) -> list[bytes]:
+    """`count` picture files with different bytes, made from a few photos by a trailer that no decoder reads."""
+    photos = [path.read_bytes() for path in some_photos(min(count, 100))]
+    return [photos[number % len(photos)] + b"%d" % number for number in range(count)]

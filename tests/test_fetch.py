@@ -581,10 +581,11 @@ def test_odd_lengths(length: str, fetcher: Fetcher) -> None:
         assert fetcher.fetch(site.url("/a")).data.startswith(b"\xff\xd8\xff\xe0")
 
 
-def test_closing_ends_a_fetch_under_way() -> None:
+@pytest.mark.parametrize("path", ["/drip-body", "/slow?seconds=60"])
+def test_closing_ends_a_fetch_under_way(path: str) -> None:
     fetcher = Fetcher(settings())
     with WebServer() as site, ThreadPoolExecutor(1) as thread:
-        job = thread.submit(refused, fetcher, site.url("/drip-body"))
+        job = thread.submit(refused, fetcher, site.url(path))
         while not site.hits:
             time.sleep(0.01)
         fetcher.close()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,6 +9,8 @@ from core.database import Database
 from core.errors import NotFoundError
 from core.ledger import CANCELLED, Item, Ledger, Outcome
 from core.urls import key_of
+
+pytestmark = pytest.mark.pooled
 
 LEASE = timedelta(seconds=30)
 
@@ -54,7 +57,7 @@ def test_a_lapsed_lease_gives_the_item_to_the_next(ledger: Ledger) -> None:
     (lost,) = ledger.claim(import_id, 1, timedelta(0))
     (found,) = ledger.claim(import_id, 1, LEASE)
     assert found.key == lost.key
-    assert found.attempts == 2
+    assert found.attempts == 1
 
 
 def test_a_renewed_lease_holds(ledger: Ledger) -> None:
@@ -62,6 +65,22 @@ def test_a_renewed_lease_holds(ledger: Ledger) -> None:
     items = ledger.claim(import_id, 1, timedelta(0))
     ledger.renew(items, LEASE)
     assert ledger.claim(import_id, 1, LEASE) == []
+
+
+def test_renewing_does_not_wait_for_items_that_are_being_recorded(database: Database, ledger: Ledger) -> None:
+    items = ledger.claim(ledger.create("mine", addresses(2)), 2, LEASE)
+    with ThreadPoolExecutor(1) as threads, database.connection() as connection:
+        ledger.lock_waiting(connection, items)
+        threads.submit(ledger.renew, items, LEASE).result(5)
+
+
+def test_renewing_brings_no_later_try_forward(database: Database, ledger: Ledger) -> None:
+    import_id = ledger.create("mine", addresses(1))
+    (item,) = ledger.claim(import_id, 1, LEASE)
+    later = datetime.now(UTC) + timedelta(hours=1)
+    record(database, ledger, [Outcome(item, "waiting", reason="Slow.", next_try_at=later)])
+    ledger.renew([item], LEASE)
+    assert ledger.read(import_id).next_try_at == later
 
 
 def test_a_released_item_is_as_if_never_claimed(ledger: Ledger) -> None:

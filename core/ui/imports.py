@@ -12,11 +12,11 @@ import streamlit as st
 from core.errors import LookalikeError
 from core.ledger import Import
 from core.ui.house import engine
-from core.ui.words import counted, csv_cells, duration, plain
+from core.ui.words import counted, csv_cells, duration, plain, shortened
 
 FIRST_IMPORTS = 5
 MORE_IMPORTS = 20
-SHOWN_FAILURES = 500
+SHOWN_REASONS = 30
 
 
 @st.fragment(run_every=1.0)
@@ -160,21 +160,19 @@ def _restore(import_id: int) -> None:
 
 def _show_failures(entry: Import) -> None:
     with st.expander(f"{entry.failed:,} could not be indexed", icon=":material/error:"):
-        groups = engine().ledger.failure_groups(entry.id)[:SHOWN_FAILURES]
-        table = {
-            "How many": [group.count for group in groups],
-            "What happened": [group.reason for group in groups],
-            "For example": [group.example for group in groups],
-        }
-        st.dataframe(
-            table,
-            hide_index=True,
-            column_config={
-                "How many": st.column_config.NumberColumn(width=80),
-                "What happened": st.column_config.TextColumn(width="large"),
-                "For example": st.column_config.LinkColumn(),
-            },
+        groups = engine().ledger.failure_groups(entry.id)
+        st.table(
+            [
+                {
+                    "How many": f"{group.count:,}",
+                    "What happened": plain(group.reason),
+                    "For example": plain(shortened(group.example)),
+                }
+                for group in groups[:SHOWN_REASONS]
+            ]
         )
+        if len(groups) > SHOWN_REASONS:
+            st.caption(f"And {len(groups) - SHOWN_REASONS:,} more reasons: the CSV has them all.")
 
 
 def failures_csv(import_id: int) -> str:

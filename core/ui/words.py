@@ -31,3 +31,9 @@ def plain(text: str) -> str:
 def csv_cells(row: Iterable[object]) -> list[str]:
     """Cells that a spreadsheet takes for text and never for a formula (OWASP, "CSV Injection")."""
     return [f"'{cell}" if str(cell).startswith(("=", "+", "-", "@", "\t", "\r")) else str(cell) for cell in row]
+
+
+def shortened(text: str, most: int = 90) -> str:
+    """Text of at most `most` characters, its middle left out."""
+    half = (most - 1) // 2
+    return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"

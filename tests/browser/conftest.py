@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import BrowserContext, expect
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = Path("/usr/bin/chromium")
@@ -28,7 +29,19 @@ FLAGS = [
 ]
 START_SECONDS = 60
 
+PATIENCE = 60_000
+"""Milliseconds that a page may take on a busy machine; a test that passes never waits for it."""
+
 StartServer = Callable[..., str]
+
+expect.set_options(timeout=PATIENCE)
+
+
+@pytest.fixture
+def context(context: BrowserContext) -> BrowserContext:
+    """A fresh visitor, who is patient."""
+    context.set_default_timeout(PATIENCE)
+    return context
 
 
 @pytest.fixture(scope="session")

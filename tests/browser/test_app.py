@@ -16,13 +16,13 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.app import App
+from tests.browser.conftest import PATIENCE
 from tests.data import some_photos
 from tests.webserver import WebServer
 
 pytestmark = pytest.mark.browser
 
 PHOTOS = some_photos(60)
-PATIENCE = 60_000
 
 
 @pytest.fixture(scope="module")
@@ -82,16 +82,16 @@ def cards(page: Page) -> int:
 def test_a_first_visitor_may_come_by_a_deep_link(page: Page) -> None:
     with App() as fresh:
         page.goto(f"{fresh.url}/index")
-        expect(page.get_by_role("heading", name="Index pictures")).to_be_visible(timeout=PATIENCE)
+        expect(page.get_by_role("heading", name="Index pictures")).to_be_visible()
         expect(page.get_by_role("link", name="Search")).to_be_visible()
         expect(page).to_have_title("Index · Lookalike")
 
 
 def test_an_empty_collection_says_what_to_do(app: App, page: Page) -> None:
     page.goto(app.url)
-    expect(page.get_by_text("There is nothing to search yet")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("There is nothing to search yet")).to_be_visible()
     page.get_by_test_id("stMain").get_by_role("link", name="Index pictures").click()
-    expect(page.get_by_role("heading", name="Index pictures")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("heading", name="Index pictures")).to_be_visible()
 
 
 def test_pasted_addresses_are_previewed_indexed_and_their_failures_told(app: App, site: WebServer, page: Page) -> None:
@@ -100,18 +100,18 @@ def test_pasted_addresses_are_previewed_indexed_and_their_failures_told(app: App
     lines = [*addresses(site)[:20], addresses(site)[0], "ftp://a.example/x.jpg", site.url("/missing.jpg")]
     box.fill("\n".join(lines))
     box.press("Control+Enter")
-    expect(page.get_by_text("21 ready")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("21 ready")).to_be_visible()
     expect(page.get_by_text("1 repeated")).to_be_visible()
     expect(page.get_by_text("1 cannot be read")).to_be_visible()
     page.get_by_role("button", name="Index 21 pictures").click()
-    expect(page.get_by_text(re.compile("20 indexed · 1 failed"))).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text(re.compile("20 indexed · 1 failed"))).to_be_visible()
     expect(box).to_have_value("")
     page.reload()
-    expect(page.get_by_text(re.compile("20 indexed · 1 failed"))).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text(re.compile("20 indexed · 1 failed"))).to_be_visible()
     hits = site.hits["/missing.jpg"]
     page.get_by_role("button", name="Try the failed again").click()
     wait_until(lambda: site.hits["/missing.jpg"] > hits)
-    expect(page.get_by_text(re.compile("20 indexed · 1 failed"))).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text(re.compile("20 indexed · 1 failed"))).to_be_visible()
 
 
 def test_a_spreadsheet_is_indexed_from_its_column(app: App, site: WebServer, page: Page) -> None:
@@ -126,10 +126,10 @@ def test_a_spreadsheet_is_indexed_from_its_column(app: App, site: WebServer, pag
     page.goto(f"{app.url}/index")
     page.get_by_role("tab", name="Upload a list").click()
     upload(page, "museum.xlsx", buffer.getvalue(), "application/octet-stream")
-    expect(page.get_by_text("10 ready")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("10 ready")).to_be_visible()
     page.get_by_role("button", name="Index 10 pictures").click()
-    expect(page.get_by_text("museum.xlsx").first).to_be_visible(timeout=PATIENCE)
-    expect(page.get_by_text("10 indexed", exact=True)).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("museum.xlsx").first).to_be_visible()
+    expect(page.get_by_text("10 indexed", exact=True)).to_be_visible()
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_a_list_that_cannot_be_read_says_so(app: App, page: Page, name: str, dat
     page.goto(f"{app.url}/index")
     page.get_by_role("tab", name="Upload a list").click()
     upload(page, name, data, "application/octet-stream")
-    expect(page.get_by_role("alert").filter(has_text=sentence)).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("alert").filter(has_text=sentence)).to_be_visible()
 
 
 def test_ten_thousand_lines_of_junk_are_read(app: App, page: Page) -> None:
@@ -148,7 +148,7 @@ def test_ten_thousand_lines_of_junk_are_read(app: App, page: Page) -> None:
     box = page.get_by_label("One address a line")
     box.fill("\n".join(f"line {number} of junk" for number in range(10_000)))
     box.press("Control+Enter")
-    expect(page.get_by_text(re.compile("[0-9,]+ cannot be read"))).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text(re.compile("[0-9,]+ cannot be read"))).to_be_visible()
     expect(page.get_by_role("button", name="Index 0 pictures")).to_be_disabled()
 
 
@@ -156,7 +156,7 @@ def test_a_changed_copy_finds_its_original_first(full: App, site: WebServer, pag
     page.goto(full.url)
     upload(page, "copy.jpg", changed(PHOTOS[7]))
     gallery = page.get_by_role("list", name="Matches")
-    expect(gallery.get_by_role("img").first).to_be_visible(timeout=PATIENCE)
+    expect(gallery.get_by_role("img").first).to_be_visible()
     assert cards(page) > 0
     link = gallery.get_by_role("link").first
     assert link.get_attribute("href") == addresses(site)[7]
@@ -166,7 +166,7 @@ def test_a_changed_copy_finds_its_original_first(full: App, site: WebServer, pag
 
 def test_a_picture_is_pasted_anywhere(full: App, page: Page) -> None:
     page.goto(full.url)
-    expect(page.get_by_text("Which of your pictures look like it?")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("Which of your pictures look like it?")).to_be_visible()
     page.get_by_text("Which of your pictures look like it?").click()
     buffer = io.BytesIO()
     Image.open(PHOTOS[3]).save(buffer, "PNG")
@@ -180,7 +180,7 @@ def test_a_picture_is_pasted_anywhere(full: App, page: Page) -> None:
         }""",
         base64.b64encode(buffer.getvalue()).decode(),
     )
-    expect(page.get_by_role("list", name="Matches").get_by_role("img").first).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("list", name="Matches").get_by_role("img").first).to_be_visible()
 
 
 def test_search_by_address(full: App, site: WebServer, page: Page) -> None:
@@ -189,7 +189,7 @@ def test_search_by_address(full: App, site: WebServer, page: Page) -> None:
     box.fill(addresses(site)[11])
     box.press("Enter")
     expect(page.get_by_role("list", name="Matches").get_by_role("link").first).to_have_attribute(
-        "href", addresses(site)[11], timeout=PATIENCE
+        "href", addresses(site)[11]
     )
 
 
@@ -197,12 +197,12 @@ def test_threshold_and_top_k_live_in_the_address(full: App, page: Page) -> None:
     page.goto(f"{full.url}/?threshold=0.3&top_k=20")
     upload(page, "photo.jpg", PHOTOS[5].read_bytes())
     slider = page.get_by_role("slider", name=re.compile("hreshold"))
-    expect(slider).to_have_attribute("aria-valuenow", re.compile("^30"), timeout=PATIENCE)
+    expect(slider).to_have_attribute("aria-valuenow", re.compile("^30"))
     before = full.get("/api/health")
     slider.focus()
     for _ in range(4):
         page.keyboard.press("PageUp")
-    expect(page).to_have_url(re.compile(r"threshold=0\.5\b"), timeout=PATIENCE)
+    expect(page).to_have_url(re.compile(r"threshold=0\.5\b"))
     expect(page).to_have_url(re.compile("top_k=20"))
     assert before["pictures"] == full.get("/api/health")["pictures"]
 
@@ -217,15 +217,15 @@ def test_threshold_and_top_k_live_in_the_address(full: App, page: Page) -> None:
 def test_what_is_no_picture_is_told(full: App, page: Page, name: str, data: bytes, sentence: str) -> None:
     page.goto(full.url)
     upload(page, name, data)
-    expect(page.get_by_role("alert").filter(has_text=sentence)).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("alert").filter(has_text=sentence)).to_be_visible()
 
 
 def test_no_match_above_the_threshold_offers_the_closest(full: App, page: Page) -> None:
     page.goto(f"{full.url}/?threshold=1")
     upload(page, "copy.jpg", changed(PHOTOS[7]))
-    expect(page.get_by_text(re.compile("The closest is"))).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text(re.compile("The closest is"))).to_be_visible()
     page.get_by_role("button", name="Show the closest").click()
-    expect(page.get_by_role("list", name="Matches").get_by_role("img").first).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("list", name="Matches").get_by_role("img").first).to_be_visible()
 
 
 def test_a_foreign_host_name_is_refused(full: App) -> None:

@@ -22,7 +22,6 @@ from tests.webserver import WebServer
 
 pytestmark = pytest.mark.browser
 
-PATIENCE = 60_000
 PHOTOS = some_photos(24)
 
 
@@ -47,16 +46,14 @@ def test_a_database_that_is_down_at_start_is_told_and_used_when_it_comes(page: P
         server = EmbeddedPostgres(folder)
         with App(until="degraded", POSTGRES_URL=database_url(server, "postgres")) as app:
             page.goto(app.url)
-            expect(page.get_by_role("alert").filter(has_text="The database cannot be reached")).to_be_visible(
-                timeout=PATIENCE
-            )
+            expect(page.get_by_role("alert").filter(has_text="The database cannot be reached")).to_be_visible()
             assert app.raw("GET", "/api/health").status_code == 503
             refused = app.raw("POST", "/api/upsert", json={"images": ["https://example.org/a.jpg"]})
             assert refused.status_code == 503
             assert "database" in refused.json()["error"]
             server.start()
             try:
-                expect(page.get_by_text("There is nothing to search yet")).to_be_visible(timeout=PATIENCE)
+                expect(page.get_by_text("There is nothing to search yet")).to_be_visible()
                 wait_for(lambda: app.get("/api/health")["status"] == "ok")
             finally:
                 app.stop()
@@ -67,7 +64,7 @@ def test_a_wrong_database_address_is_told_without_its_password(page: Page) -> No
     with App(until="degraded", POSTGRES_URL="postgresql://me:hunter2@127.0.0.1:1/db") as app:
         page.goto(app.url)
         alert = page.get_by_role("alert").filter(has_text="The database cannot be reached")
-        expect(alert).to_be_visible(timeout=PATIENCE)
+        expect(alert).to_be_visible()
         assert "hunter2" not in page.content()
         assert "hunter2" not in app.read_log()
 
@@ -87,10 +84,10 @@ def test_without_a_hub_the_app_stays_up_and_tries_again_on_demand(tmp_path: Path
     with App(until="degraded", CLIP_MODEL="", HF_ENDPOINT="http://127.0.0.1:1", HF_HOME=str(tmp_path)) as app:
         page.goto(app.url)
         alert = page.get_by_role("alert").filter(has_text="CLIP is not loaded")
-        expect(alert).to_be_visible(timeout=PATIENCE)
+        expect(alert).to_be_visible()
         expect(alert).to_contain_text("local-dir:")
         page.get_by_role("button", name="Try again").click()
-        expect(alert).to_be_visible(timeout=PATIENCE)
+        expect(alert).to_be_visible()
 
 
 def test_the_default_model_comes_from_the_hub_and_finds_pictures(tmp_path: Path, page: Page) -> None:
@@ -104,8 +101,8 @@ def test_the_default_model_comes_from_the_hub_and_finds_pictures(tmp_path: Path,
         App(until="starting", CLIP_MODEL="", HF_ENDPOINT=hub.url, HF_HOME=str(tmp_path / "hf")) as app,
     ):
         page.goto(app.url)
-        expect(page.get_by_text(re.compile("Loading CLIP: [0-9]+ MB of 605 MB"))).to_be_visible(timeout=PATIENCE)
-        expect(page.get_by_text("There is nothing to search yet")).to_be_visible(timeout=PATIENCE)
+        expect(page.get_by_text(re.compile("Loading CLIP: [0-9]+ MB of 605 MB"))).to_be_visible()
+        expect(page.get_by_text("There is nothing to search yet")).to_be_visible()
         wait_for(lambda: app.get("/api/health")["status"] == "ok", 120)
         urls = [site.url(path) for path in pages]
         done = app.post("/api/upsert?wait=120", json={"images": urls})
