@@ -1,12 +1,14 @@
-"""Who may call the HTTP routes: the API token, and signed thumbnail addresses that need none."""
+"""Who may call the HTTP routes: the API token, and signed addresses of thumbnails and files that need none."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+from typing import Literal
 from uuid import UUID
 
 from core.settings import Settings
+from core.store import FILE_PATH
 
 LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]"]
 
@@ -21,18 +23,28 @@ def has_token(settings: Settings, authorization: str | None) -> bool:
 
 def thumbnail_path(settings: Settings, picture: UUID) -> str:
     """The address of a picture's thumbnail, signed when the API needs a token."""
-    path = f"/api/thumb/{picture}"
-    return f"{path}?signature={_signature(settings, picture)}" if settings.api_token else path
+    return _signed(settings, f"/api/thumb/{picture}")
 
 
-def is_signed(settings: Settings, picture: UUID, signature: str | None) -> bool:
-    """Whether this is the signature of that picture's thumbnail address."""
-    return hmac.compare_digest((signature or "").encode(), _signature(settings, picture).encode())
+def link(settings: Settings, url: str) -> str:
+    """Where a picture's address can be opened; the path of a kept file is signed when the API needs a token."""
+    return _signed(settings, url) if url.startswith(FILE_PATH) else url
 
 
-def _signature(settings: Settings, picture: UUID) -> str:
+def is_signed(
+    settings: Settings, picture: UUID, signature: str | None, what: Literal["thumb", "file"] = "thumb"
+) -> bool:
+    """Whether this is the signature of the address of that picture's thumbnail or file."""
+    return hmac.compare_digest((signature or "").encode(), _signature(settings, f"/api/{what}/{picture}").encode())
+
+
+def _signed(settings: Settings, path: str) -> str:
+    return f"{path}?signature={_signature(settings, path)}" if settings.api_token else path
+
+
+def _signature(settings: Settings, path: str) -> str:
     token = settings.api_token.get_secret_value() if settings.api_token else ""
-    return hmac.new(token.encode(), f"thumb:{picture}".encode(), hashlib.sha256).hexdigest()[:32]
+    return hmac.new(token.encode(), path.encode(), hashlib.sha256).hexdigest()[:32]
 
 
 def allowed_hosts(settings: Settings) -> list[str]:

@@ -1,12 +1,23 @@
+from collections.abc import Callable
+
 import streamlit as st
+from streamlit.typing import UploadedFile
 
 from core.errors import LookalikeError
+from core.files import MAX_ZIP_BYTES, Findings, FoundFile, Upload, find_pictures, read_files
+from core.ledger import Import
+from core.llamaindex import Offer, find_offers, take
 from core.ui.house import engine
 from core.ui.imports import show_imports
-from core.ui.words import counted
+from core.ui.words import counted, plain
 from core.urls import Line, Table, read_lines, read_table, url_column
 
 SHOWN_PROBLEMS = 1_000
+OFFERS_SECONDS = 60
+REPEATED = ("repeated", ":material/content_copy:", "gray")
+REFUSED = (":material/error:", "red")
+
+state = st.session_state
 
 
 @st.cache_data(max_entries=8, show_spinner="Reading the list…")
@@ -19,94 +30,208 @@ def uploaded_table(name: str, data: bytes) -> Table:
     return read_table(name, data)
 
 
-def ask() -> tuple[str, list[Line]]:
-    """The input widgets; the import's name and the lines that they hold now."""
-    paste, upload = st.tabs(["Paste addresses", "Upload a list"])
-    with upload:
-        file = st.file_uploader(
-            "A .txt, .csv or .xlsx file with the addresses of pictures",
-            type=["txt", "csv", "tsv", "xlsx"],
-            key=f"list-{st.session_state.get('round', 0)}",
-        )
-        if file is not None:
-            try:
-                table = uploaded_table(file.name, file.getvalue())
-            except LookalikeError as error:
-                st.error(str(error), icon=":material/error:")
-                return file.name, []
-            column = url_column(table)
-            if len(table.columns) > 1:
-                column = st.selectbox(
-                    "Column with the addresses",
-                    range(len(table.columns)),
-                    index=column,
-                    format_func=lambda i: table.columns[i],
-                )
-            return file.name, table.lines(column)
-    with paste:
-        text = st.text_area(
-            "One address a line",
-            placeholder="https://example.org/pictures/one.jpg\nhttps://example.org/pictures/two.jpg",
-            height=190,
-            key="pasted",
-            persist_state="session",
-        )
-    return "Pasted list", pasted_lines(text)
+@st.cache_data(max_entries=8, show_spinner="Looking through the files…")
+def dropped_pictures(_files: list[UploadedFile], ids: list[str], max_bytes: int) -> Findings:
+    return find_pictures(uploads(_files), max_bytes)
 
 
-def preview(lines: list[Line]) -> list[tuple[bytes, str]]:
-    """Show what would happen to each line; return what can be indexed."""
+@st.cache_data(ttl=OFFERS_SECONDS, show_spinner=False)
+def llamaindex_offers() -> list[Offer]:
+    return find_offers(engine().database)
+
+
+def uploads(files: list[UploadedFile]) -> list[Upload]:
+    """What was dropped; the bytes are Streamlit's own, not copies."""
+    return [Upload(file.name, file.getvalue()) for file in files]
+
+
+def uploader_key(source: str) -> str:
+    return f"{source}-{state.get(f'{source}-round', 0)}"
+
+
+def empty_uploader(source: str) -> None:
+    """A new key makes it a new widget."""
+    state[f"{source}-round"] = state.get(f"{source}-round", 0) + 1
+
+
+def ask_paste() -> None:
+    text = st.text_area(
+        "One address a line",
+        placeholder="https://example.org/pictures/one.jpg\nhttps://example.org/pictures/two.jpg",
+        height=190,
+        key="pasted",
+        persist_state="session",
+    )
+    preview_lines("paste", "Pasted list", pasted_lines(text))
+
+
+def ask_list() -> None:
+    file = st.file_uploader(
+        "A .txt, .csv or .xlsx file with the addresses of pictures",
+        type=["txt", "csv", "tsv", "xlsx"],
+        key=uploader_key("list"),
+    )
+    if file is None:
+        return
+    try:
+        table = uploaded_table(file.name, file.getvalue())
+    except LookalikeError as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    column = url_column(table)
+    if len(table.columns) > 1:
+        column = st.selectbox(
+            "Column with the addresses",
+            range(len(table.columns)),
+            index=column,
+            format_func=lambda i: table.columns[i],
+        )
+    preview_lines("list", file.name, table.lines(column))
+
+
+def ask_files() -> None:
+    settings = engine().settings
+    files = st.file_uploader(
+        f"Pictures of up to {settings.max_file_mb:g} MB, as many as you like, or a ZIP of them; the files are kept",
+        accept_multiple_files=True,
+        max_upload_size=MAX_ZIP_BYTES // 1_000_000,
+        key=uploader_key("files"),
+    )
+    if not files:
+        return
+    found = dropped_pictures(files, [file.file_id for file in files], settings.max_file_bytes)
+    preview_files(files, found)
+
+
+def preview_lines(source: str, name: str, lines: list[Line]) -> None:
+    """Show what would happen to each line, and the button that makes it happen."""
+    if not lines:
+        return
     good = [(line.key, line.url) for line in lines if line.key and line.url and not line.repeat_of]
-    bad = [line for line in lines if line.problem]
-    repeats = [line for line in lines if line.repeat_of]
-    with st.container(horizontal=True, gap="small"):
-        st.badge(f"{len(good):,} ready", icon=":material/check:", color="green")
-        if repeats:
-            st.badge(f"{len(repeats):,} repeated", icon=":material/content_copy:", color="gray")
-        if bad:
-            st.badge(f"{len(bad):,} cannot be read", icon=":material/error:", color="red")
-    if bad or repeats:
-        odd = sorted([*bad, *repeats], key=lambda line: line.number)[:SHOWN_PROBLEMS]
+    bad = sum(line.problem is not None for line in lines)
+    odd = [line for line in lines if line.problem or line.repeat_of]
+    show_counts(len(good), [(len(odd) - bad, *REPEATED), (bad, "cannot be read", *REFUSED)])
+    if odd:
         with st.expander("Lines that are left out, and why", expanded=bool(bad)):
             st.dataframe(
-                (
-                    {
-                        "Line": [line.number for line in odd],
-                        "Text": [line.text[:300] for line in odd],
-                        "Why": [line.problem or f"Repeats line {line.repeat_of}." for line in odd],
-                    }
-                ),
+                {
+                    "Line": [line.number for line in odd[:SHOWN_PROBLEMS]],
+                    "Text": [line.text[:300] for line in odd[:SHOWN_PROBLEMS]],
+                    "Why": [line.problem or f"Repeats line {line.repeat_of}." for line in odd[:SHOWN_PROBLEMS]],
+                },
                 hide_index=True,
                 column_config={"Line": st.column_config.NumberColumn(width=60)},
             )
-    return good
+    index_button(source, len(good), start_urls, source, name, good)
 
 
-def start(name: str, urls: list[tuple[bytes, str]]) -> None:
+def preview_files(files: list[UploadedFile], found: Findings) -> None:
+    """Show what would happen to each file, and the button that makes it happen."""
+    show_counts(
+        len(found.pictures),
+        [
+            (len(found.repeats), *REPEATED),
+            (found.hidden, "hidden", ":material/visibility_off:", "gray"),
+            (len(found.refused), "cannot be used", *REFUSED),
+        ],
+    )
+    odd = [*found.refused, *found.repeats][:SHOWN_PROBLEMS]
+    if odd:
+        with st.expander("Files that are left out, and why", expanded=bool(found.refused)):
+            st.dataframe(
+                {"File": [file.name for file in odd], "Why": [file.reason for file in odd]},
+                hide_index=True,
+            )
+    name = files[0].name if len(files) == 1 else "Dropped pictures"
+    index_button("files", len(found.pictures), start_files, name, files, found.pictures)
+
+
+def show_counts(ready: int, others: list[tuple[int, str, str, str]]) -> None:
+    with st.container(horizontal=True, gap="small"):
+        st.badge(f"{ready:,} ready", icon=":material/check:", color="green")
+        for count, what, icon, color in others:
+            if count:
+                st.badge(f"{count:,} {what}", icon=icon, color=color)
+
+
+def index_button(source: str, count: int, action: Callable[..., None], *args: object) -> None:
+    st.button(
+        f"Index {counted(count, 'picture')}",
+        key=f"index-{source}",
+        type="primary",
+        icon=":material/play_arrow:",
+        disabled=not count,
+        on_click=action,
+        args=args,
+    )
+
+
+def start(submit: Callable[[], Import]) -> bool:
+    """Begin an import and say so, or say why not."""
     try:
-        engine().submit(name, urls)
+        begun = submit()
     except LookalikeError as error:
-        st.session_state["index-problem"] = str(error)
+        state["index-problem"] = str(error)
+        return False
+    st.toast(f"Indexing {counted(begun.total, 'picture')}. You can leave this page.", icon=":material/rocket_launch:")
+    return True
+
+
+def start_urls(source: str, name: str, urls: list[tuple[bytes, str]]) -> None:
+    if start(lambda: engine().submit(name, urls)):
+        if source == "paste":
+            state["pasted"] = ""
+        else:
+            empty_uploader(source)
+
+
+def start_files(name: str, files: list[UploadedFile], pictures: list[FoundFile]) -> None:
+    with st.spinner("Keeping the files…"):
+        if start(lambda: engine().submit_files(name, read_files(uploads(files), pictures))):
+            empty_uploader("files")
+
+
+def start_offer(offer: Offer) -> None:
+    with st.spinner("Reading the table…"):
+        start(lambda: engine().submit(offer.name, take(engine().database, offer)))
+    llamaindex_offers.clear()
+
+
+def show_offers() -> None:
+    """Quietly offer what LlamaIndex left in the database."""
+    if engine().database_state.state != "ready":
         return
-    st.session_state["pasted"] = ""
-    st.session_state["round"] = st.session_state.get("round", 0) + 1
-    st.toast(f"Indexing {counted(len(urls), 'picture')}. You can leave this page.", icon=":material/rocket_launch:")
+    try:
+        offers = llamaindex_offers()
+    except LookalikeError:  # the list of imports below says what is wrong with the database
+        return
+    for offer in offers:
+        with st.container(border=True, horizontal=True, vertical_alignment="center"):
+            many = f"{'more than ' if offer.more else ''}{counted(offer.new, 'picture')}"
+            st.markdown(
+                f":material/database: The database holds a LlamaIndex table, **{plain(offer.name)}**, "
+                f"that knows {many} not indexed here yet."
+            )
+            st.button(
+                "Index them",
+                key=f"offer-{offer.schema}-{offer.table}",
+                icon=":material/play_arrow:",
+                on_click=start_offer,
+                args=(offer,),
+            )
 
 
 st.title("Index pictures", anchor=False)
-st.caption("Give Lookalike the web addresses of your pictures. It fetches each one, and from then on finds it.")
-name, lines = ask()
-if problem := st.session_state.pop("index-problem", None):
+st.caption("Give Lookalike your pictures, by their web addresses or as files. From then on, it finds them.")
+paste, upload, drop = st.tabs(["Paste addresses", "Upload a list", "Drop pictures"])
+with paste:
+    ask_paste()
+with upload:
+    ask_list()
+with drop:
+    ask_files()
+if problem := state.pop("index-problem", None):
     st.error(problem, icon=":material/error:")
-if lines:
-    urls = preview(lines)
-    st.button(
-        f"Index {counted(len(urls), 'picture')}",
-        type="primary",
-        icon=":material/play_arrow:",
-        disabled=not urls,
-        on_click=start,
-        args=(name, urls),
-    )
+show_offers()
 st.subheader("Imports", anchor=False)
 show_imports()

@@ -41,9 +41,10 @@ function histogram(matches) {
     .join("");
 }
 
-/** The address as a URL object, or null. */
+/** The address as a URL object, or null; /… is a path on this server. */
 function address(text) {
-  return URL.canParse(text) ? new URL(text) : null;
+  const base = text.startsWith("/") ? location.origin : undefined;
+  return URL.canParse(text, base) ? new URL(text, base) : null;
 }
 
 /** A name to show for a match: its title, else the file name in its address. */
@@ -149,7 +150,7 @@ class Gallery {
     const title = card.querySelector(".title");
     title.textContent = title.title = name;
     if (/^https?:$/.test(source?.protocol)) title.href = source.href;
-    card.querySelector(".host").textContent = source?.hostname ?? "";
+    card.querySelector(".host").textContent = match.url.startsWith("/") ? "Kept here" : (source?.hostname ?? "");
     card.querySelector(".score").textContent = percentTenths(match.score);
     card.querySelector(".picture").setAttribute("aria-label", `${name}, ${percentTenths(match.score)}`);
     card.querySelector(".pick input").setAttribute("aria-label", `Select ${name}`);

@@ -30,7 +30,7 @@ class Card(TypedDict):
 
     id: str
     src: str  # address of the thumbnail, such as /api/thumb/7
-    url: str  # where the picture comes from, or ""; a link when it is http or https
+    url: str  # where the picture comes from, or ""; a link when it is http or https, or a path on this server
     title: str  # "": the file name in `url` is shown
     similarity: float  # -1 to 1
 
