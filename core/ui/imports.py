@@ -56,9 +56,9 @@ def _offer_undo() -> None:
 
 def _show_import(entry: Import) -> None:
     with st.container(border=True, key=f"import-{entry.id}"):
-        head, when = st.columns([3, 1], vertical_alignment="center")
-        head.markdown(f"{_icon(entry)} **{plain(entry.name)}**")
-        when.caption(f"{entry.created_at.astimezone():%d %b %Y, %H:%M}", text_alignment="right")
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            st.markdown(f"{_icon(entry)} **{plain(entry.name)}**", width="content")
+            st.caption(f"{entry.created_at.astimezone():%d %b %Y, %H:%M}", width="content")
         if entry.waiting:
             st.progress((entry.total - entry.waiting) / entry.total)
         st.caption(_progress(entry))

@@ -1,0 +1,67 @@
+"""`python -m docs.screenshots`: take the README's pictures anew, of the real app with a drawn collection."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+from docs.drawings import drawings, jpeg
+from tests.app import App
+from tests.browser.conftest import CHROMIUM, FLAGS
+from tests.data import MODEL_SETTING
+from tests.webserver import WebServer
+
+HERE = Path(__file__).parent
+COUNT = 160
+VIEW = {"width": 1280, "height": 800}
+
+
+def search(page: Page, url: str, query: Image.Image) -> None:
+    """The look-alikes of a cropped drawing."""
+    page.goto(f"{url}/?threshold=0.55")
+    width, height = query.size
+    part = query.crop((width // 12, height // 12, width - width // 12, height - height // 12))
+    picture = {"name": "boats.jpg", "mimeType": "image/jpeg", "buffer": jpeg(part, 70)}
+    page.locator('[data-testid="stFileUploader"] input[type="file"]').set_input_files(picture)
+    page.get_by_role("list", name="Matches").get_by_role("img").nth(8).wait_for()
+    page.wait_for_load_state("networkidle")
+    page.screenshot(path=HERE / "search.png")
+
+
+def index(page: Page, url: str, addresses: list[str]) -> None:
+    """A list that is ready, below an import that is done."""
+    page.goto(f"{url}/index")
+    box = page.get_by_label("One address a line")
+    box.fill("\n".join([*addresses[:6], addresses[0], "ftp://museum.example/old/12.jpg"]))
+    box.press("Control+Enter")
+    page.get_by_text("6 ready").wait_for()
+    page.get_by_text("could not be indexed").first.click()
+    page.get_by_role("table").wait_for()
+    page.wait_for_timeout(1500)  # the expander opens slowly
+    page.screenshot(path=HERE / "index.png")
+
+
+def main() -> None:
+    """Draw, index, search and take the pictures."""
+    images = dict(drawings(COUNT))
+    pages = {f"/collection/{name}": jpeg(image) for name, image in images.items()}
+    with (
+        WebServer(pages) as site,
+        App(CLIP_MODEL=os.environ.get("CLIP_MODEL", MODEL_SETTING)) as app,
+        sync_playwright() as playwright,
+    ):
+        addresses = [site.url(path) for path in pages]
+        missing = [site.url("/collection/lost-1.jpg"), site.url("/collection/lost-2.jpg")]
+        app.post("/api/upsert?wait=120", json={"images": [*addresses, *missing]})
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page(viewport=VIEW, device_scale_factor=1.5)
+        search(page, app.url, images["boats-08.jpg"])
+        index(page, app.url, addresses)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
