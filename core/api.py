@@ -1,4 +1,4 @@
-"""The HTTP routes. Every answer but a thumbnail is JSON; every error is {"error": "<a sentence>"}."""
+"""The HTTP routes. Every answer but a thumbnail or a kept file is JSON; every error is {"error": "<a sentence>"}."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from dataclasses import asdict
+from typing import Any, Literal
+from urllib.parse import quote
 from uuid import UUID
 
 from starlette.concurrency import run_in_threadpool
@@ -20,7 +22,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from core.access import has_token, is_signed, thumbnail_path
+from core.access import has_token, is_signed, link, thumbnail_path
 from core.engine import Engine
 from core.errors import (
     DatabaseError,
@@ -32,9 +34,11 @@ from core.errors import (
     PictureTooLargeError,
     UrlError,
 )
+from core.files import base_name
 from core.ledger import Import
 from core.search import DEFAULT_THRESHOLD, DEFAULT_TOP_K, MAX_TOP_K, Matches, Query
 from core.settings import Settings
+from core.store import FILE_PATH
 from core.urls import clean, key_of
 
 logger = logging.getLogger(__name__)
@@ -49,6 +53,9 @@ MAX_WAIT = 600.0
 """The longest `?wait=` in seconds."""
 
 TOO_LARGE = "The request is too large."
+
+SIGNED: list[tuple[str, Literal["thumb", "file"]]] = [("/api/thumb/", "thumb"), (FILE_PATH, "file")]
+"""What a signature in the address opens, token or not."""
 
 STATUS: list[tuple[type[LookalikeError], int]] = [
     (NotFoundError, 404),
@@ -72,6 +79,7 @@ def routes(engine: Callable[[], Engine], settings: Settings) -> list[BaseRoute]:
         ("POST", "/api/query", query, form_size),
         ("POST", "/api/search", search, form_size),
         ("GET", "/api/thumb/{id}", thumbnail, 0),
+        ("GET", f"{FILE_PATH}{{id}}", file, 0),
         ("GET", "/api/health", health, 0),
     ]
     made: list[BaseRoute] = [
@@ -136,9 +144,10 @@ def _guarded(call: Endpoint, engine: Callable[[], Engine]) -> Callable[[Request]
 def _may_call(settings: Settings, request: Request) -> bool:
     if has_token(settings, request.headers.get("authorization")):
         return True
-    if not request.url.path.startswith("/api/thumb/"):
-        return False
-    return is_signed(settings, _picture_id(request), request.query_params.get("signature"))
+    for path, what in SIGNED:
+        if request.url.path.startswith(path):
+            return is_signed(settings, _picture_id(request), request.query_params.get("signature"), what)
+    return False
 
 
 def _unknown(methods: dict[str, str]) -> Callable[[Request], Response]:
@@ -206,14 +215,17 @@ def _progress(engine: Engine, found: Import) -> dict[str, Any]:
 
 
 async def query(engine: Engine, request: Request) -> Response:
-    """POST /api/query with a multipart `file`: the URLs of the look-alikes as a JSON array, best first."""
+    """POST /api/query with a multipart `file`: the URLs of the look-alikes as a JSON array, best first.
+
+    A picture that was dropped as a file has the path of GET /api/file/{id} for its URL, here and in /api/search.
+    """
     async with _form(request) as form:
         threshold, top_k = _limits(form, DEFAULT_THRESHOLD)
         data = await _file(form)
         if data is None:
             return _error(400, "Send a picture as the multipart field 'file'.")
     matches = await run_in_threadpool(lambda: engine.search(engine.picture_query(data), top_k))
-    return JSONResponse([match.url for match in matches.reaching(threshold) if match.url])
+    return JSONResponse([link(engine.settings, match.url) for match in matches.reaching(threshold) if match.url])
 
 
 async def search(engine: Engine, request: Request) -> Response:
@@ -240,7 +252,7 @@ async def search(engine: Engine, request: Request) -> Response:
             "matches": [
                 {
                     "id": str(match.id),
-                    "url": match.url,
+                    "url": link(engine.settings, match.url),
                     "title": match.title,
                     "similarity": round(match.similarity, 6),
                     "thumbnail": thumbnail_path(engine.settings, match.id),
@@ -254,13 +266,25 @@ async def search(engine: Engine, request: Request) -> Response:
 async def thumbnail(engine: Engine, request: Request) -> Response:
     """GET /api/thumb/{id}: a picture's thumbnail, which never changes."""
     mime, image = await run_in_threadpool(engine.store.thumbnail, _picture_id(request))
-    scope = "private" if engine.settings.api_token else "public"
-    headers = {
+    return Response(image, media_type=mime, headers=_safe_headers(engine.settings))
+
+
+async def file(engine: Engine, request: Request) -> Response:
+    """GET /api/file/{id}: the bytes of a picture that was dropped as a file, as they came."""
+    found = await run_in_threadpool(engine.store.file, _picture_id(request))
+    headers = _safe_headers(engine.settings)
+    headers["Content-Disposition"] = f"inline; filename*=UTF-8''{quote(base_name(found.name), safe='')}"
+    return Response(found.data, media_type=found.mime, headers=headers)
+
+
+def _safe_headers(settings: Settings) -> dict[str, str]:
+    """For bytes of strangers that never change: to be shown as what we say that they are, and never to be run."""
+    scope = "private" if settings.api_token else "public"
+    return {
         "Cache-Control": f"{scope}, max-age=31536000, immutable",
         "X-Content-Type-Options": "nosniff",
-        "Content-Security-Policy": "default-src 'none'",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
     }
-    return Response(image, media_type=mime, headers=headers)
 
 
 async def health(engine: Engine, request: Request) -> Response:
@@ -282,9 +306,9 @@ def _health(engine: Engine) -> Response:
     return JSONResponse(
         {
             "status": "ok"
-            if usable and model.state == "ready"
+            if usable and model.state == "ready" and engine.can_search
             else "starting"
-            if not problem and model.state == "loading"
+            if not problem and model.state != "failed"
             else "degraded",
             "database": {"state": "failed" if problem else database.state, "message": problem},
             "model": {
@@ -296,6 +320,7 @@ def _health(engine: Engine) -> Response:
             },
             "worker": {"state": worker, "message": engine.worker.problem if engine.worker else None},
             "pictures": pictures,
+            **({"reembedding": asdict(change)} if (change := engine.reembedding) else {}),
         },
         200 if usable or database.state == "starting" else 503,
     )

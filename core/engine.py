@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import logging
 import signal
+import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from core.database import Database
 from core.encoder import EncoderLoader, LoadState
-from core.errors import DatabaseError
+from core.errors import DatabaseError, EncoderError, SettingsError
 from core.fetch import Fetcher
+from core.files import File
 from core.indexing import Indexer
 from core.jobs import Queue, Worker
 from core.ledger import Import, Ledger
+from core.models import InUse, Models, Reembedding
+from core.outages import check_url
 from core.search import DEFAULT_TOP_K, Matches, Query, picture_query, search, words_query
 from core.settings import Settings, load_settings
 from core.store import Model, Store
+from core.upkeep import Upkeep
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +53,8 @@ class Engine:
         self.queue = Queue(self.database)
         self.worker: Worker | None = None
         self._database_state = DatabaseState("starting")
-        self._model: Model | None = None
-        self._model_lock = threading.Lock()
+        self._models = Models(self.store, self.loader)
+        self._upkeep: Upkeep | None = None
         self._closing = threading.Event()
         self._opener = threading.Thread(target=self._open, name="database", daemon=True)
 
@@ -61,11 +66,14 @@ class Engine:
     def close(self) -> None:
         """Let the worker finish its batch, then close everything."""
         self._closing.set()
+        if self._opener.ident is not None:  # it may be about to start the worker
+            self._opener.join()
         if self.worker is not None:
             self.worker.stop()
+        if self._upkeep is not None:
+            self._upkeep.stop()
+        self._models.close()
         self.loader.close()
-        if self._opener.ident is not None:
-            self._opener.join()
         self.fetcher.close()
         self.database.close()
 
@@ -81,6 +89,8 @@ class Engine:
                 pause = min(2 * pause, LONGEST_PAUSE)
                 continue
             self._database_state = DatabaseState("ready")
+            self._upkeep = Upkeep(self.database, self.store, self._models, works=bool(self.settings.workers))
+            self._upkeep.start()
             if self.settings.workers:
                 self.worker = Worker(self.database, self.ledger, self._make_indexer)
                 self.worker.start()
@@ -91,8 +101,8 @@ class Engine:
             if self.loader.state.state == "ready":
                 break
             time.sleep(0.2)
-        encoder = self.loader.get()
-        return Indexer(self.settings, self.database, self.store, self.ledger, self.fetcher, encoder, self.model())
+        used = self._models.configured()
+        return Indexer(self.settings, self.database, self.store, self.ledger, self.fetcher, used.encoder, used.model)
 
     def wait_until_ready(self, timeout: float) -> None:
         """Wait for the database and the model. Raises DatabaseError or EncoderError when the time is over."""
@@ -119,19 +129,41 @@ class Engine:
         if state.state == "failed":
             raise DatabaseError(state.message)
 
-    def model(self) -> Model:
-        """The model in use, as the database knows it. Raises DatabaseError or EncoderError."""
+    def serving(self) -> InUse:
+        """The model that searches use, and its encoder. Raises DatabaseError or EncoderError."""
         self._need_database()
-        with self._model_lock:
-            if self._model is None:
-                encoder = self.loader.get()
-                self._model = self.store.use_model(encoder.name, encoder.dim)
-            return self._model
+        return self._models.serving()
+
+    def model(self) -> Model:
+        """The model that searches use. Raises DatabaseError or EncoderError."""
+        return self.serving().model
+
+    @property
+    def can_search(self) -> bool:
+        """Whether the database and the model that searches use are there."""
+        try:
+            self.serving()
+        except (DatabaseError, EncoderError):
+            return False
+        return True
+
+    @property
+    def reembedding(self) -> Reembedding | None:
+        """How far a change of model is; None when there is none."""
+        return self._models.reembedding
 
     def submit(self, name: str, urls: Sequence[tuple[bytes, str]]) -> Import:
         """Queue an import of URLs, each as (identity key, URL)."""
         self._need_database()
         import_id = self.ledger.create(name, urls)
+        self.queue.nudge(import_id)
+        return self.ledger.read(import_id)
+
+    def submit_files(self, name: str, files: Iterable[File]) -> Import:
+        """Queue an import of dropped files and keep their bytes, taking one file after the other."""
+        self._need_database()
+        with self.database.connection() as connection:
+            import_id = self.ledger.create_from_files(connection, name, self.store.keep_files(connection, files))
         self.queue.nudge(import_id)
         return self.ledger.read(import_id)
 
@@ -142,27 +174,36 @@ class Engine:
         return count
 
     def picture_query(self, data: bytes) -> Query:
-        """The query for a picture's bytes. Raises PictureError or EncoderError."""
-        return picture_query(self.settings, self.loader.get(), data)
+        """The query for a picture's bytes. Raises PictureError, DatabaseError or EncoderError."""
+        return picture_query(self.settings, self.store, self.serving(), data)
 
     def words_query(self, words: str) -> Query:
-        """The query for words. Raises EncoderError."""
-        return words_query(self.loader.get(), words)
+        """The query for words. Raises DatabaseError or EncoderError."""
+        return words_query(self.serving(), words)
 
     def search(self, query: Query, top_k: int = DEFAULT_TOP_K) -> Matches:
-        """The pictures most similar to a query. Raises DatabaseError or EncoderError."""
-        return search(self.store, self.model(), query, top_k)
+        """The pictures most similar to a query. Raises DatabaseError."""
+        return search(self.store, query, top_k)
 
 
-def work() -> None:
-    """Run a worker alone, until SIGTERM or SIGINT lets it finish its batch and leave."""
+def work() -> int:
+    """Run a worker alone, until SIGTERM or SIGINT lets it finish its batch and leave.
+
+    Returns the exit status: 1, after a sentence, when a setting is wrong or the model cannot be loaded.
+    """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    engine = Engine(load_settings(workers=1))
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
+    try:
+        engine = Engine(load_settings(workers=1))
+        check_url(engine.database.conninfo)
+    except (SettingsError, DatabaseError) as error:
+        print(error, file=sys.stderr)
+        return 1
     engine.start()
-    while not stop.wait(1.0):
-        if engine.model_state.state == "failed":
-            engine.loader.retry()
+    while not stop.wait(0.5) and engine.model_state.state != "failed":
+        pass
+    failed = engine.model_state.state == "failed"  # the loader has logged why
     engine.close()
+    return int(failed)

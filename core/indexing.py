@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import logging
-import random
+import os
+import queue
+import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from datetime import timedelta
+from itertools import chain
+from typing import Any
 from uuid import UUID
+
+import psycopg
 
 from core.database import Database
 from core.encoder import Encoder
-from core.errors import FetchError, PictureError
+from core.errors import LookalikeError
 from core.fetch import Fetcher
+from core.files import base_name
 from core.ledger import Item, Ledger, Outcome
-from core.picture import Picture, read_picture
+from core.loading import STRANGE, Loader, Ready
 from core.settings import Settings
-from core.store import Model, NewPicture, Store, picture_id
-
-if TYPE_CHECKING:
-    import torch
+from core.store import Model, NewPicture, Store, Vector, file_path, picture_id
 
 logger = logging.getLogger(__name__)
 
@@ -34,32 +36,31 @@ BATCH = 32
 WINDOW = 4 * BATCH
 """Items in hand at once: enough fetches under way to keep the model busy, and a bound on memory."""
 
-PER_HOST = 4
-"""Requests to one host at a time, as a polite browser would make."""
-
 CHUNK = 8 * BATCH
-"""Items that one run works on, so that several imports take turns."""
+"""Items after which a run makes room, if another import waits."""
 
-LEASE = timedelta(seconds=40)
+FINISHING = 2
+"""Batches on their way out: while the rows of one are written, the model works on the next."""
+
+LEASE = timedelta(seconds=20)
 """How long a claimed item belongs to its worker; renewed while the worker lives."""
-
-MAX_ATTEMPTS = 4
-"""Tries for a URL that may yet succeed."""
-
-MAX_RETRY_AFTER = 3600.0
-"""The longest wait in seconds that a server's Retry-After is granted."""
 
 FLUSH_SECONDS = 0.5
 """How long finished items wait for a batch to fill while nothing else is ready."""
 
+PLACE_SECONDS = 0.05
+"""How often a run with nothing under way looks for a free place at its hosts; other runs use them all."""
 
-@dataclass(frozen=True)
-class _Ready:
-    """An item whose picture is decoded and prepared for the model."""
 
-    item: Item
-    picture: Picture
-    prepared: torch.Tensor
+LOADING_NICE, MODEL_NICE = 15, 5
+"""How far an import steps back behind what people ask for; decoding furthest, for a query waits until the pictures
+at the model are through."""
+
+
+def step_back(niceness: int) -> None:
+    """Lower the priority of this thread and of those that it starts. Linux alone knows that; others go on as equals."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
 
 
 class Indexer:
@@ -75,188 +76,168 @@ class Indexer:
         encoder: Encoder,
         model: Model,
     ) -> None:
-        self._settings = settings
         self._database = database
         self._store = store
         self._ledger = ledger
-        self._fetcher = fetcher
         self._encoder = encoder
         self._model = model
-        self._threads = ThreadPoolExecutor(max_workers=32, thread_name_prefix="fetch")
-        self._hosts = _HostGate(PER_HOST)
+        self._loader = Loader(settings, store, ledger, fetcher, encoder)
+        self._loaders = ThreadPoolExecutor(32, "fetch", initializer=step_back, initargs=(LOADING_NICE,))
+        self._finishers = ThreadPoolExecutor(FINISHING, "finish", initializer=step_back, initargs=(MODEL_NICE,))
+        self._model_turn = threading.Lock()
 
     def close(self) -> None:
-        """Stop the fetch threads; those in the middle of a fetch end by its deadline."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Stop the threads; those in the middle of a fetch end by its deadline."""
+        self._loaders.shutdown(wait=False, cancel_futures=True)
+        self._finishers.shutdown(wait=False, cancel_futures=True)
 
-    def run(self, import_id: int, stop: Callable[[], bool], limit: int = CHUNK) -> int:
-        """Work on up to `limit` due items of an import and return how many were brought to an outcome.
+    def run(self, import_id: int, stop: Callable[[], bool]) -> int:
+        """Work on the due items of an import and return how many were brought to an outcome.
 
-        When `stop` answers True the items in hand are given back and the run ends. A failure of the database
-        ends the run too; the lease then brings the items back.
+        The run ends when nothing is due any more, or after CHUNK items when another import waits. When `stop`
+        answers True the batches at the model are finished, the other items in hand given back, and the run ends. A
+        failure of the database ends the run too; the lease then brings the items back.
         """
-        run = _Run(self, import_id, stop, limit)
+        run = _Run(self, import_id, stop)
         with _Heartbeat(self._ledger, run):
             return run.work()
 
-    def _load(self, item: Item) -> _Ready | Outcome:
-        """Fetch and decode one item; its host was entered before."""
+    def _finish(self, ready: Sequence[Ready], outcomes: Sequence[Outcome]) -> None:
+        """Embed a batch and write it. When that fails because of what is in it, the bad item fails alone."""
         try:
-            return self._attempt(item)
-        finally:
-            self._hosts.leave(item.host)
-
-    def _attempt(self, item: Item) -> _Ready | Outcome:
-        try:
-            fetched = self._fetcher.fetch(item.url)
-            picture = read_picture(
-                fetched.data, max_bytes=self._settings.max_file_bytes, max_pixels=self._settings.max_pixels
+            self._write(ready, outcomes, self._embed(ready))
+        except Exception as error:
+            outage = isinstance(error, psycopg.Error) and not isinstance(
+                error, psycopg.DataError | psycopg.IntegrityError
             )
-            return _Ready(item, picture, self._encoder.prepare(picture.image))
-        except PictureError as error:
-            return Outcome(item, "failed", reason=str(error))
-        except FetchError as error:
-            if not error.retryable or item.attempts >= MAX_ATTEMPTS:
-                return Outcome(item, "failed", reason=str(error))
-            again = datetime.now(UTC) + timedelta(seconds=self._delay(item, error))
-            if error.retry_after is not None:  # the whole host asks to be left alone
-                self._hosts.spare(item.host, again)
-                self._ledger.spare(item.host, again)
-            return Outcome(item, "waiting", reason=str(error), next_try_at=again)
-        except Exception:  # one strange item must never stop the others
+            if outage or isinstance(error, LookalikeError):
+                raise
+            if len(ready) + len(outcomes) > 1:
+                for entry in ready:
+                    self._finish([entry], [])
+                for outcome in outcomes:
+                    self._finish([], [outcome])
+                return
+            item = _items(ready, outcomes)[0]
             logger.exception("item %s of import %s", item.key.hex(), item.import_id)
-            return Outcome(
-                item,
-                "failed",
-                reason="Something unforeseen went wrong with this picture; the log has the details.",
+            self._write([], [Outcome(item, "failed", reason=STRANGE)], {})
+
+    def _embed(self, ready: Sequence[Ready]) -> dict[UUID, Vector]:
+        """The embeddings of those pictures that have none yet."""
+        prepared = {picture_id(entry.picture.sha256): entry.prepared for entry in ready}
+        with self._database.connection() as connection:
+            known = self._store.embedded(connection, self._model, prepared)
+        fresh = [id for id in prepared if id not in known]
+        with self._model_turn:  # two batches at once would end together, and leave the model idle together
+            vectors = self._encoder.encode_prepared([prepared[id] for id in fresh])
+        return dict(zip(fresh, vectors, strict=True))
+
+    def _write(self, ready: Sequence[Ready], outcomes: Sequence[Outcome], vectors: Mapping[UUID, Vector]) -> None:
+        """Write what became of a batch, in one transaction."""
+        with self._database.connection() as connection:
+            held = self._ledger.lock_waiting(connection, _items(ready, outcomes))
+            entries, new = list[tuple[UUID, Item]](), dict[UUID, NewPicture]()
+            for entry in ready:
+                item, id = entry.item, picture_id(entry.picture.sha256)
+                if item not in held:
+                    continue
+                entries.append((id, item))
+                if id in vectors and id not in new:
+                    title = base_name(item.url) if item.is_file else ""
+                    new[id] = NewPicture(item.key, _address(item, id), entry.picture, vectors[id], title)
+            made = self._store.add(connection, self._model, list(new.values()))
+            firsts = {id: item for id, item in reversed(entries) if id in made}
+            repeats = [(id, item) for id, item in entries if firsts.get(id) is not item]
+            self._store.add_sources(connection, [(item.key, _address(item, id), id) for id, item in repeats])
+            names = self._store.first_names(connection, {id for id, _ in repeats})
+            self._ledger.record(
+                connection,
+                [
+                    *outcomes,
+                    *(Outcome(item, "indexed", picture=id) for id, item in firsts.items()),
+                    *(
+                        Outcome(item, "already_there", picture=id, reason=f"Same picture as {names[id]}")
+                        for id, item in repeats
+                    ),
+                ],
             )
 
-    def _delay(self, item: Item, error: FetchError) -> float:
-        """Seconds until the next try: exponential back-off with jitter, or longer when the server asks for it."""
-        backoff = self._settings.retry_delay * 4.0 ** (item.attempts - 1) * random.uniform(0.8, 1.2)  # noqa: S311
-        return max(backoff, min(error.retry_after or 0.0, MAX_RETRY_AFTER))
 
-    def _finish(self, ready: Sequence[_Ready], outcomes: Sequence[Outcome]) -> None:
-        """Embed what is new among the pictures and write everything in one transaction."""
-        by_id = dict[UUID, list[_Ready]]()
-        for entry in ready:
-            by_id.setdefault(picture_id(entry.picture.sha256), []).append(entry)
-        with self._database.connection() as connection:
-            known = self._store.embedded(connection, self._model, by_id)
-        fresh = [id for id in by_id if id not in known]
-        vectors = dict(zip(fresh, self._encoder.encode_prepared([by_id[id][0].prepared for id in fresh]), strict=True))
-        with self._database.connection() as connection:
-            held = self._ledger.lock_waiting(connection, [entry.item for entry in ready])
-            new, repeats = list[NewPicture](), list[tuple[UUID, Item]]()
-            results = list(outcomes)
-            for id, entries in by_id.items():
-                items = [entry.item for entry in entries if entry.item in held]
-                if id in vectors and items:
-                    first = items.pop(0)
-                    new.append(NewPicture(first.key, first.url, entries[0].picture, vectors[id]))
-                    results.append(Outcome(first, "indexed", picture=id))
-                repeats += [(id, item) for item in items]
-            self._store.add(connection, self._model, new)
-            self._store.add_sources(connection, [(item.key, item.url, id) for id, item in repeats])
-            firsts = self._store.first_urls(connection, {id for id, _ in repeats})
-            results += [
-                Outcome(item, "already_there", picture=id, reason=f"Same picture as {firsts[id]}")
-                for id, item in repeats
-            ]
-            self._ledger.record(connection, results)
+def _items(ready: Iterable[Ready], outcomes: Iterable[Outcome]) -> list[Item]:
+    return [*(entry.item for entry in ready), *(outcome.item for outcome in outcomes)]
 
 
-class _HostGate:
-    """Counts the requests under way to each host, and knows which hosts asked to be left alone."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._busy = Counter[str]()
-        self._spared = dict[str, datetime]()
-        self._lock = threading.Lock()
-
-    def spare(self, host: str, until: datetime) -> None:
-        with self._lock:
-            self._spared[host] = until
-
-    def spared_until(self, host: str) -> datetime | None:
-        with self._lock:
-            until = self._spared.get(host)
-            if until is not None and until <= datetime.now(UTC):
-                del self._spared[host]
-                return None
-            return until
-
-    def enter(self, host: str) -> bool:
-        with self._lock:
-            if self._busy[host] >= self._limit:
-                return False
-            self._busy[host] += 1
-            return True
-
-    def leave(self, host: str) -> None:
-        with self._lock:
-            self._busy[host] -= 1
-            if not self._busy[host]:
-                del self._busy[host]
+def _address(item: Item, picture: UUID) -> str:
+    """Where the picture of an item can be had from now on."""
+    return file_path(picture) if item.is_file else item.url
 
 
 class _Run:
     """One run's items in hand."""
 
-    def __init__(self, indexer: Indexer, import_id: int, stop: Callable[[], bool], limit: int) -> None:
+    def __init__(self, indexer: Indexer, import_id: int, stop: Callable[[], bool]) -> None:
         self._indexer = indexer
         self._import_id = import_id
         self._stop = stop
-        self._unclaimed = limit
+        self._unclaimed = CHUNK
+        self._more = True
+        self._in_vain = list[str]()  # with these hosts left out, nothing was due when we asked
+        self._asked = 0.0
         self._queued = list[Item]()
-        self._loading = dict[Future[_Ready | Outcome], Item]()
-        self._ready = list[_Ready]()
+        self._loading = dict[Future[Ready | Outcome], Item]()
+        self._ready = list[Ready]()
         self._outcomes = list[Outcome]()
+        self._finishing = dict[Future[None], list[Item]]()
+        self._done = queue.SimpleQueue[Future[Any]]()
+        self._finished = 0
+        self._flushed = time.monotonic()
         self.lock = threading.Lock()
 
     def in_hand(self) -> list[Item]:
-        """The items claimed and without an outcome yet."""
+        """The items claimed and not written yet."""
         with self.lock:
             return [
                 *self._queued,
                 *self._loading.values(),
-                *(entry.item for entry in self._ready),
-                *(outcome.item for outcome in self._outcomes),
+                *_items(self._ready, self._outcomes),
+                *chain.from_iterable(self._finishing.values()),
             ]
 
     def work(self) -> int:
-        finished = 0
-        flushed = time.monotonic()
         try:
             while not self._stop():
                 self._claim()
-                self._start()
-                if not self.in_hand():
-                    return finished
+                self._load()
+                self._finish()
+                if not (self._queued or self._loading or self._finishing):
+                    break
                 self._collect()
-                idle = not self._loading and not self._queued
-                overdue = time.monotonic() - flushed > FLUSH_SECONDS and (self._ready or self._outcomes)
-                if len(self._ready) >= BATCH or idle or overdue:
-                    finished += self._flush()
-                    flushed = time.monotonic()
-            return finished
         finally:
             self._give_back()
+        return self._finished
 
     def _claim(self) -> None:
+        """Take more items when there is room for a batch of them."""
+        if not self._unclaimed and self._more:
+            self._more = self._indexer._ledger.due() == [self._import_id]
+            self._unclaimed = CHUNK
         room = min(WINDOW - len(self._queued) - len(self._loading) - len(self._ready), self._unclaimed)
-        if room < min(BATCH, self._unclaimed) or room <= 0:
+        if not self._more or room < min(BATCH, self._unclaimed):
             return
         in_hand = Counter(item.host for item in [*self._queued, *self._loading.values()])
-        full = [host for host, count in in_hand.items() if count >= WINDOW // 2]
+        full = sorted(host for host, count in in_hand.items() if count >= WINDOW // 2)
+        if full and full == self._in_vain and time.monotonic() < self._asked + FLUSH_SECONDS:
+            return
         items = self._indexer._ledger.claim(self._import_id, room, LEASE, full)
+        self._in_vain, self._asked = [] if len(items) == room else full, time.monotonic()
         with self.lock:
             self._queued.extend(items)
-        self._unclaimed = self._unclaimed - len(items) if len(items) == room or full else 0
+        self._unclaimed -= len(items)
+        self._more = len(items) == room or bool(full)
 
-    def _start(self) -> None:
-        hosts = self._indexer._hosts
+    def _load(self) -> None:
+        """Start what its hosts have places for."""
+        hosts = self._indexer._loader.hosts
         spared = [(item, until) for item in self._queued if (until := hosts.spared_until(item.host))]
         for item, until in spared:
             self._indexer._ledger.release([item], until)
@@ -266,39 +247,60 @@ class _Run:
                 if item in dropped:
                     continue
                 if hosts.enter(item.host):
-                    self._loading[self._indexer._threads.submit(self._indexer._load, item)] = item
+                    future = self._indexer._loaders.submit(self._indexer._loader.load, item)
+                    self._loading[future] = item
+                    future.add_done_callback(self._done.put)
                 else:
                     rest.append(item)
             self._queued = rest
 
+    def _finish(self) -> None:
+        """Send a full batch to the model, or what there is when no more will come soon."""
+        if len(self._finishing) == FINISHING or not (self._ready or self._outcomes):
+            return
+        idle = not self._loading and not self._queued
+        overdue = time.monotonic() - self._flushed > FLUSH_SECONDS
+        if not (idle or overdue or max(len(self._ready), len(self._outcomes)) >= BATCH):
+            return
+        with self.lock:
+            ready, self._ready = self._ready[:BATCH], self._ready[BATCH:]
+            outcomes, self._outcomes = self._outcomes, []
+            future = self._indexer._finishers.submit(self._indexer._finish, ready, outcomes)
+            self._finishing[future] = _items(ready, outcomes)
+        future.add_done_callback(self._done.put)
+        self._flushed = time.monotonic()
+
     def _collect(self) -> None:
-        """Wait until something is loaded and take all that is."""
-        if not self._loading:  # another run is using every place at these hosts
-            time.sleep(0.05)
-        done, _ = wait(self._loading, timeout=FLUSH_SECONDS, return_when=FIRST_COMPLETED)
+        """Wait until something is done and take all that is."""
+        busy = self._loading or self._finishing
+        try:
+            done = [self._done.get(timeout=FLUSH_SECONDS if busy else PLACE_SECONDS)]
+        except queue.Empty:
+            return
+        while not self._done.empty():
+            done.append(self._done.get())
         with self.lock:
             for future in done:
-                del self._loading[future]
                 result = future.result()
-                if isinstance(result, _Ready):
+                if future in self._finishing:
+                    self._finished += len(self._finishing.pop(future))
+                    continue
+                del self._loading[future]
+                if isinstance(result, Ready):
                     self._ready.append(result)
                 else:
                     self._outcomes.append(result)
 
-    def _flush(self) -> int:
-        ready, outcomes = self._ready[:BATCH], list(self._outcomes)
-        self._indexer._finish(ready, outcomes)
-        with self.lock:
-            self._ready = self._ready[BATCH:]
-            self._outcomes = self._outcomes[len(outcomes) :]
-        return len(ready) + len(outcomes)
-
     def _give_back(self) -> None:
+        """Let the batches at the model end, and give everything else back."""
         for future, item in self._loading.items():
             if future.cancel():
-                self._indexer._hosts.leave(item.host)
-        items = self.in_hand()
-        if items:
+                self._indexer._loader.hosts.leave(item.host)
+        wait(self._finishing)
+        with self.lock:
+            for batch in [batch for batch in self._finishing if batch.exception() is None]:
+                self._finished += len(self._finishing.pop(batch))
+        if items := self.in_hand():
             self._indexer._ledger.release(items)
 
 

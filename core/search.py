@@ -6,10 +6,10 @@ import hashlib
 from dataclasses import dataclass
 from typing import Literal
 
-from core.encoder import Encoder
+from core.models import InUse
 from core.picture import read_picture
 from core.settings import Settings
-from core.store import Match, Model, Store, Vector
+from core.store import Match, Model, Store, Vector, picture_id
 
 DEFAULT_THRESHOLD = 0.9
 """The guide's 90 %, as a cosine."""
@@ -25,12 +25,14 @@ MAX_TOP_K = 1000
 class Query:
     """What is looked for: a unit vector of shape (dim,), and the SHA-256 (hex) of the bytes or words it came from.
 
-    `thumbnail` is a JPEG of the picture, None for words.
+    `model` is the one that made the vector, and the only one whose embeddings it is compared with. `thumbnail` is a
+    JPEG of the picture, None for words.
     """
 
     kind: Literal["picture", "words"]
     sha256: str
     vector: Vector
+    model: Model
     thumbnail: bytes | None = None
 
 
@@ -47,20 +49,26 @@ class Matches:
         return [match for match in self.found if match.similarity >= threshold]
 
 
-def picture_query(settings: Settings, encoder: Encoder, data: bytes) -> Query:
-    """The query for a picture's bytes. Raises PictureError."""
+def picture_query(settings: Settings, store: Store, in_use: InUse, data: bytes) -> Query:
+    """The query for a picture's bytes. Raises PictureError.
+
+    A picture of the collection has its embedding already. That may have been made from its thumbnail, so it is also
+    the only one that finds the picture at 100 %.
+    """
     picture = read_picture(data, max_bytes=settings.max_file_bytes, max_pixels=settings.max_pixels)
-    vector = encoder.encode_pictures([picture.image], urgent=True)[0]
-    return Query("picture", picture.sha256.hex(), vector, picture.thumbnail)
+    vector = store.embedding(in_use.model, picture_id(picture.sha256))
+    if vector is None:
+        vector = in_use.encoder.encode_pictures([picture.image], urgent=True)[0]
+    return Query("picture", picture.sha256.hex(), vector, in_use.model, picture.thumbnail)
 
 
-def words_query(encoder: Encoder, words: str) -> Query:
+def words_query(in_use: InUse, words: str) -> Query:
     """The query for words. Raises EncoderError when there are none or the model reads no words."""
-    vector = encoder.encode_words([words.strip()])[0]
-    return Query("words", hashlib.sha256(words.strip().encode()).hexdigest(), vector)
+    vector = in_use.encoder.encode_words([words.strip()])[0]
+    return Query("words", hashlib.sha256(words.strip().encode()).hexdigest(), vector, in_use.model)
 
 
-def search(store: Store, model: Model, query: Query, top_k: int = DEFAULT_TOP_K) -> Matches:
+def search(store: Store, query: Query, top_k: int = DEFAULT_TOP_K) -> Matches:
     """The pictures most similar to a query. `top_k` is kept between 1 and MAX_TOP_K."""
     top_k = max(1, min(top_k, MAX_TOP_K))
-    return Matches(model.name, top_k, store.nearest(model, query.vector, top_k))
+    return Matches(query.model.name, top_k, store.nearest(query.model, query.vector, top_k))

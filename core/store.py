@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -14,19 +14,27 @@ from psycopg.rows import class_row
 
 from core.database import Database
 from core.errors import NotFoundError
+from core.files import File
 from core.picture import Picture
 
 Vector = NDArray[np.float32]
 
+FILE_PATH = "/api/file/"
+"""Where kept files are served; the address of a picture that was dropped as a file is this and its id."""
+
 
 @dataclass(frozen=True)
 class Model:
-    """A model that has embedded pictures; `dim` is the length of its embeddings."""
+    """A model that has embedded pictures; `dim` is the length of its embeddings.
+
+    `setting` is the CLIP_MODEL that it was last loaded by, "" when that is not known.
+    """
 
     id: int
     name: str
     dim: int
     threshold: float | None
+    setting: str
 
     @property
     def table(self) -> sql.Identifier:
@@ -36,7 +44,10 @@ class Model:
 
 @dataclass(frozen=True)
 class Match:
-    """A picture and its similarity (cosine, -1 to 1) to a query."""
+    """A picture and its similarity (cosine, -1 to 1) to a query.
+
+    `url` is the first of its addresses; that of a dropped file is a path on this server, see `file_path`.
+    """
 
     id: UUID
     url: str
@@ -47,6 +58,15 @@ class Match:
 
 
 @dataclass(frozen=True)
+class KeptFile:
+    """A dropped file: its MIME type, which is one of `core.picture.MIMES`, its name, and its bytes."""
+
+    mime: str
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True)
 class NewPicture:
     """A picture about to be stored, with the address it came from and its unit-length embedding."""
 
@@ -54,6 +74,7 @@ class NewPicture:
     url: str
     picture: Picture
     embedding: Vector
+    title: str = ""
 
     @property
     def id(self) -> UUID:
@@ -66,20 +87,41 @@ def picture_id(sha256: bytes) -> UUID:
     return UUID(bytes=sha256[:16])
 
 
+def _lacks(model: Model) -> sql.Composed:
+    """The condition that a row of `pictures` is in the collection, lacks an embedding and can be given one."""
+    return sql.SQL(
+        """removed_at IS NULL AND NOT EXISTS (SELECT FROM {} WHERE picture = pictures.id)
+           AND NOT EXISTS (SELECT FROM thumbnails AS t WHERE t.picture = pictures.id AND damaged)"""
+    ).format(model.table)
+
+
+def file_path(picture: UUID) -> str:
+    """The address of a picture that was dropped as a file: a path on this server, for it has none in the web."""
+    return f"{FILE_PATH}{picture}"
+
+
 class Store:
     """The collection. Methods that take a connection join its transaction; the others make their own."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def use_model(self, name: str, dim: int) -> Model:
-        """The model of that name, registered and given its table of embeddings when it is new."""
+    def use_model(self, name: str, dim: int, setting: str = "") -> Model:
+        """The model of that name, registered and given its table of embeddings when it is new.
+
+        `setting` is the CLIP_MODEL that it was loaded by; "" leaves what is known of that.
+        """
         with self._database.connection() as connection:
             connection.execute(
-                "INSERT INTO models (name, dim) VALUES (%s, %s) ON CONFLICT (name) DO NOTHING", (name, dim)
+                """INSERT INTO models (name, dim, setting) VALUES (%s, %s, %s)
+                   ON CONFLICT (name) DO UPDATE SET setting = excluded.setting
+                   WHERE excluded.setting NOT IN ('', models.setting)""",
+                (name, dim, setting),
             )
             with connection.cursor(row_factory=class_row(Model)) as cursor:
-                cursor.execute("SELECT id, name, dim, threshold FROM models WHERE name = %s FOR UPDATE", (name,))
+                cursor.execute(
+                    "SELECT id, name, dim, threshold, setting FROM models WHERE name = %s FOR UPDATE", (name,)
+                )
                 model = cursor.fetchone()
             assert model is not None
             connection.execute(
@@ -91,6 +133,70 @@ class Store:
                 ).format(model.table, sql.Literal(model.dim))
             )
             return model
+
+    def models(self) -> list[Model]:
+        """All models that were ever used."""
+        with self._database.connection() as connection, connection.cursor(row_factory=class_row(Model)) as cursor:
+            cursor.execute("SELECT id, name, dim, threshold, setting FROM models ORDER BY id")
+            return cursor.fetchall()
+
+    def missing(self, model: Model) -> int:
+        """How many pictures of the collection lack an embedding of this model and can be given one."""
+        query = sql.SQL("SELECT count(*) FROM pictures WHERE {}").format(_lacks(model))
+        with self._database.connection() as connection:
+            row = connection.execute(query).fetchone()
+            return int(row[0]) if row else 0
+
+    def lacking(self, model: Model, after: UUID, limit: int) -> list[tuple[UUID, bytes]]:
+        """The first pictures after that id that lack an embedding of this model, with their thumbnails, by id."""
+        query = sql.SQL(
+            """SELECT id, image FROM pictures JOIN thumbnails ON picture = id
+               WHERE id > %s AND {} ORDER BY id LIMIT %s"""
+        ).format(_lacks(model))
+        with self._database.connection() as connection:
+            return connection.execute(query, (after, limit), binary=True).fetchall()
+
+    def embed(self, model: Model, embeddings: Mapping[UUID, Vector]) -> int:
+        """Store unit-length embeddings of pictures that lack one of this model; returns how many did."""
+        ids = sorted(embeddings)
+        query = sql.SQL(
+            """INSERT INTO {} (picture, embedding)
+               SELECT id, embedding
+               FROM unnest(%s::uuid[], %b::halfvec[]) AS new (id, embedding) JOIN pictures USING (id)
+               ORDER BY id ON CONFLICT DO NOTHING"""
+        ).format(model.table)
+        with self._database.connection() as connection:
+            return connection.execute(query, (ids, [HalfVector(embeddings[id]) for id in ids])).rowcount
+
+    def mark_damaged(self, pictures: Sequence[UUID]) -> None:
+        """Remember that the thumbnails of these pictures cannot be read."""
+        with self._database.connection() as connection:
+            connection.execute("UPDATE thumbnails SET damaged = true WHERE picture = ANY(%s)", (list(pictures),))
+
+    def embedding(self, model: Model, picture: UUID) -> Vector | None:
+        """A picture's embedding of this model, of shape (dim,), when it is in the collection and has one."""
+        query = sql.SQL(
+            "SELECT embedding FROM {} JOIN pictures ON id = picture WHERE id = %s AND removed_at IS NULL"
+        ).format(model.table)
+        with self._database.connection() as connection:
+            row = connection.execute(query, (picture,)).fetchone()
+        return row[0].to_numpy().astype(np.float32) if row else None
+
+    def copies_of(self, pictures: Iterable[UUID]) -> dict[UUID, list[UUID]]:
+        """The copies in the collection of each of these pictures that has any, the nearest first; see `core.copies`."""
+        found = dict[UUID, list[UUID]]()
+        with self._database.connection() as connection:
+            rows = connection.execute(
+                """SELECT pair.picture, other
+                   FROM (SELECT picture, other, distance FROM copies WHERE picture = ANY(%(ids)s)
+                         UNION ALL
+                         SELECT other, picture, distance FROM copies WHERE other = ANY(%(ids)s)) pair
+                   JOIN pictures ON id = other AND removed_at IS NULL ORDER BY distance, other""",
+                {"ids": list(pictures)},
+            )
+            for picture, other in rows:
+                found.setdefault(picture, []).append(other)
+        return found
 
     def count(self) -> int:
         """How many pictures the collection holds; removed ones do not count."""
@@ -105,48 +211,66 @@ class Store:
         ).format(model.table)
         return {row[0] for row in connection.execute(query, (list(ids),))}
 
-    def first_urls(self, connection: Connection, ids: Iterable[UUID]) -> dict[UUID, str]:
-        """The first address of each of these pictures."""
+    def first_names(self, connection: Connection, ids: Iterable[UUID]) -> dict[UUID, str]:
+        """The first address of each of these pictures, or the name of the file that it was dropped as."""
         rows = connection.execute(
-            "SELECT DISTINCT ON (picture) picture, url FROM sources WHERE picture = ANY(%s) ORDER BY picture, added_at",
+            """SELECT DISTINCT ON (picture) picture, coalesce(name, url) FROM sources LEFT JOIN files USING (key)
+               WHERE picture = ANY(%s) ORDER BY picture, added_at""",
             (list(ids),),
         )
         return dict(rows.fetchall())
 
-    def add(self, connection: Connection, model: Model, pictures: Sequence[NewPicture]) -> None:
+    def add(self, connection: Connection, model: Model, pictures: Sequence[NewPicture]) -> set[UUID]:
         """Store pictures with thumbnail, address and embedding; those already there stay, removed ones return.
 
-        Rows go in by id order, so that two workers never wait for each other in a circle.
+        Returns those that were not there, or not with an embedding of this model. Rows go in by id order, so that
+        two workers never wait for each other in a circle.
         """
         ordered = sorted(pictures, key=lambda new: new.id)
-        with connection.cursor() as cursor:
-            cursor.executemany(
-                """INSERT INTO pictures (id, sha256, phash, width, height, bytes, mime)
-                   VALUES (%s, %s, %s, %s, %s, %s, %s)
-                   ON CONFLICT (id) DO UPDATE SET removed_at = NULL WHERE pictures.removed_at IS NOT NULL""",
-                [(n.id, p.sha256, p.phash, p.width, p.height, p.size, p.mime) for n in ordered for p in [n.picture]],
-            )
-            cursor.executemany(
-                "INSERT INTO thumbnails (picture, mime, image) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
-                [(n.id, n.picture.thumbnail_mime, n.picture.thumbnail) for n in ordered],
-            )
-            cursor.executemany(
-                sql.SQL("INSERT INTO {} (picture, embedding) VALUES (%s, %s::halfvec) ON CONFLICT DO NOTHING").format(
-                    model.table
-                ),
-                [(n.id, HalfVector(n.embedding)) for n in ordered],
-            )
-        self.add_sources(connection, [(n.key, n.url, n.id) for n in ordered])
+        ids, files = [new.id for new in ordered], [new.picture for new in ordered]
+        made = connection.execute(
+            """INSERT INTO pictures (id, sha256, phash, width, height, bytes, mime, title)
+               SELECT * FROM unnest(%s::uuid[], %s::bytea[], %s::bigint[], %s::integer[], %s::integer[], %s::bigint[],
+                                    %s::text[], %s::text[])
+               ON CONFLICT (id) DO UPDATE SET removed_at = NULL WHERE pictures.removed_at IS NOT NULL
+               RETURNING id""",
+            (
+                ids,
+                [file.sha256 for file in files],
+                [file.phash for file in files],
+                [file.width for file in files],
+                [file.height for file in files],
+                [file.size for file in files],
+                [file.mime for file in files],
+                [new.title for new in ordered],
+            ),
+        ).fetchall()
+        connection.execute(
+            """INSERT INTO thumbnails (picture, mime, image) SELECT * FROM unnest(%s::uuid[], %s::text[], %b::bytea[])
+               ON CONFLICT DO NOTHING""",
+            (ids, [file.thumbnail_mime for file in files], [file.thumbnail for file in files]),
+        )
+        made += connection.execute(
+            sql.SQL(
+                """INSERT INTO {} (picture, embedding) SELECT * FROM unnest(%s::uuid[], %b::halfvec[])
+                   ON CONFLICT DO NOTHING RETURNING picture"""
+            ).format(model.table),
+            (ids, [HalfVector(new.embedding) for new in ordered]),
+        ).fetchall()
+        connection.execute("INSERT INTO unpaired SELECT unnest(%s::uuid[]) ON CONFLICT DO NOTHING", (ids,))
+        self.add_sources(connection, [(new.key, new.url, new.id) for new in ordered])
+        return {row[0] for row in made}
 
     def add_sources(self, connection: Connection, sources: Sequence[tuple[bytes, str, UUID]]) -> None:
         """Remember addresses of pictures, each as (identity key, URL, picture). The newest picture of a key counts."""
-        with connection.cursor() as cursor:
-            cursor.executemany(
-                """INSERT INTO sources (key, url, picture) VALUES (%s, %s, %s)
-                   ON CONFLICT (key) DO UPDATE SET url = excluded.url, picture = excluded.picture
-                   WHERE sources.picture <> excluded.picture""",
-                sorted(sources),
-            )
+        latest = {key: (key, url, picture) for key, url, picture in sources}
+        keys, urls, pictures = zip(*sorted(latest.values()), strict=True) if latest else ((), (), ())
+        connection.execute(
+            """INSERT INTO sources (key, url, picture) SELECT * FROM unnest(%s::bytea[], %s::text[], %s::uuid[])
+               ON CONFLICT (key) DO UPDATE SET url = excluded.url, picture = excluded.picture
+               WHERE sources.picture <> excluded.picture""",
+            (list(keys), list(urls), list(pictures)),
+        )
 
     def nearest(self, model: Model, vector: Vector, limit: int) -> list[Match]:
         """The `limit` pictures most similar to a unit vector of shape (dim,), best first; the scan is exact.
@@ -182,3 +306,37 @@ class Store:
         if row is None:
             raise NotFoundError("There is no picture with that id.")
         return row[0], row[1]
+
+    def keep_files(self, connection: Connection, files: Iterable[File]) -> list[tuple[bytes, str]]:
+        """Keep the bytes of dropped files, taking one after the other; returns their (key, name)."""
+        kept = list[tuple[bytes, str]]()
+        for file in files:
+            connection.execute(
+                "INSERT INTO files (key, name, data) VALUES (%s, %s, %b) ON CONFLICT DO NOTHING",
+                (file.key, file.name, file.data),
+            )
+            kept.append((file.key, file.name))
+        return kept
+
+    def dropped(self, key: bytes) -> bytes:
+        """The bytes of a dropped file, by their SHA-256. Raises NotFoundError."""
+        with self._database.connection() as connection:
+            row = connection.execute("SELECT data FROM files WHERE key = %s", (key,), binary=True).fetchone()
+        if row is None:
+            raise NotFoundError("The bytes of this file are no longer kept. Drop it again.")
+        return bytes(row[0])
+
+    def file(self, picture: UUID) -> KeptFile:
+        """The file that a picture was dropped as. Raises NotFoundError."""
+        with (
+            self._database.connection() as connection,
+            connection.cursor(binary=True, row_factory=class_row(KeptFile)) as cursor,
+        ):
+            cursor.execute(
+                "SELECT mime, name, data FROM pictures JOIN files ON key = sha256 WHERE id = %s",
+                (picture,),
+            )
+            found = cursor.fetchone()
+        if found is None:
+            raise NotFoundError("There is no file with that id.")
+        return found

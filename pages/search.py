@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 
-from core.access import thumbnail_path
+from core.access import link, thumbnail_path
 from core.errors import LookalikeError, UrlError
 from core.search import DEFAULT_THRESHOLD, DEFAULT_TOP_K, WORDS_THRESHOLD, Matches, Query
 from core.store import Match
@@ -56,6 +56,11 @@ def query_of(kind: str, value: Any) -> Query:
     return house.picture_query(house.fetcher.fetch(url).data)
 
 
+def is_outdated(query: Query) -> bool:
+    """Whether another model serves searches since the query was embedded."""
+    return house.can_search and query.model.id != house.model().id
+
+
 def current_query() -> Query | None:
     """The query asked for, embedded once; None when there is none or it cannot be had."""
     asked = state.get("asked")
@@ -63,8 +68,8 @@ def current_query() -> Query | None:
         state.pop("query", None)
         return None
     kind, value, _ = asked
-    if state.get("query", (None,))[0] != (kind, value):
-        if house.model_state.state != "ready":
+    if state.get("query", (None,))[0] != (kind, value) or is_outdated(state["query"][1]):
+        if not house.can_search:
             st.info("Your search starts as soon as CLIP is loaded.", icon=":material/hourglass_top:")
             return None
         try:
@@ -86,7 +91,7 @@ def forget_foreign_threshold(kind: str) -> None:
 
 def matches_of(query: Query, top_k: int) -> Matches:
     """The matches, asked of the database once a query and top-k; moving the threshold asks nothing."""
-    wanted = (query.sha256, query.kind, top_k, house.model().id)
+    wanted = (query.sha256, query.kind, top_k, query.model.id)
     if state.get("matches", (None,))[0] != wanted:
         begun = time.perf_counter()
         found = house.search(query, top_k)
@@ -98,7 +103,7 @@ def card(match: Match) -> Card:
     return {
         "id": str(match.id),
         "src": thumbnail_path(house.settings, match.id),
-        "url": match.url,
+        "url": link(house.settings, match.url),
         "title": match.title,
         "similarity": match.similarity,
     }
@@ -152,7 +157,7 @@ def invitation(count: int) -> None:
 
 
 def words_hint() -> str:
-    if house.model_state.state == "ready" and not house.loader.get().reads_words:
+    if house.can_search and not house.serving().encoder.reads_words:
         return "https://…"
     return "https://…  or  a red bicycle"
 

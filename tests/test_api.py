@@ -15,6 +15,8 @@ from core.settings import Settings
 from tests.data import some_photos
 from tests.webserver import WebServer
 
+pytestmark = pytest.mark.pooled
+
 PHOTOS = some_photos(12)
 
 

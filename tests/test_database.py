@@ -445,6 +445,13 @@ def test_everything_works_through_pgbouncer(postgres: EmbeddedPostgres, empty_da
             one.close()
 
 
+def test_the_pooler_of_the_pooled_tests_insists_on_tls(pooler: int, empty_database: str) -> None:
+    with psycopg.connect(pooled_url(empty_database, pooler, "require")) as connection:
+        assert connection.pgconn.ssl_in_use
+    with pytest.raises(psycopg.OperationalError, match="SSL required"):
+        psycopg.connect(pooled_url(empty_database, pooler, "disable"))
+
+
 def test_pgbouncers_own_refusals_are_sentences(postgres: EmbeddedPostgres) -> None:
     port = free_port()
     with pgbouncer(postgres, port):

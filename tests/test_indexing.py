@@ -6,21 +6,26 @@ import io
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from core.database import Database
-from core.encoder import Encoder, load_encoder
+from core.encoder import Encoder, Vectors, load_encoder
 from core.fetch import Fetcher
-from core.indexing import MAX_ATTEMPTS, PER_HOST, Indexer
+from core.indexing import Indexer
 from core.ledger import Import, Ledger
+from core.loading import MAX_ATTEMPTS, PER_HOST, STRANGE
 from core.settings import Settings
 from core.store import Store
 from core.urls import key_of
 from tests.data import MODEL_SETTING, some_photos
 from tests.webserver import Visit, WebServer
+
+pytestmark = pytest.mark.pooled
 
 PHOTOS = some_photos(80)
 
@@ -164,3 +169,36 @@ def test_an_indexed_picture_finds_itself(indexer: Indexer, ledger: Ledger, store
             best = store.nearest(model, vector, 1)[0]
             assert best.url == site.url(f"/{number}.jpg")
             assert best.similarity >= 0.995
+
+
+def test_the_same_file_under_many_addresses_is_indexed_once(indexer: Indexer, ledger: Ledger, store: Store) -> None:
+    """Batches that are on their way at the same time do not know of each other."""
+    with WebServer({f"/{number}.jpg": PHOTOS[number % 3] for number in range(150)}) as site:
+        entry = finish(indexer, ledger, [site.url(path) for path in site.pages])
+    assert (entry.indexed, entry.already_there) == (3, 147)
+    assert store.count() == 3
+
+
+@pytest.mark.parametrize("trouble", ["the model raises", "the database refuses the row"])
+def test_a_poisonous_picture_fails_alone(
+    indexer: Indexer, ledger: Ledger, encoder: Encoder, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    """No picture is known that does this to the real model, so the trouble is put on."""
+    encode, poison = encoder.encode_prepared, encoder.prepare(Image.open(PHOTOS[7]).convert("RGB"))
+
+    def encode_prepared(prepared: Sequence[torch.Tensor]) -> Vectors:
+        vectors = encode(prepared)
+        for number, one in enumerate(prepared):
+            if torch.equal(one, poison):
+                if trouble == "the model raises":
+                    raise RuntimeError("out of range")
+                vectors[number] = np.nan
+        return vectors
+
+    monkeypatch.setattr(encoder, "encode_prepared", encode_prepared)
+    with WebServer({f"/{number}.jpg": path for number, path in enumerate(PHOTOS[:40])}) as site:
+        entry = finish(indexer, ledger, [site.url(path) for path in site.pages])
+        assert (entry.indexed, entry.failed) == (39, 1)
+        [failure] = ledger.failures(entry.id)
+        assert failure.url == site.url("/7.jpg")
+        assert failure.reason == STRANGE

@@ -13,6 +13,8 @@ from core.picture import Picture, read_picture
 from core.store import Model, NewPicture, Store, Vector, picture_id
 from core.urls import key_of
 
+pytestmark = pytest.mark.pooled
+
 DIM = 8
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from core.engine import Engine
+from core.models import Reembedding
 from core.settings import load_settings
-from core.ui.words import megabytes
+from core.ui.words import megabytes, plain
 
 
 @st.cache_resource(show_spinner=False)
@@ -43,9 +44,19 @@ def status_line() -> None:
             st.progress(share, text=text)
         else:
             st.info("Loading CLIP…", icon=":material/hourglass_top:")
+    change = house.reembedding
+    if change is not None:
+        st.progress(change.done / max(1, change.total), text=_reembedding(change))
     if house.worker is not None and house.worker.problem:
         st.warning(house.worker.problem, icon=":material/engineering:", title="Indexing has stopped for now")
-    ready = (database.state, model.state)
+    ready = (database.state, model.state, change.serving if change else None)
     if st.session_state.setdefault("house-state", ready) != ready:
         st.session_state["house-state"] = ready
         st.rerun()
+
+
+def _reembedding(change: Reembedding) -> str:
+    text = f"Re-embedding for the new model: {change.done:,} of {change.total:,}; searches "
+    if change.serving == change.model:
+        return text + "find only those until it is done"
+    return text + f"still use {plain(change.serving)}"

@@ -1,0 +1,1 @@
+"""Every speed that Lookalike promises, measured: `python -m bench [names]`."""

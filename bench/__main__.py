@@ -1,0 +1,35 @@
+"""`python -m bench [names]`: measure, print, and write build/bench.json. Without names, everything."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+import time
+from pathlib import Path
+
+from bench.report import Report, machine
+
+BENCHES = ("indexing", "queue", "memory", "people")
+"""Modules of this package with a function `run(report)`, each measuring for some minutes."""
+
+
+def main(names: list[str]) -> int:
+    """Run the named benchmarks. Returns 0 when every promise holds, 1 when one does not, 2 for an unknown name."""
+    if unknown := [name for name in names if name not in BENCHES]:
+        print(f"There is no benchmark {', '.join(unknown)}; there are {', '.join(BENCHES)}.", file=sys.stderr)
+        return 2
+    logging.getLogger().setLevel(logging.ERROR)
+    print(machine())
+    report = Report()
+    for name in names or BENCHES:
+        begun = time.monotonic()
+        print(f"\n{name}")
+        importlib.import_module(f"bench.{name}").run(report)
+        print(f"  ({time.monotonic() - begun:.0f} s)")
+    report.write(Path("build/bench.json"))
+    return 0 if all(row.holds for row in report.rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

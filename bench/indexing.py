@@ -1,0 +1,102 @@
+"""How near indexing comes to the bare model, and how far it leaves a plain loop behind."""
+
+from __future__ import annotations
+
+import io
+import statistics
+import time
+
+import httpx2
+import open_clip
+import psycopg
+import torch
+from pgvector.psycopg import register_vector
+from PIL import Image
+
+from bench.parts import index, random_vit, running_engine
+from bench.profile import Profile
+from bench.report import Report
+from bench.site import Site
+from core.encoder import Encoder
+from core.engine import Engine
+from core.indexing import BATCH
+from tests.data import MODEL_SETTING, some_photos
+
+BARE = 4 * BATCH
+"""Pictures in one measurement of the bare forward; one is taken before and after every import."""
+
+PLAIN = 64
+"""Pictures in one measurement of the plain loop, which follows every import."""
+
+
+def run(report: Report) -> None:
+    """The rows of both models."""
+    with Site() as site, random_vit() as vit:
+        _model(report, site, "ViT-B-32", vit, photos=500, rounds=2)
+        _model(report, site, "small model", MODEL_SETTING, photos=1_000, rounds=3)
+
+
+def _model(report: Report, site: Site, name: str, clip_model: str, photos: int, rounds: int) -> None:
+    plain = _PlainLoop(clip_model)
+    bare, ours, loop, ratios, gains = list[float](), list[float](), list[float](), list[float](), list[float]()
+    with running_engine(clip_model) as engine:
+        encoder = engine.loader.get()
+        prepared = [encoder.prepare(Image.open(path).convert("RGB")) for path in some_photos(BARE)]
+        index(engine, site.urls(0, BATCH))  # connections, caches and threads are there from now on
+        first = BATCH
+        bare.append(_bare(encoder, prepared))
+        with Profile(engine) as profile:
+            for _ in range(rounds):
+                begun = profile.start()
+                seconds, entry = index(engine, site.urls(first, photos))
+                profile.stop(begun)
+                assert entry.indexed == photos, entry
+                first += photos
+                ours.append(photos / seconds)
+                bare.append(_bare(encoder, prepared))
+                ratios.append(ours[-1] / statistics.mean(bare[-2:]))
+                loop.append(plain.pictures_per_second(engine, site.urls(first, PLAIN)))
+                first += PLAIN
+                gains.append(ours[-1] / loop[-1])
+    report.note(f"{name}, {encoder.precision}: bare forward in batches of {BATCH}", statistics.median(bare), "images/s")
+    report.note(f"{name}: {photos:,} photos indexed end to end", statistics.median(ours), "images/s")
+    report.note(f"{name}: plain loop", statistics.median(loop), "images/s")
+    ratio, row = statistics.median(ratios), f"{name}: indexing {photos:,} photos, of the bare forward's speed"
+    if clip_model == MODEL_SETTING:
+        report.note(row, ratio, "×")  # as far as it goes: the profile says what holds it
+    else:
+        report.at_least(row, ratio, 0.90)
+    report.at_least(f"{name}: indexing against a plain loop", statistics.median(gains), 4)
+    for stage, seconds in profile.seconds.items():
+        report.note(f"{name}: core time of {stage}", seconds * 1e3 / (photos * rounds), "ms/image")
+
+
+def _bare(encoder: Encoder, prepared: list[torch.Tensor]) -> float:
+    """Pictures a second of the model alone."""
+    begun = time.perf_counter()
+    for start in range(0, len(prepared), BATCH):
+        encoder.encode_prepared(prepared[start : start + BATCH])
+    return len(prepared) / (time.perf_counter() - begun)
+
+
+class _PlainLoop:
+    """What one writes first: get, open, encode as open_clip's README does, insert, commit; one after the other."""
+
+    def __init__(self, clip_model: str) -> None:
+        self._model, _, self._preprocess = open_clip.create_model_and_transforms(clip_model)
+        self._model.eval()
+
+    def pictures_per_second(self, engine: Engine, urls: list[str]) -> float:
+        """Index URLs into a table of its own."""
+        with psycopg.connect(engine.database.conninfo) as connection:
+            register_vector(connection)
+            connection.execute("CREATE TABLE IF NOT EXISTS plain (url text PRIMARY KEY, embedding vector(512))")
+            begun = time.perf_counter()
+            for url in urls:
+                picture = Image.open(io.BytesIO(httpx2.get(url).content)).convert("RGB")
+                with torch.no_grad():
+                    features = self._model.encode_image(self._preprocess(picture).unsqueeze(0))
+                    features /= features.norm(dim=-1, keepdim=True)
+                connection.execute("INSERT INTO plain VALUES (%s, %s)", (url, features[0].numpy()))
+                connection.commit()
+            return len(urls) / (time.perf_counter() - begun)

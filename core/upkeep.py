@@ -1,0 +1,85 @@
+"""What a process does beside its imports: it follows a change of model, embeds for it, and looks for copies."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from core.copies import pair
+from core.database import Database
+from core.errors import LookalikeError
+from core.models import Models
+from core.reembedding import reembed
+from core.store import Store
+
+logger = logging.getLogger(__name__)
+
+PAUSE_SECONDS = 2.0
+"""Between looks for work when there was none. The next picture's copies are known that soon."""
+
+TURN_SECONDS = 5.0
+"""How long one model is worked on at a time: so soon a new picture is found by the model that serves searches, and
+so often the progress is counted (100,000 pictures in 0.1 s)."""
+
+SETTLED_SECONDS = 60.0
+"""Between looks at a model that has every picture: only a picture that returns from removal may lack its embedding."""
+
+
+class Upkeep:
+    """A thread that does this until it is stopped.
+
+    It shares the model with imports, batch by batch: a change of model slows an import down, but neither waits for
+    the other's end. Searches pass before both.
+    """
+
+    def __init__(self, database: Database, store: Store, models: Models, *, works: bool) -> None:
+        """With `works` off it only follows what others do."""
+        self._database = database
+        self._store = store
+        self._models = models
+        self._works = works
+        self._looked = 0.0
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self, timeout: float = 20.0) -> None:
+        """Finish the batch in hand and leave; wait up to `timeout` seconds for that."""
+        self._stopping.set()
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        busy = False
+        while not self._stopping.wait(0 if busy else PAUSE_SECONDS):
+            try:
+                busy = self._turn()
+            except LookalikeError as error:
+                busy = False
+                logger.warning("upkeep: %s", error)
+            except Exception:
+                busy = False
+                logger.exception("upkeep")
+
+    def _turn(self) -> bool:
+        """Do a little of everything; whether there may be more."""
+        now = time.monotonic()
+        if not self._models.settled or now > self._looked + SETTLED_SECONDS:
+            self._models.look()
+            self._looked = now
+        if not self._works:
+            return False
+        done = 0
+        while not self._stopping.is_set() and (found := pair(self._database)):
+            done += found
+        for in_use in self._models.behind():
+            done += reembed(self._store, in_use, self._turn_is_over(TURN_SECONDS))
+        return done > 0
+
+    def _turn_is_over(self, seconds: float) -> Callable[[], bool]:
+        until = time.monotonic() + seconds
+        return lambda: self._stopping.is_set() or time.monotonic() > until
