@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import queue
-import sys
 import threading
 import time
 from collections import Counter
@@ -52,17 +50,6 @@ PLACE_SECONDS = 0.05
 """How often a run with nothing under way looks for a free place at its hosts; other runs use them all."""
 
 
-LOADING_NICE, MODEL_NICE = 15, 5
-"""How far an import steps back behind what people ask for; decoding furthest, for a query waits until the pictures
-at the model are through."""
-
-
-def step_back(niceness: int) -> None:
-    """Lower the priority of this thread and of those that it starts. Linux alone knows that; others go on as equals."""
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
-
-
 class Indexer:
     """Works on items of imports. One may be shared by several threads."""
 
@@ -82,8 +69,8 @@ class Indexer:
         self._encoder = encoder
         self._model = model
         self._loader = Loader(settings, store, ledger, fetcher, encoder)
-        self._loaders = ThreadPoolExecutor(32, "fetch", initializer=step_back, initargs=(LOADING_NICE,))
-        self._finishers = ThreadPoolExecutor(FINISHING, "finish", initializer=step_back, initargs=(MODEL_NICE,))
+        self._loaders = ThreadPoolExecutor(32, "fetch")
+        self._finishers = ThreadPoolExecutor(FINISHING, "finish")
         self._model_turn = threading.Lock()
 
     def close(self) -> None:
