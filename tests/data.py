@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
+
+from PIL import Image
 
 DATA = Path(os.environ.get("LOOKALIKE_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 PHOTOS = DATA / "photos" / "caltech101"
@@ -22,3 +25,12 @@ def many_files(count: int) -> list[bytes]:
     """`count` picture files with different bytes, made from a few photos by a trailer that no decoder reads."""
     photos = [path.read_bytes() for path in some_photos(min(count, 100))]
     return [photos[number % len(photos)] + b"%d" % number for number in range(count)]
+
+
+def changed(path: Path) -> bytes:
+    """A photo cropped to 90 % and compressed again."""
+    image = Image.open(path).convert("RGB")
+    w, h = image.size
+    buffer = io.BytesIO()
+    image.crop((w // 20, h // 20, w - w // 20, h - h // 20)).save(buffer, "JPEG", quality=60)
+    return buffer.getvalue()

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -12,7 +11,7 @@ from starlette.testclient import TestClient
 from core.api import routes
 from core.engine import Engine
 from core.settings import Settings
-from tests.data import some_photos
+from tests.data import changed, some_photos
 from tests.webserver import WebServer
 
 pytestmark = pytest.mark.pooled
@@ -51,15 +50,6 @@ def client(engine: Engine, site: WebServer) -> TestClient:
 
 def urls(site: WebServer) -> list[str]:
     return [site.url(f"/{path.name}-{number}") for number, path in enumerate(PHOTOS)]
-
-
-def changed(path: Path) -> bytes:
-    """A photo cropped to 90 % and compressed again."""
-    image = Image.open(path).convert("RGB")
-    w, h = image.size
-    buffer = io.BytesIO()
-    image.crop((w // 20, h // 20, w - w // 20, h - h // 20)).save(buffer, "JPEG", quality=60)
-    return buffer.getvalue()
 
 
 def test_the_guides_client_works(client: TestClient, site: WebServer) -> None:

@@ -7,7 +7,6 @@ import io
 import re
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import httpx2
 import openpyxl
@@ -17,7 +16,7 @@ from playwright.sync_api import Page, expect
 
 from tests.app import App
 from tests.browser.conftest import PATIENCE
-from tests.data import some_photos
+from tests.data import changed, some_photos
 from tests.webserver import WebServer
 
 pytestmark = pytest.mark.browser
@@ -49,15 +48,6 @@ def full(site: WebServer) -> Iterator[App]:
 
 def addresses(site: WebServer) -> list[str]:
     return [site.url(f"/{number}.jpg") for number in range(len(PHOTOS))]
-
-
-def changed(path: Path) -> bytes:
-    """A photo cropped to 90 % and compressed again."""
-    image = Image.open(path).convert("RGB")
-    w, h = image.size
-    buffer = io.BytesIO()
-    image.crop((w // 20, h // 20, w - w // 20, h - h // 20)).save(buffer, "JPEG", quality=60)
-    return buffer.getvalue()
 
 
 def upload(page: Page, name: str, data: bytes, mime: str = "image/jpeg") -> None:

@@ -13,13 +13,13 @@ import pytest
 from playwright.sync_api import FilePayload, Page, expect
 
 from tests.app import App
+from tests.browser.conftest import PATIENCE
 from tests.data import some_photos
 from tests.webserver import WebServer
 
 pytestmark = pytest.mark.browser
 
 PHOTOS = some_photos(20)
-PATIENCE = 60_000
 
 
 @pytest.fixture(scope="module")
