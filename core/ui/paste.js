@@ -26,7 +26,7 @@ function inUploader(event) {
   return event.composedPath().some((node) => node instanceof Element && node.matches(DROPZONE));
 }
 
-export default function () {
+export default function ({ parentElement }) {
   const take = (event, transfer) => {
     const file = inUploader(event) ? undefined : picture(transfer);
     if (file && upload(file)) event.preventDefault();
@@ -40,6 +40,7 @@ export default function () {
     },
   };
   for (const [name, listener] of Object.entries(listeners)) document.addEventListener(name, listener);
+  parentElement.querySelector("span").dataset.listening = ""; // for whoever needs to know, such as a test
   return () => {
     for (const [name, listener] of Object.entries(listeners)) document.removeEventListener(name, listener);
   };

@@ -162,6 +162,7 @@ def test_a_picture_is_pasted_anywhere(full: App, page: Page) -> None:
     page.goto(full.url)
     expect(page.get_by_text("Which of your pictures look like it?")).to_be_visible()
     page.get_by_text("Which of your pictures look like it?").click()
+    page.locator("[data-listening]").wait_for(state="attached")  # the page's words come before its scripts
     buffer = io.BytesIO()
     Image.open(PHOTOS[3]).save(buffer, "PNG")
     page.evaluate(
