@@ -92,7 +92,7 @@ class Database:
                 return
             if self._embedded:
                 self._embedded.start()
-            with self._connect() as connection:
+            with self.connect() as connection:
                 self._prepare(connection)
             pool = ConnectionPool(
                 self._conninfo,
@@ -149,7 +149,7 @@ class Database:
             except PoolTimeout:
                 if self._embedded:
                     self._embedded.ensure_running()
-                self._connect().close()
+                self.connect().close()
             return pool.getconn(timeout=POOL_SECONDS)
         except PoolClosed:
             raise DatabaseError("The database has been closed; start Lookalike again.") from None
@@ -158,8 +158,8 @@ class Database:
                 f"The database is too busy: no connection came free in {POOL_SECONDS:.0f} s; try again in a minute."
             ) from None
 
-    def _connect(self) -> Connection[Any]:
-        """A connection of our own, beside the pool, whose failure says why. Raises DatabaseError."""
+    def connect(self) -> Connection[Any]:
+        """A connection beside the pool, in autocommit mode, whose failure says why. Raises DatabaseError."""
         check_url(self._conninfo)
         try:
             return psycopg.connect(self._conninfo, autocommit=True, **CONNECTION)
@@ -213,9 +213,9 @@ def check_versions(versions: Versions) -> None:
         raise DatabaseError(
             f"The server has no pgvector; install it there ({need} or later), or use a Postgres that comes with it."
         )
-    if _numbers(versions.vector or versions.vector_on_offer) >= MIN_VECTOR:
+    if numbers(versions.vector or versions.vector_on_offer) >= MIN_VECTOR:
         return
-    if _numbers(versions.vector_on_offer) >= MIN_VECTOR:
+    if numbers(versions.vector_on_offer) >= MIN_VECTOR:
         raise DatabaseError(
             f"The database uses pgvector {versions.vector}, and Lookalike needs {need} or later; "
             "ask the database's owner to run ALTER EXTENSION vector UPDATE."
@@ -226,5 +226,6 @@ def check_versions(versions: Versions) -> None:
     )
 
 
-def _numbers(version: str | None) -> tuple[int, ...]:
+def numbers(version: str | None) -> tuple[int, ...]:
+    """The numbers of a version such as "0.8.5"; (0,) for None."""
     return tuple(int(part) for part in (version or "0").split(".") if part.isdigit())

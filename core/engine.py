@@ -7,10 +7,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal
+from uuid import UUID
 
+from core.compose import Composer, Query
+from core.curation import Curation
 from core.database import Database
 from core.encoder import EncoderLoader, LoadState
 from core.errors import DatabaseError, EncoderError, SettingsError
@@ -20,11 +24,14 @@ from core.indexing import Indexer
 from core.jobs import Queue, Worker
 from core.ledger import Import, Ledger
 from core.models import InUse, Models, Reembedding
+from core.nearest import Filter, Nearest
 from core.outages import check_url
-from core.search import DEFAULT_TOP_K, Matches, Query, picture_query, search, words_query
+from core.query import Part
+from core.search import DEFAULT_TOP_K, Matches, search
 from core.settings import Settings, load_settings
 from core.store import Model, Store
 from core.upkeep import Upkeep
+from core.uploads import Uploads
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +54,12 @@ class Engine:
         self.settings = settings
         self.database = Database(settings)
         self.store = Store(self.database)
+        self.nearest = Nearest(self.database)
         self.ledger = Ledger(self.database)
+        self.curation = Curation(self.database)
         self.fetcher = Fetcher(settings)
+        self.uploads = Uploads(self.database, timedelta(days=settings.keep_queries_days))
+        self.composer = Composer(settings, self.store, self.uploads, self.fetcher)
         self.loader = EncoderLoader(settings.clip_model)
         self.queue = Queue(self.database)
         self.worker: Worker | None = None
@@ -89,7 +100,8 @@ class Engine:
                 pause = min(2 * pause, LONGEST_PAUSE)
                 continue
             self._database_state = DatabaseState("ready")
-            self._upkeep = Upkeep(self.database, self.store, self._models, works=bool(self.settings.workers))
+            works = bool(self.settings.workers)
+            self._upkeep = Upkeep(self.database, self.store, self._models, self.nearest, self.uploads, works=works)
             self._upkeep.start()
             if self.settings.workers:
                 self.worker = Worker(self.database, self.ledger, self._make_indexer)
@@ -173,17 +185,25 @@ class Engine:
         self.queue.nudge(import_id)
         return count
 
+    def compose(self, parts: Sequence[Part], files: Sequence[bytes] = ()) -> Query:
+        """The query of these parts, see `Composer.compose`. Raises LookalikeError of many kinds."""
+        return self.composer.compose(self.serving(), parts, files)
+
     def picture_query(self, data: bytes) -> Query:
         """The query for a picture's bytes. Raises PictureError, DatabaseError or EncoderError."""
-        return picture_query(self.settings, self.store, self.serving(), data)
+        return self.compose([Part(file=0)], [data])
 
-    def words_query(self, words: str) -> Query:
-        """The query for words. Raises DatabaseError or EncoderError."""
-        return words_query(self.serving(), words)
-
-    def search(self, query: Query, top_k: int = DEFAULT_TOP_K) -> Matches:
-        """The pictures most similar to a query. Raises DatabaseError."""
-        return search(self.store, query, top_k)
+    def search(
+        self,
+        query: Query,
+        top_k: int = DEFAULT_TOP_K,
+        *,
+        where: Filter | None = None,
+        exact: bool = False,
+        leave_out: Collection[UUID] = (),
+    ) -> Matches:
+        """The pictures most similar to a query, see `core.search`. Raises DatabaseError."""
+        return search(self.store, self.nearest, query, top_k, where=where, exact=exact, leave_out=leave_out)
 
 
 def work() -> int:

@@ -44,5 +44,13 @@ class PictureTooLargeError(PictureError):
     """The picture has more bytes or pixels than the limits allow."""
 
 
+class QueryError(LookalikeError):
+    """The parts of a query do not make one."""
+
+
+class TagError(LookalikeError):
+    """The text is not a tag that can be used."""
+
+
 class NotFoundError(LookalikeError):
     """Nothing has that id."""

@@ -251,12 +251,14 @@ class Ledger:
         with self._database.connection() as connection:
             connection.execute("UPDATE imports SET deleted_at = now() WHERE id = %s", (import_id,))
             return connection.execute(
-                """UPDATE pictures SET removed_at = now()
-                   WHERE removed_at IS NULL
-                     AND id IN (SELECT picture FROM items WHERE import = %(id)s AND status = 'indexed')
-                     AND NOT EXISTS (
-                         SELECT FROM items JOIN imports ON imports.id = items.import AND deleted_at IS NULL
-                         WHERE items.picture = pictures.id AND items.import <> %(id)s)""",
+                """UPDATE pictures SET removed_at = now() WHERE id = ANY(ARRAY(
+                       SELECT id FROM pictures
+                       WHERE removed_at IS NULL
+                         AND id IN (SELECT picture FROM items WHERE import = %(id)s AND status = 'indexed')
+                         AND NOT EXISTS (
+                             SELECT FROM items JOIN imports ON imports.id = items.import AND deleted_at IS NULL
+                             WHERE items.picture = pictures.id AND items.import <> %(id)s)
+                       ORDER BY id FOR NO KEY UPDATE))""",
                 {"id": import_id},
             ).rowcount
 
@@ -264,9 +266,11 @@ class Ledger:
         """Undo `delete`: the import is back, and so are its pictures. Returns how many."""
         with self._database.connection() as connection:
             returned = connection.execute(
-                """UPDATE pictures SET removed_at = NULL FROM imports
-                   WHERE imports.id = %(id)s AND removed_at = deleted_at
-                     AND pictures.id IN (SELECT picture FROM items WHERE import = %(id)s)""",
+                """UPDATE pictures SET removed_at = NULL WHERE id = ANY(ARRAY(
+                       SELECT id FROM pictures
+                       WHERE removed_at = (SELECT deleted_at FROM imports WHERE id = %(id)s)
+                         AND id IN (SELECT picture FROM items WHERE import = %(id)s)
+                       ORDER BY id FOR NO KEY UPDATE))""",
                 {"id": import_id},
             ).rowcount
             connection.execute("UPDATE imports SET deleted_at = NULL WHERE id = %s", (import_id,))

@@ -69,7 +69,7 @@ _big_ones = threading.Lock()
 class Picture:
     """A picture that was decoded and checked.
 
-    `image` is upright RGB with a white background, its short side at least WORKING_SIDE pixels or the original's;
+    `image` is upright RGB with a white background, its short side at least the pixels asked for or the original's;
     `sha256` is that of the file (32 bytes), `phash` the 64-bit perceptual hash of imagehash as a signed integer;
     `width` and `height` are the upright original's in pixels, `size` the file's bytes; `thumbnail` is a JPEG with
     a short side of THUMBNAIL_SIDE pixels or the original's.
@@ -87,11 +87,12 @@ class Picture:
     thumbnail: bytes
 
 
-def read_picture(data: bytes, *, max_bytes: int, max_pixels: int) -> Picture:
+def read_picture(data: bytes, *, max_bytes: int, max_pixels: int, side: int = WORKING_SIDE) -> Picture:
     """Decode a file of any accepted kind; what kind it is, only its content says.
 
-    Of animations and multi-page files the first picture counts. Raises PictureError, of which
-    PictureTooLargeError is one kind, with a sentence, and nothing else.
+    Of animations and multi-page files the first picture counts. `side` is the short side in pixels that the picture
+    may be reduced to. Raises PictureError, of which PictureTooLargeError is one kind, with a sentence, and nothing
+    else.
     """
     if len(data) > max_bytes:
         raise PictureTooLargeError(
@@ -101,7 +102,7 @@ def read_picture(data: bytes, *, max_bytes: int, max_pixels: int) -> Picture:
     if kind in NOT_PICTURES:
         raise PictureError(f"This is {NOT_PICTURES[kind]}")
     try:
-        return _read(data, kind, max_pixels)
+        return _read(data, kind, max_pixels, side)
     except PictureError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -112,19 +113,19 @@ def read_picture(data: bytes, *, max_bytes: int, max_pixels: int) -> Picture:
         raise PictureError("The picture is damaged and cannot be read. Save or download it again.") from None
 
 
-def _read(data: bytes, kind: str, max_pixels: int) -> Picture:
+def _read(data: bytes, kind: str, max_pixels: int, side: int) -> Picture:
     if kind == "HEIF":
         _register_heif()
     with Image.open(io.BytesIO(data), formats=[kind]) as file:
         full = file.size
         _check_size(*full, max_pixels)
         if kind == "JPEG":
-            file.draft(None, (WORKING_SIDE, WORKING_SIDE))  # decodes at 1/2, 1/4 or 1/8, never below that side
+            file.draft(None, (side, side))  # decodes at 1/2, 1/4 or 1/8, never below that side
         in_memory = full if file.info.get("progressive") else file.size  # libjpeg keeps all coefficients of those
         turn: AbstractContextManager[object] = _big_ones if math.prod(in_memory) > BIG else nullcontext()
         with turn:
             file.load()
-            small = _reduced(_on_white(_eight_bits(file)))
+            small = _reduced(_on_white(_eight_bits(file)), side)
             orientation = _orientation(file)
         image = _srgb(small, file.info.get("icc_profile"))
     if orientation in _EXIF_TURNS:
@@ -192,8 +193,8 @@ def _on_white(image: Image.Image) -> Image.Image:
     return image if image.mode in ("RGB", "CMYK") else image.convert("RGB")
 
 
-def _reduced(image: Image.Image) -> Image.Image:
-    factor = min(image.size) // WORKING_SIDE
+def _reduced(image: Image.Image, side: int) -> Image.Image:
+    factor = min(image.size) // side
     return image.reduce(factor) if factor > 1 else image
 
 

@@ -1,74 +1,115 @@
-"""A query -> matches."""
+"""A query -> matches, and what their similarities mean."""
 
 from __future__ import annotations
 
-import hashlib
+import time
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal
+from math import floor
+from uuid import UUID
 
-from core.models import InUse
-from core.picture import read_picture
-from core.settings import Settings
-from core.store import Match, Model, Store, Vector, picture_id
+import numpy as np
+
+from core.compose import Query
+from core.cut import Cuts, suggest
+from core.nearest import Filter, Nearest
+from core.store import Match, Store
 
 DEFAULT_THRESHOLD = 0.9
-"""The guide's 90 %, as a cosine."""
-
-WORDS_THRESHOLD = 0.2
-"""CLIP's cosines between words and pictures are low: a true caption often scores about 0.25 (openai/CLIP #405)."""
+"""The guide's 90 %, as a cosine: what POST /api/query takes when it is given none."""
 
 DEFAULT_TOP_K = 100
 MAX_TOP_K = 1000
 
-
-@dataclass(frozen=True)
-class Query:
-    """What is looked for: a unit vector of shape (dim,), and the SHA-256 (hex) of the bytes or words it came from.
-
-    `model` is the one that made the vector, and the only one whose embeddings it is compared with. `thumbnail` is a
-    JPEG of the picture, None for words.
-    """
-
-    kind: Literal["picture", "words"]
-    sha256: str
-    vector: Vector
-    model: Model
-    thumbnail: bytes | None = None
+NOTED_TOTAL = 20
+"""Pictures below which "closer than 95 % of the collection" says less than the picture's place does."""
 
 
 @dataclass(frozen=True)
 class Matches:
-    """The `top_k` pictures most similar to a query, best first, found with `model`."""
+    """The `top_k` pictures most similar to a query, best first, of `total` in the collection.
 
-    model: str
+    `cuts` are the thresholds suggested for the query; `copies` maps each match that is a copy of a better one to
+    that; `notes` says of each match what its similarity means, "" where there is nothing to say. `approximate`
+    says that an index was searched, which by its last probe finds the share `recall` of the true matches. `seconds`
+    is what the search took.
+    """
+
+    query: Query
     top_k: int
     found: list[Match]
+    total: int
+    cuts: Cuts | None
+    copies: dict[UUID, UUID]
+    notes: list[str]
+    approximate: bool
+    recall: float | None
+    seconds: float
+
+    @property
+    def model(self) -> str:
+        """The name of the model they were found with."""
+        return self.query.model.name
 
     def reaching(self, threshold: float) -> list[Match]:
         """Those whose similarity is at least `threshold` (a cosine)."""
         return [match for match in self.found if match.similarity >= threshold]
 
 
-def picture_query(settings: Settings, store: Store, in_use: InUse, data: bytes) -> Query:
-    """The query for a picture's bytes. Raises PictureError.
+def search(
+    store: Store,
+    nearest: Nearest,
+    query: Query,
+    top_k: int = DEFAULT_TOP_K,
+    *,
+    where: Filter | None = None,
+    exact: bool = False,
+    leave_out: Collection[UUID] = (),
+) -> Matches:
+    """The pictures most similar to a query. `top_k` is kept between 1 and MAX_TOP_K.
 
-    A picture of the collection has its embedding already. That may have been made from its thumbnail, so it is also
-    the only one that finds the picture at 100 %.
+    `where` keeps to some pictures, `exact` to the full scan whatever it takes, and `leave_out` are pictures that are
+    not wanted. Raises DatabaseError.
     """
-    picture = read_picture(data, max_bytes=settings.max_file_bytes, max_pixels=settings.max_pixels)
-    vector = store.embedding(in_use.model, picture_id(picture.sha256))
-    if vector is None:
-        vector = in_use.encoder.encode_pictures([picture.image], urgent=True)[0]
-    return Query("picture", picture.sha256.hex(), vector, in_use.model, picture.thumbnail)
-
-
-def words_query(in_use: InUse, words: str) -> Query:
-    """The query for words. Raises EncoderError when there are none or the model reads no words."""
-    vector = in_use.encoder.encode_words([words.strip()])[0]
-    return Query("words", hashlib.sha256(words.strip().encode()).hexdigest(), vector, in_use.model)
-
-
-def search(store: Store, query: Query, top_k: int = DEFAULT_TOP_K) -> Matches:
-    """The pictures most similar to a query. `top_k` is kept between 1 and MAX_TOP_K."""
+    begun = time.perf_counter()
     top_k = max(1, min(top_k, MAX_TOP_K))
-    return Matches(query.model.name, top_k, store.nearest(query.model, query.vector, top_k))
+    where = where or Filter()
+    found = nearest.search(query.model, query.vector, top_k, where=where, exact=exact, leave_out=leave_out)
+    seconds = time.perf_counter() - begun
+    total = store.count()
+    background = nearest.sample(query.model) @ query.vector
+    members = set(query.members)
+    others = [match.similarity for match in found.matches if match.id not in members]
+    return Matches(
+        query=query,
+        top_k=top_k,
+        found=found.matches,
+        total=total,
+        cuts=suggest(np.array(others), background, total, besides=bool(members)),
+        copies=_copies(store, found.matches),
+        notes=_notes(found.matches, total) if where == Filter() and not leave_out else [""] * len(found.matches),
+        approximate=found.approximate,
+        recall=found.recall,
+        seconds=seconds,
+    )
+
+
+def _copies(store: Store, matches: list[Match]) -> dict[UUID, UUID]:
+    """Each match that is a copy of a better one that is no copy itself, mapped to that."""
+    known = store.copies_of([match.id for match in matches])
+    leaders, copies = set[UUID](), dict[UUID, UUID]()
+    for match in matches:
+        leader = next((other for other in known.get(match.id, []) if other in leaders), None)
+        if leader is None:
+            leaders.add(match.id)
+        else:
+            copies[match.id] = leader
+    return copies
+
+
+def _notes(matches: list[Match], total: int) -> list[str]:
+    """What share of the collection each match is closer than, rounded down."""
+    if total < NOTED_TOTAL:
+        return [""] * len(matches)
+    shares = [floor(1000 * (total - place) / total) / 10 for place in range(1, len(matches) + 1)]
+    return [f"Closer than {share:g}\u202f% of the collection" for share in shares]

@@ -68,6 +68,9 @@ class Settings(BaseSettings):
     )
     max_file_mb: float = Field(20.0, gt=0, le=200, description="Largest picture file, in MB.")
     max_megapixels: float = Field(50.0, gt=0, le=500, description="Largest picture, in millions of pixels.")
+    keep_queries_days: int = Field(
+        7, ge=1, le=365, description="Days that a picture somebody searched with is kept, so that a link shows it."
+    )
     allowed_hosts: str = Field(
         "",
         description="Host names that the app answers to, separated by commas. "

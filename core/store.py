@@ -1,9 +1,10 @@
-"""Pictures, their thumbnails and their embeddings in Postgres: every statement about them is here."""
+"""Pictures, their thumbnails and their embeddings in Postgres; searches are in `core.nearest`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
 import numpy as np
@@ -14,7 +15,7 @@ from psycopg.rows import class_row
 
 from core.database import Database
 from core.errors import NotFoundError
-from core.files import File
+from core.files import File, base_name
 from core.picture import Picture
 
 Vector = NDArray[np.float32]
@@ -220,6 +221,18 @@ class Store:
         )
         return dict(rows.fetchall())
 
+    def name(self, picture: UUID) -> str:
+        """What a picture is called: its title, else the file name in its address. Raises NotFoundError."""
+        with self._database.connection() as connection:
+            row = connection.execute(
+                """SELECT title, (SELECT url FROM sources WHERE picture = id ORDER BY added_at LIMIT 1)
+                   FROM pictures WHERE id = %s""",
+                (picture,),
+            ).fetchone()
+        if row is None:
+            raise NotFoundError("There is no picture with that id.")
+        return row[0] or base_name(unquote(urlsplit(row[1] or "").path).strip("/")) or "Untitled picture"
+
     def add(self, connection: Connection, model: Model, pictures: Sequence[NewPicture]) -> set[UUID]:
         """Store pictures with thumbnail, address and embedding; those already there stay, removed ones return.
 
@@ -271,33 +284,6 @@ class Store:
                WHERE sources.picture <> excluded.picture""",
             (list(keys), list(urls), list(pictures)),
         )
-
-    def nearest(self, model: Model, vector: Vector, limit: int) -> list[Match]:
-        """The `limit` pictures most similar to a unit vector of shape (dim,), best first; the scan is exact.
-
-        The inner query orders by the distance alone: a second sort key or a bound on the distance would keep
-        Postgres from using an index.
-        """
-        query = sql.SQL(
-            """WITH nearest AS MATERIALIZED (
-                   SELECT picture, embedding <=> %(vector)s::halfvec AS distance FROM {} AS e
-                   WHERE NOT EXISTS (
-                       SELECT FROM pictures WHERE id = e.picture AND removed_at IS NOT NULL)
-                   ORDER BY distance LIMIT %(limit)s
-               )
-               SELECT p.id, coalesce(s.url, '') AS url, p.title, p.width, p.height,
-                      (1 - distance)::float8 AS similarity
-               FROM nearest JOIN pictures p ON p.id = nearest.picture
-               LEFT JOIN LATERAL (
-                   SELECT url FROM sources WHERE sources.picture = p.id ORDER BY added_at LIMIT 1) s ON true
-               ORDER BY distance, p.id"""
-        ).format(model.table)
-        with (
-            self._database.connection() as connection,
-            connection.cursor(row_factory=class_row(Match)) as cursor,
-        ):
-            cursor.execute(query, {"vector": HalfVector(vector), "limit": limit})
-            return cursor.fetchall()
 
     def thumbnail(self, picture: UUID) -> tuple[str, bytes]:
         """The MIME type and bytes of a picture's thumbnail. Raises NotFoundError."""

@@ -1,4 +1,5 @@
-"""What a process does beside its imports: it follows a change of model, embeds for it, and looks for copies."""
+"""What a process does beside its imports: it follows a change of model, embeds for it, looks for copies, drops old
+uploads, and keeps the search index."""
 
 from __future__ import annotations
 
@@ -9,10 +10,12 @@ from collections.abc import Callable
 
 from core.copies import pair
 from core.database import Database
-from core.errors import LookalikeError
+from core.errors import EncoderError, LookalikeError
 from core.models import Models
+from core.nearest import Nearest
 from core.reembedding import reembed
 from core.store import Store
+from core.uploads import Uploads
 
 logger = logging.getLogger(__name__)
 
@@ -26,32 +29,48 @@ so often the progress is counted (100,000 pictures in 0.1 s)."""
 SETTLED_SECONDS = 60.0
 """Between looks at a model that has every picture: only a picture that returns from removal may lack its embedding."""
 
+INDEX_SECONDS = 60.0
+"""Between looks at the search index."""
+
 
 class Upkeep:
-    """A thread that does this until it is stopped.
+    """Two threads that do this until they are stopped; the search index has its own, for to make it takes minutes.
 
     It shares the model with imports, batch by batch: a change of model slows an import down, but neither waits for
     the other's end. Searches pass before both.
     """
 
-    def __init__(self, database: Database, store: Store, models: Models, *, works: bool) -> None:
+    def __init__(
+        self, database: Database, store: Store, models: Models, nearest: Nearest, uploads: Uploads, *, works: bool
+    ) -> None:
         """With `works` off it only follows what others do."""
         self._database = database
         self._store = store
         self._models = models
+        self._index = nearest.index
+        self._uploads = uploads
         self._works = works
         self._looked = 0.0
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._run, name="upkeep", daemon=True),
+            threading.Thread(target=self._keep_index, name="search-index", daemon=True),
+        ]
 
     def start(self) -> None:
         """Begin."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self, timeout: float = 20.0) -> None:
-        """Finish the batch in hand and leave; wait up to `timeout` seconds for that."""
+        """Finish the batch in hand, leave an unfinished index to the next start, and go; wait up to `timeout` seconds
+        for that."""
         self._stopping.set()
-        self._thread.join(timeout)
+        until = time.monotonic() + timeout
+        for thread in self._threads:
+            while thread.is_alive() and time.monotonic() < until:
+                self._index.close()
+                thread.join(0.5)
 
     def _run(self) -> None:
         busy = False
@@ -70,6 +89,7 @@ class Upkeep:
         now = time.monotonic()
         if not self._models.settled or now > self._looked + SETTLED_SECONDS:
             self._models.look()
+            self._uploads.drop_old()
             self._looked = now
         if not self._works:
             return False
@@ -83,3 +103,16 @@ class Upkeep:
     def _turn_is_over(self, seconds: float) -> Callable[[], bool]:
         until = time.monotonic() + seconds
         return lambda: self._stopping.is_set() or time.monotonic() > until
+
+    def _keep_index(self) -> None:
+        pause = PAUSE_SECONDS
+        while not self._stopping.wait(pause):
+            pause = INDEX_SECONDS
+            try:
+                self._index.look(self._models.serving().model, builds=self._works)
+            except EncoderError:
+                pause = PAUSE_SECONDS  # no model yet
+            except LookalikeError as error:
+                logger.warning("search index: %s", error)
+            except Exception:
+                logger.exception("search index")

@@ -1,142 +1,90 @@
-import time
 from typing import Any
-from urllib.parse import urlsplit
+from uuid import UUID
 
 import streamlit as st
 
 from core.access import link, thumbnail_path
-from core.errors import LookalikeError, UrlError
-from core.search import DEFAULT_THRESHOLD, DEFAULT_TOP_K, WORDS_THRESHOLD, Matches, Query
+from core.compose import Query
+from core.cut import Cuts, percent
+from core.errors import LookalikeError
+from core.nearest import Filter
+from core.query import Part
+from core.score import per_mille
+from core.search import DEFAULT_THRESHOLD, DEFAULT_TOP_K, Matches
 from core.store import Match
-from core.ui.gallery import Card, gallery
+from core.ui import composer
+from core.ui.actions import offer_undo, show_actions
+from core.ui.filters import filters
+from core.ui.gallery import Card, Mark, gallery
 from core.ui.house import engine
 from core.ui.paste import paste_anywhere
 from core.ui.words import counted, plain
-from core.urls import clean
 
-QUERY_WIDTH = 150
 TOP_KS = [10, 20, 50, 100, 200, 500, 1000]
 
 state = st.session_state
 house = engine()
 
 
-def ask_picture() -> None:
-    file = state[uploader_key()]
-    state["asked"] = ("picture", file.getvalue(), file.name) if file else None
-    state["box"] = ""
-
-
-def ask_box() -> None:
-    text = state["box"].strip()
-    state["asked"] = ("text", text, text) if text else None
-    state["uploads"] = state.get("uploads", 0) + 1
-
-
-def forget() -> None:
-    state["asked"] = None
-    state["box"] = ""
-    state["uploads"] = state.get("uploads", 0) + 1
-
-
-def uploader_key() -> str:
-    return f"upload-{state.get('uploads', 0)}"
-
-
-def query_of(kind: str, value: Any) -> Query:
-    """The query that a picture's bytes, an address or words make."""
-    if kind == "picture":
-        return house.picture_query(value)
-    try:
-        url = clean(value)
-    except UrlError:
-        if "://" in value:
-            raise
-        return house.words_query(value)
-    return house.picture_query(house.fetcher.fetch(url).data)
-
-
-def is_outdated(query: Query) -> bool:
-    """Whether another model serves searches since the query was embedded."""
-    return house.can_search and query.model.id != house.model().id
-
-
-def current_query() -> Query | None:
-    """The query asked for, embedded once; None when there is none or it cannot be had."""
-    asked = state.get("asked")
-    if not asked:
-        state.pop("query", None)
-        return None
-    kind, value, _ = asked
-    if state.get("query", (None,))[0] != (kind, value) or is_outdated(state["query"][1]):
-        if not house.can_search:
-            st.info("Your search starts as soon as CLIP is loaded.", icon=":material/hourglass_top:")
-            return None
-        try:
-            with st.spinner("Looking at it…"):
-                state["query"] = ((kind, value), query_of(kind, value))
-        except LookalikeError as error:
-            st.error(str(error), icon=":material/broken_image:", title="This cannot be searched for")
-            return None
-        forget_foreign_threshold(state["query"][1].kind)
-    return state["query"][1]
-
-
-def forget_foreign_threshold(kind: str) -> None:
-    """Words and pictures score on different scales: a threshold set for the one means nothing to the other."""
-    if state.get("kind", kind) != kind:
-        st.query_params.pop("threshold", None)
-    state["kind"] = kind
-
-
-def matches_of(query: Query, top_k: int) -> Matches:
-    """The matches, asked of the database once a query and top-k; moving the threshold asks nothing."""
-    wanted = (query.sha256, query.kind, top_k, query.model.id)
+def matches_of(query: Query) -> Matches:
+    """The matches, asked of the database once a query and its choices; moving the threshold asks nothing."""
+    leave_out = query.members if state.get("leave_out") else []
+    wanted = (query.parts, query.model.id, state["top_k"], where, state.get("exact"), tuple(leave_out))
     if state.get("matches", (None,))[0] != wanted:
-        begun = time.perf_counter()
-        found = house.search(query, top_k)
-        state["matches"] = (wanted, found, house.store.count(), time.perf_counter() - begun)
+        found = house.search(query, state["top_k"], where=where, exact=bool(state.get("exact")), leave_out=leave_out)
+        state["matches"] = (wanted, found)
     return state["matches"][1]
 
 
-def card(match: Match) -> Card:
+def card(match: Match, matches: Matches, note: str) -> Card:
     return {
         "id": str(match.id),
         "src": thumbnail_path(house.settings, match.id),
         "url": link(house.settings, match.url),
         "title": match.title,
         "similarity": match.similarity,
+        "copy_of": str(matches.copies.get(match.id, "")),
+        "note": note,
+        "badge": "In your query" if match.id in matches.query.members else "",
     }
 
 
-def asked_threshold(kind: str) -> float:
-    """The threshold in the address bar, else the default of the model and the kind of query."""
+def asked_threshold(matches: Matches) -> float:
+    """The threshold in the address bar, else what is suggested for the query, else the model's default."""
     try:
         value = float(st.query_params["threshold"])
         if 0 <= value <= 1:
             return value
         st.warning(f"The threshold in the address must lie between 0 and 1, and {value:g} does not.")
-    except (KeyError, ValueError):
+    except KeyError:
         pass
-    if kind == "words":
-        return WORDS_THRESHOLD
-    return house.model().threshold or DEFAULT_THRESHOLD
+    except ValueError:
+        st.warning("The threshold in the address is no number; the suggested one is used.")
+    if matches.cuts:
+        return per_mille(matches.cuts.balanced) / 1000
+    return matches.query.model.threshold or DEFAULT_THRESHOLD
 
 
 def keep_threshold(value: float) -> None:
     st.query_params["threshold"] = f"{value:.3f}".rstrip("0").rstrip(".")
 
 
-def show_query(query: Query) -> None:
-    """The query as a small card, with a way to forget it."""
-    _, value, name = state["asked"]
-    with st.container(border=True, horizontal=True, vertical_alignment="center", gap="small"):
-        if query.thumbnail is not None:
-            st.image(query.thumbnail, width=QUERY_WIDTH, alt="The picture that is searched for")
-            st.caption(f"From {urlsplit(name).hostname}" if "://" in name else plain(name))
-        else:
-            st.markdown(f":material/format_quote: {plain(value)}")
-        st.button("Clear", icon=":material/close:", on_click=forget, type="tertiary")
+def marks(cuts: Cuts | None) -> list[Mark]:
+    if cuts is None or cuts.nothing:
+        return []
+    found: list[Mark] = [
+        {"label": "Strict", "at": cuts.strict, "reason": "Few unrelated pictures would reach this by chance"},
+        {"label": "Balanced", "at": cuts.balanced, "reason": "Where the scores drop most"},
+        {"label": "Wide", "at": cuts.wide, "reason": "Where unrelated pictures begin"},
+    ]
+    return [mark for mark in found if mark["label"] == "Balanced" or mark["at"] != cuts.balanced]
+
+
+def forget_foreign_threshold(query: Query) -> None:
+    """A threshold that was set for another query means nothing for this one: its own is suggested."""
+    if state.setdefault("threshold-for", query.parts) != query.parts:
+        st.query_params.pop("threshold", None)
+        state["threshold-for"] = query.parts
 
 
 def empty_collection() -> None:
@@ -156,49 +104,90 @@ def invitation(count: int) -> None:
         )
 
 
-def words_hint() -> str:
-    if house.can_search and not house.serving().encoder.reads_words:
-        return "https://…"
-    return "https://…  or  a red bicycle"
+def facts(matches: Matches) -> str:
+    """How the matches were found, in a line."""
+    how = f"{matches.total:,} pictures compared in {matches.seconds * 1000:,.0f} ms with {matches.model}"
+    if matches.approximate:
+        share = f" (it finds about {percent(matches.recall)} of them)" if matches.recall is not None else ""
+        how += f". Approximate{share}: choose Exact to compare with every picture"
+    if matches.query.kind == "words":
+        how += ". Words and pictures score lower than two pictures do: 20 to 35\u202f% is a lot"
+    return how
+
+
+@st.dialog("Picture", width="large")
+def show_picture(match: Match) -> None:
+    st.image(house.store.thumbnail(match.id)[1], width=320, alt=plain(match.title or "The picture"))
+    st.markdown(f"**{percent(match.similarity)}** similar · {match.width:,} × {match.height:,} pixels")
+    if match.url.startswith("http"):
+        st.markdown(f"[{plain(match.url)}]({match.url.replace(')', '%29').replace('(', '%28')})")
+    if st.button("Search with this picture alone", icon=":material/search:"):
+        composer.ask([Part(picture=match.id)], composer.NEW)
+        st.rerun()
+
+
+def results(query: Query) -> None:
+    matches = matches_of(query)
+    threshold = asked_threshold(matches)
+    offer_undo()
+    bar = st.container()
+    shown = gallery(
+        [card(match, matches, note) for match, note in zip(matches.found, matches.notes, strict=True)],
+        threshold=threshold,
+        total=matches.total,
+        key="gallery",
+        on_threshold=keep_threshold,
+        selectable=True,
+        marks=marks(matches.cuts),
+        advice=matches.cuts.reason if matches.cuts else "",
+        caution=bool(matches.cuts and matches.cuts.nothing),
+    )
+    st.caption(facts(matches))
+    with bar:
+        show_actions(matches, matches.reaching(threshold), [UUID(id) for id in shown.selected], threshold)
+    if shown.asked:
+        action, id = shown.asked
+        weight: dict[str, Any] = {"weight": composer.LESS} if action == "less" else {}
+        composer.ask([Part(picture=UUID(id), **weight)])
+        st.rerun()
+    if shown.opened:
+        show_picture(next(match for match in matches.found if str(match.id) == shown.opened))
 
 
 left, right = st.columns([1, 3.4], gap="medium")
-with left:
-    st.file_uploader(
-        "Drop a picture, or press Ctrl+V",
-        type="image",
-        key=uploader_key(),
-        on_change=ask_picture,
-    )
-    st.text_input("Its address, or words", key="box", placeholder=words_hint(), on_change=ask_box)
-    top_k = st.selectbox(
-        "Most similar pictures to fetch (top-k)",
-        TOP_KS,
-        index=TOP_KS.index(DEFAULT_TOP_K),
-        key="top_k",
-        bind="query-params",
-    )
-    paste_anywhere()
-with right:
-    try:
-        ready = house.database_state.state == "ready"
-        count = house.store.count() if ready else 0
+try:
+    ready = house.database_state.state == "ready"
+    count = house.store.count() if ready else 0
+    with left:
+        if ready:
+            composer.take()
+        composer.inputs()
+        query = composer.show_query() if ready and count else None
+        with st.expander("Keep to some pictures", icon=":material/filter_alt:"):
+            where = filters() if ready else Filter()
+        with st.expander("How to search", icon=":material/tune:"):
+            st.selectbox(
+                "Most similar pictures to fetch (top-k)",
+                TOP_KS,
+                index=TOP_KS.index(DEFAULT_TOP_K),
+                key="top_k",
+                bind="query-params",
+            )
+            st.toggle("Leave out what is in the query", key="leave_out", bind="query-params")
+            st.toggle(
+                "Exact",
+                key="exact",
+                bind="query-params",
+                help="Compare with every picture, however long it takes. Small collections always are.",
+            )
+        paste_anywhere()
+    with right:
         if ready and not count:
             empty_collection()
-        elif (current := current_query()) is not None and ready:
-            with left:
-                show_query(current)
-            found = matches_of(current, top_k)
-            _, _, total, seconds = state["matches"]
-            gallery(
-                [card(match) for match in found.found],
-                threshold=asked_threshold(current.kind),
-                total=total,
-                key="gallery",
-                on_threshold=keep_threshold,
-            )
-            st.caption(f"{total:,} pictures compared in {seconds * 1000:,.0f} ms with {found.model}")
-        elif ready and not state.get("asked"):
+        elif query is not None:
+            forget_foreign_threshold(query)
+            results(query)
+        elif ready and not composer.chips():
             invitation(count)
-    except LookalikeError as error:
-        st.error(str(error), icon=":material/error:")
+except LookalikeError as error:
+    st.error(str(error), icon=":material/error:")

@@ -13,9 +13,13 @@ from urllib.parse import quote
 import psycopg
 import pytest
 from psycopg import sql
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
+from core.api import routes
 from core.database import Database
 from core.embedded import EmbeddedPostgres
+from core.engine import Engine
 from core.migrations import migrate
 from core.settings import Settings
 from tests.data import MODEL_SETTING
@@ -116,6 +120,27 @@ def database(settings: Settings) -> Iterator[Database]:
     database.open()
     yield database
     database.close()
+
+
+@pytest.fixture(scope="module")
+def engine(module_settings: Settings) -> Iterator[Engine]:
+    """The engine on `module_settings`, ready."""
+    made = Engine(module_settings)
+    made.start()
+    made.wait_until_ready(60)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def client(engine: Engine) -> TestClient:
+    """The API of that engine."""
+    return client_of(engine)
+
+
+def client_of(engine: Engine) -> TestClient:
+    """The API of an engine, as a caller meets it."""
+    return TestClient(Starlette(routes=routes(lambda: engine, engine.settings)), raise_server_exceptions=False)
 
 
 def _settings(url: str, data_dir: Path) -> Settings:

@@ -5,12 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 from PIL import Image
-from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from core.api import routes
 from core.engine import Engine
-from core.settings import Settings
+from tests.conftest import client_of
 from tests.data import changed, some_photos
 from tests.webserver import WebServer
 
@@ -25,27 +23,12 @@ def site() -> Iterator[WebServer]:
         yield server
 
 
-def client_of(engine: Engine) -> TestClient:
-    app = Starlette(routes=routes(lambda: engine, engine.settings))
-    return TestClient(app, raise_server_exceptions=False)
-
-
 @pytest.fixture(scope="module")
-def engine(module_settings: Settings) -> Iterator[Engine]:
-    made = Engine(module_settings)
-    made.start()
-    made.wait_until_ready(60)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def client(engine: Engine, site: WebServer) -> TestClient:
+def client(client: TestClient, site: WebServer) -> TestClient:
     """The API with twelve photos indexed."""
-    made = client_of(engine)
-    answer = made.post("/api/upsert?wait=60", json={"images": urls(site)})
+    answer = client.post("/api/upsert?wait=60", json={"images": urls(site)})
     assert answer.json()["counts"]["indexed"] == len(PHOTOS), answer.text
-    return made
+    return client
 
 
 def urls(site: WebServer) -> list[str]:

@@ -17,16 +17,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
-from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from core import files
-from core.api import routes
 from core.engine import Engine
 from core.errors import NotFoundError
 from core.files import File, Findings, Upload, base_name, find_pictures, read_files
 from core.ledger import Import
-from core.settings import Settings
 from core.urls import key_of
 from tests.data import some_photos
 from tests.webserver import WebServer
@@ -219,20 +216,6 @@ def test_only_one_file_of_a_zip_is_in_memory_at_a_time() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 5 * size
-
-
-@pytest.fixture(scope="module")
-def engine(module_settings: Settings) -> Iterator[Engine]:
-    made = Engine(module_settings)
-    made.start()
-    made.wait_until_ready(60)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def client(engine: Engine) -> TestClient:
-    return TestClient(Starlette(routes=routes(lambda: engine, engine.settings)), raise_server_exceptions=False)
 
 
 def drop(engine: Engine, *uploads: Upload) -> Import:

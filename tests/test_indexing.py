@@ -19,6 +19,7 @@ from core.fetch import Fetcher
 from core.indexing import Indexer
 from core.ledger import Import, Ledger
 from core.loading import MAX_ATTEMPTS, PER_HOST, STRANGE
+from core.nearest import Nearest
 from core.settings import Settings
 from core.store import Store
 from core.urls import key_of
@@ -160,13 +161,15 @@ def test_a_stopped_run_gives_its_items_back(indexer: Indexer, ledger: Ledger) ->
     assert ledger.read(import_id).indexed == len(PHOTOS)
 
 
-def test_an_indexed_picture_finds_itself(indexer: Indexer, ledger: Ledger, store: Store, encoder: Encoder) -> None:
+def test_an_indexed_picture_finds_itself(
+    indexer: Indexer, ledger: Ledger, store: Store, encoder: Encoder, database: Database
+) -> None:
     with WebServer({f"/{number}.jpg": path for number, path in enumerate(PHOTOS[:10])}) as site:
         finish(indexer, ledger, [site.url(f"/{number}.jpg") for number in range(10)])
         model = store.use_model(encoder.name, encoder.dim)
         for number, path in enumerate(PHOTOS[:10]):
             vector = encoder.encode_pictures([Image.open(io.BytesIO(path.read_bytes())).convert("RGB")])[0]
-            best = store.nearest(model, vector, 1)[0]
+            best = Nearest(database).search(model, vector, 1).matches[0]
             assert best.url == site.url(f"/{number}.jpg")
             assert best.similarity >= 0.995
 

@@ -4,6 +4,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -16,16 +17,21 @@ from safetensors.torch import load_file, save_file
 
 from core import reembedding as core_reembedding
 from core import upkeep as core_upkeep
+from core.compose import Composer, Query
 from core.database import Database
 from core.encoder import Encoder, EncoderLoader, load_encoder
 from core.engine import Engine
 from core.errors import LookalikeError
+from core.fetch import Fetcher
 from core.models import InUse, Models, Reembedding
+from core.nearest import Nearest
 from core.picture import read_picture
+from core.query import Part
 from core.reembedding import reembed
-from core.search import picture_query, search
+from core.search import Matches, search
 from core.settings import Settings
 from core.store import Model, NewPicture, Store, Vector
+from core.uploads import Uploads
 from core.urls import key_of
 from tests.app import App
 from tests.data import MODEL, MODEL_SETTING, some_photos
@@ -51,6 +57,22 @@ def other_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def other_setting(other_folder: Path) -> str:
     return f"local-dir:{other_folder}"
+
+
+@pytest.fixture
+def query_of(settings: Settings, database: Database, store: Store) -> Iterator[Callable[[InUse, bytes], Query]]:
+    """Makes the query of a picture's bytes, with a model."""
+    fetcher = Fetcher(settings)
+    composer = Composer(settings, store, Uploads(database, timedelta(days=1)), fetcher)
+    yield lambda in_use, data: composer.compose(in_use, [Part(file=0)], [data])
+    fetcher.close()
+
+
+@pytest.fixture
+def best(database: Database, store: Store) -> Callable[[Query], Matches]:
+    """Finds the one best match of a query."""
+    nearest = Nearest(database)
+    return lambda query: search(store, nearest, query, 1)
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +183,8 @@ def test_the_old_model_serves_until_the_new_one_has_every_picture(
     old_encoder: Encoder,
     new_encoder: Encoder,
     other_setting: str,
-    settings: Settings,
+    query_of: Callable[[InUse, bytes], Query],
+    best: Callable[[Query], Matches],
 ) -> None:
     ids = index(database, old_model, old_encoder, PHOTOS)
     before = vectors_of(store, old_model, ids)
@@ -173,16 +196,16 @@ def test_the_old_model_serves_until_the_new_one_has_every_picture(
     first = partly(store, new)
     models.look()
     assert models.reembedding == Reembedding(new_encoder.name, old_encoder.name, first, len(PHOTOS))
-    asked = picture_query(settings, store, models.serving(), PHOTOS[5])
-    assert asked.model == old_model
+    early = query_of(models.serving(), PHOTOS[5])
+    assert early.model == old_model
     assert reembed(store, new, never) == len(PHOTOS) - first
     models.look()
     assert models.settled
     assert models.serving() == new
     # A query that was embedded before the change still meets only vectors of its own model.
-    assert search(store, asked, 1).found[0].id == ids[5]
-    assert search(store, asked, 1).model == old_encoder.name
-    assert search(store, picture_query(settings, store, models.serving(), PHOTOS[5]), 1).found[0].id == ids[5]
+    assert best(early).found[0].id == ids[5]
+    assert best(early).model == old_encoder.name
+    assert best(query_of(models.serving(), PHOTOS[5])).found[0].id == ids[5]
     assert np.array_equal(vectors_of(store, old_model, ids), before)
 
 
@@ -212,7 +235,8 @@ def test_what_is_indexed_meanwhile_is_found_by_the_old_model_too(
     old_model: Model,
     old_encoder: Encoder,
     other_setting: str,
-    settings: Settings,
+    query_of: Callable[[InUse, bytes], Query],
+    best: Callable[[Query], Matches],
 ) -> None:
     index(database, old_model, old_encoder, PHOTOS[:40])
     models = configure(other_setting)
@@ -223,9 +247,9 @@ def test_what_is_indexed_meanwhile_is_found_by_the_old_model_too(
     serving, behind = models.behind()
     assert (serving.model, behind) == (old_model, new)
     assert reembed(store, serving, never) == 1
-    best = search(store, picture_query(settings, store, models.serving(), PHOTOS[60]), 1)
-    assert (best.model, best.found[0].id) == (old_encoder.name, fresh)
-    assert best.found[0].similarity >= 0.995
+    found = best(query_of(models.serving(), PHOTOS[60]))
+    assert (found.model, found.found[0].id) == (old_encoder.name, fresh)
+    assert found.found[0].similarity >= 0.995
 
 
 def test_it_goes_on_after_a_restart(

@@ -9,8 +9,9 @@ from PIL import Image
 from core.database import Database
 from core.errors import NotFoundError
 from core.ledger import Ledger
+from core.nearest import Nearest
 from core.picture import Picture, read_picture
-from core.store import Model, NewPicture, Store, Vector, picture_id
+from core.store import Match, Model, NewPicture, Store, Vector, picture_id
 from core.urls import key_of
 
 pytestmark = pytest.mark.pooled
@@ -50,24 +51,13 @@ def add(database: Database, store: Store, model: Model, pictures: list[NewPictur
         store.add(connection, model, pictures)
 
 
+def found(database: Database, model: Model) -> list[Match]:
+    return Nearest(database).search(model, unit(1), 10).matches
+
+
 def test_a_model_is_registered_once(store: Store, model: Model) -> None:
     assert store.use_model("test/eight", DIM) == model
     assert store.use_model("test/other", DIM).id != model.id
-
-
-def test_the_nearest_come_best_first_with_their_cosine(database: Database, store: Store, model: Model) -> None:
-    query = unit(1, 0)
-    add(database, store, model, [new(1, unit(0, 1)), new(2, unit(1, 1)), new(3, unit(1, 0)), new(4, unit(-1, 0))])
-    matches = store.nearest(model, query, 10)
-    assert [match.url[-5] for match in matches] == ["3", "2", "1", "4"]
-    assert [match.similarity for match in matches] == pytest.approx([1, 0.7071, 0, -1], abs=1e-3)
-    assert len(store.nearest(model, query, 2)) == 2
-
-
-def test_models_never_meet(database: Database, store: Store, model: Model) -> None:
-    other = store.use_model("test/other", DIM)
-    add(database, store, model, [new(1, unit(1))])
-    assert store.nearest(other, unit(1), 10) == []
 
 
 def test_one_file_under_two_addresses_is_one_picture(database: Database, store: Store, model: Model) -> None:
@@ -76,7 +66,7 @@ def test_one_file_under_two_addresses_is_one_picture(database: Database, store: 
     add(database, store, model, [first])
     add(database, store, model, [second])
     assert store.count() == 1
-    assert [match.url for match in store.nearest(model, unit(1), 10)] == [first.url]
+    assert [match.url for match in found(database, model)] == [first.url]
 
 
 def test_a_removed_picture_is_not_found_and_returns_when_added_again(
@@ -86,9 +76,9 @@ def test_a_removed_picture_is_not_found_and_returns_when_added_again(
     with database.connection() as connection:
         connection.execute("UPDATE pictures SET removed_at = now()")
     assert store.count() == 0
-    assert store.nearest(model, unit(1), 10) == []
+    assert found(database, model) == []
     add(database, store, model, [new(1, unit(1))])
-    assert len(store.nearest(model, unit(1), 10)) == 1
+    assert len(found(database, model)) == 1
 
 
 def test_a_thumbnail_is_kept(database: Database, store: Store, model: Model) -> None:

@@ -1,10 +1,13 @@
 /**
  * The result gallery in the browser. Thresholds and similarities are whole numbers from 0 to 1000 (tenths of a
- * percent), so nothing here rounds. Matches come best first: those that reach the threshold are always a prefix.
+ * percent), so nothing here rounds. Matches come best first: those that reach the threshold are always a prefix. A
+ * match is known by its place among them; `leader` is the place of the match that it is folded under, or null.
  *
- * @typedef {{id: string, src: string, url: string, title: string, score: number}} Match
+ * @typedef {{id: string, src: string, url: string, title: string, score: number, leader: number | null, note: string,
+ *   badge: string}} Match
+ * @typedef {{label: string, at: number, reason: string}} Mark
  * @typedef {{matches: Match[], revision: string, threshold: number, heard: number, selected: string[],
- *   selectable: boolean, total: number, label: string}} Data
+ *   selectable: boolean, total: number, label: string, marks: Mark[], advice: string, caution: boolean}} Data
  */
 
 const QUIET_MS = 300; // keys, ticks and announcements are passed on after a pause of this length
@@ -17,6 +20,7 @@ const KEYS = {
 const percent = (score) => `${score / 10}\u202f%`;
 const percentTenths = (score) => `${(score / 10).toFixed(1)}\u202f%`;
 const grouped = (count) => count.toLocaleString("en");
+const range = (start, end) => Array.from({ length: Math.max(0, end - start) }, (_, step) => start + step);
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
 /** How many of the matches reach the threshold, by binary search. */
@@ -53,6 +57,12 @@ function nameOf(match, source) {
   return match.title || file || "Untitled picture";
 }
 
+/** Put words in a part of a card that is hidden while it has none. */
+function say(part, words) {
+  part.textContent = words;
+  part.hidden = !words;
+}
+
 /** Words in the place of an image that did not load. */
 function showBroken({ target }) {
   target.hidden = true;
@@ -76,6 +86,10 @@ class Gallery {
   cards = []; // one <li> a match, in the same order
   threshold = 0;
   reaching = 0; // matches that reach the threshold
+  shown = []; // places of the cards on the page, in their order there
+  below = -1; // the place of the card just below the line, which is the last one shown; or -1
+  copies = new Map(); // the places of a leader's copies, best first
+  unfolded = new Set(); // leaders whose copies are shown
   selected = new Set(); // places in `matches`
   anchor = 0; // where a range selection starts
   current = 0; // the card that the Tab key reaches
@@ -98,8 +112,14 @@ class Gallery {
       this.release();
       this.focusCard(0);
     };
-    this.parts.selectAll.onclick = () => this.select(0, this.reaching - 1, true);
-    this.parts.clear.onclick = () => this.select(0, this.matches.length - 1, false);
+    this.parts.marks.onclick = ({ target }) => {
+      const mark = this.marks[[...this.parts.marks.children].indexOf(target)];
+      if (!mark) return;
+      this.moveTo(mark.at);
+      this.release();
+    };
+    this.parts.selectAll.onclick = () => this.select(range(0, this.reaching), true);
+    this.parts.clear.onclick = () => this.select([...this.selected], false);
   }
 
   /** Take what Python sent. The same matches again change nothing that the curator sees or holds. */
@@ -112,12 +132,17 @@ class Gallery {
     this.selectable = data.selectable;
     parts.root.classList.toggle("selectable", data.selectable);
     parts.picks.hidden = !data.selectable;
+    this.suggest(data);
     const renewed = data.revision !== this.revision;
+    const held = renewed && this.focused() ? this.matches[this.current].id : null;
     if (renewed) this.replace(data);
     const order = data.heard >= this.turn && data.threshold !== this.ordered;
     if (order) this.ordered = this.agreed = data.threshold;
     if (order && !this.drag) this.threshold = clamp(data.threshold, 0, 1000);
     this.moveTo(this.threshold);
+    if (held !== null && this.shown.length) {
+      this.focusCard(this.nearest(this.matches.findIndex((match) => match.id === held)));
+    }
   }
 
   /** Put other matches in the place of all cards. */
@@ -127,19 +152,48 @@ class Gallery {
     this.revision = revision;
     this.tellSelection.cancel();
     this.cards = matches.map((match) => this.card(match));
+    this.copies = new Map();
+    matches.forEach(({ leader }, place) => {
+      if (leader !== null) this.copies.set(leader, [...(this.copies.get(leader) ?? []), place]);
+    });
+    this.unfolded = new Set();
+    this.shown = [];
+    this.below = -1;
     parts.cards.replaceChildren();
     parts.cards.setAttribute("aria-label", label);
     parts.toolbar.hidden = matches.length === 0;
     const bars = histogram(matches);
     parts.all.setAttribute("d", bars);
     parts.reaching.setAttribute("d", bars);
-    this.reaching = -1; // no card is shown yet
+    this.reaching = -1; // not known yet
     this.current = this.anchor = 0;
     this.setTabbable(0, true);
     this.selected = new Set();
     const ids = new Set(selected);
-    matches.forEach((match, place) => ids.has(match.id) && this.mark(place, true));
+    matches.forEach((match, place) => ids.has(match.id) && this.tick(place, true));
     this.showSelection();
+  }
+
+  /** The suggested cuts, a button and a tick each, and the sentence about them. */
+  suggest({ marks, advice, caution }) {
+    const { parts } = this;
+    parts.suggestion.hidden = !advice && marks.length === 0;
+    parts.root.classList.toggle("caution", caution);
+    if (parts.advice.textContent !== advice) parts.advice.textContent = advice;
+    if (JSON.stringify(marks) === JSON.stringify(this.marks)) return;
+    this.marks = marks;
+    parts.marks.replaceChildren(...marks.map(({ label, at, reason }) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.title = reason;
+      button.textContent = `${label} ${percent(at)}`;
+      return button;
+    }));
+    parts.ticks.replaceChildren(...marks.map(({ at }) => {
+      const tick = document.createElement("span");
+      tick.style.setProperty("--place", at / 1000);
+      return tick;
+    }));
   }
 
   /** The card of one match. Its words go in as text, never as markup. */
@@ -152,7 +206,13 @@ class Gallery {
     if (/^https?:$/.test(source?.protocol)) title.href = source.href;
     card.querySelector(".host").textContent = match.url.startsWith("/") ? "Kept here" : (source?.hostname ?? "");
     card.querySelector(".score").textContent = percentTenths(match.score);
-    card.querySelector(".picture").setAttribute("aria-label", `${name}, ${percentTenths(match.score)}`);
+    say(card.querySelector(".note"), match.note);
+    say(card.querySelector(".badge"), match.badge);
+    const kind = match.leader === null ? "" : "a copy";
+    card.classList.toggle("copy", kind !== "");
+    const words = [name, percentTenths(match.score), match.note, match.badge, kind].filter(Boolean);
+    card.querySelector(".picture").setAttribute("aria-label", words.join(", "));
+    for (const ask of card.querySelectorAll(".asks button")) ask.setAttribute("aria-label", `${ask.title}: ${name}`);
     card.querySelector(".pick input").setAttribute("aria-label", `Select ${name}`);
     const image = card.querySelector("img");
     image.alt = name;
@@ -163,26 +223,70 @@ class Gallery {
 
   // The threshold
 
-  /**
-   * Move the line and show what reaches it; only cards whose state changes are touched. A card that does not show
-   * is out of the page: in Chromium, taking 500 of them out needs 10 ms, hiding them in place 170 ms.
-   */
+  /** Move the line and show what reaches it; only what changes is touched. */
   moveTo(threshold) {
-    const { parts, matches, cards } = this;
+    const { parts, matches } = this;
     this.threshold = threshold;
     const before = this.reaching;
     const now = (this.reaching = countReaching(matches, threshold));
+    const focused = this.focused();
     if (now !== before) {
-      parts.cards.append(...cards.slice(before + 1, now + 1)); // one more than reach it: the one just below
-      for (const card of cards.slice(now + 1, before + 1)) card.remove();
-      if (cards[before]) this.showScore(before, false);
-      if (cards[now]) this.showScore(now, true);
-      if (this.current > now) this.setCurrent(Math.max(0, Math.min(now, cards.length - 1)));
+      this.showCopies(range(Math.max(0, Math.min(before, now)), Math.max(before, now)));
+      this.arrange();
       this.showSelection();
     }
+    if (focused && this.focused() !== focused) this.focusCard(this.current); // what held it is gone
     parts.scale.style.setProperty("--at", threshold / 1000);
     parts.value.textContent = percentTenths(threshold);
+    for (const [at, button] of [...parts.marks.children].entries()) {
+      const pressed = String(this.marks[at].at === threshold);
+      if (button.getAttribute("aria-pressed") !== pressed) button.setAttribute("aria-pressed", pressed);
+    }
     this.showCount();
+  }
+
+  /**
+   * Bring the page's cards up to date. A card that does not show is out of the page: in Chromium, taking 500 of them
+   * out needs 10 ms, hiding them in place 170 ms.
+   */
+  arrange() {
+    const { cards, matches, parts } = this;
+    const below = this.reaching < matches.length ? this.reaching : -1;
+    const shown = range(0, this.reaching)
+      .filter((place) => matches[place].leader === null)
+      .flatMap((place) => (this.unfolded.has(place) ? [place, ...this.copiesReaching(place)] : [place]))
+      .concat(below < 0 ? [] : [below]);
+    const stays = new Set(shown);
+    for (const place of this.shown) {
+      const rises = place === this.below && place !== below && matches[place].leader !== null; // to its leader
+      if (rises || !stays.has(place)) cards[place].remove();
+    }
+    let next = null;
+    for (const place of shown.toReversed()) {
+      const card = cards[place];
+      if (card.parentNode !== parts.cards || card.nextSibling !== next) parts.cards.insertBefore(card, next);
+      next = card;
+    }
+    if (this.below !== below) {
+      if (cards[this.below]) this.showScore(this.below, false);
+      if (cards[below]) this.showScore(below, true);
+    }
+    this.shown = shown;
+    this.below = below;
+    if (cards.length) this.setCurrent(this.nearest(this.current));
+  }
+
+  /** The part of a card that holds the focus, or null. */
+  focused() {
+    const focused = this.parts.root.getRootNode().activeElement;
+    return this.parts.cards.contains(focused) ? focused : null;
+  }
+
+  /** The card shown that comes nearest to a match: its own, its leader's, or the last. */
+  nearest(place) {
+    const { shown } = this;
+    const leader = this.matches[place]?.leader ?? place;
+    return [place, leader].find((candidate) => shown.includes(candidate)) ?? (place < 0 ? shown[0] : shown.at(-1));
   }
 
   /** The score on a card, which also says so when it is the one just below the line. */
@@ -198,12 +302,10 @@ class Gallery {
     const { parts, matches, reaching, threshold } = this;
     const line = percent(threshold);
     const verb = reaching === 1 ? "reaches" : "reach";
-    const text = `${grouped(reaching)} of ${grouped(matches.length)} fetched matches ${verb} ${line}`;
+    const least = reaching === matches.length && reaching < this.total ? "At least " : "";
+    const text = `${least}${grouped(reaching)} of ${grouped(this.total)} ${verb} ${line}`;
     parts.handle.setAttribute("aria-valuenow", threshold / 10);
     parts.handle.setAttribute("aria-valuetext", `${line}, ${text}`);
-    const more = reaching === matches.length && matches.length < this.total ? "; more may reach it" : "";
-    parts.total.textContent =
-      `(${grouped(this.total)} ${this.total === 1 ? "picture" : "pictures"} in the collection${more})`;
     parts.empty.hidden = reaching > 0;
     parts.closest.hidden = matches.length === 0;
     parts.emptyText.textContent = matches.length
@@ -270,11 +372,16 @@ class Gallery {
     const { cards } = this.parts;
     const placeOf = (event) => this.cards.indexOf(event.target.closest(".card"));
     const ticks = (event) => event.key === " " && this.selectable && event.target.matches(".picture");
-    cards.onkeyup = (event) => ticks(event) && event.preventDefault(); // else Firefox clicks the picture
+    cards.onkeyup = (event) => {
+      if (ticks(event)) event.preventDefault(); // else Firefox clicks the picture
+    };
     cards.onclick = (event) => {
       const place = placeOf(event);
+      const button = event.target.closest("button");
       if (event.target.matches("input")) this.pick(place, event.target.checked, event.shiftKey);
-      else if (!event.target.closest(".picture")) return;
+      else if (!button) return;
+      else if (button.matches(".fold")) this.fold(place);
+      else if (button.dataset.ask) this.setTrigger(button.dataset.ask, this.matches[place].id);
       else if (this.selectable && event.shiftKey) this.pick(place, true, true);
       else this.setTrigger("open", this.matches[place].id);
     };
@@ -287,15 +394,15 @@ class Gallery {
         return;
       }
       const columns = getComputedStyle(cards).gridTemplateColumns.split(" ").length;
-      const last = Math.min(this.reaching, this.cards.length - 1);
+      const { shown } = this;
+      const here = shown.indexOf(this.current);
       const goal = {
-        ArrowLeft: this.current - 1, ArrowRight: this.current + 1,
-        ArrowUp: this.current - columns, ArrowDown: this.current + columns,
-        Home: 0, End: last,
+        ArrowLeft: here - 1, ArrowRight: here + 1, ArrowUp: here - columns, ArrowDown: here + columns,
+        Home: 0, End: shown.length - 1,
       }[event.key];
       if (goal === undefined) return;
       event.preventDefault();
-      if (goal >= 0 && goal <= last) this.focusCard(goal);
+      if (shown[goal] !== undefined) this.focusCard(shown[goal]);
     };
   }
 
@@ -304,32 +411,78 @@ class Gallery {
   }
 
   setCurrent(place) {
+    if (place === this.current) return;
     this.setTabbable(this.current, false);
     this.current = place;
     this.setTabbable(place, true);
   }
 
   setTabbable(place, on) {
-    const parts = this.cards[place]?.querySelectorAll(".picture, .pick input, .title") ?? [];
+    const parts = this.cards[place]?.querySelectorAll("button, input, a") ?? [];
     for (const part of parts) part.tabIndex = on ? 0 : -1;
+  }
+
+  // The copies
+
+  /** The places of a leader's copies that reach the threshold. */
+  copiesReaching(leader) {
+    return (this.copies.get(leader) ?? []).filter((place) => place < this.reaching);
+  }
+
+  /** Unfold a leader's copies in place, right behind it, or fold them again. */
+  fold(leader) {
+    if (!this.unfolded.delete(leader)) this.unfolded.add(leader);
+    this.showFold(leader);
+    this.arrange();
+    this.showSelection();
+  }
+
+  /** Bring the leaders of those of the places that are copies up to date. */
+  showCopies(places) {
+    const leaders = new Set(places.map((place) => this.matches[place].leader));
+    leaders.delete(null);
+    for (const leader of leaders) this.showFold(leader);
+  }
+
+  /** How many copies a leader stands for, and, when they are folded, how many of them are selected. */
+  showFold(leader) {
+    const card = this.cards[leader];
+    const copies = this.copiesReaching(leader);
+    const folded = !this.unfolded.has(leader);
+    const picked = folded ? copies.filter((place) => this.selected.has(place)).length : 0;
+    const words = `${grouped(copies.length)} ${copies.length === 1 ? "copy" : "copies"}`;
+    const fold = card.querySelector(".fold");
+    fold.hidden = copies.length === 0;
+    fold.setAttribute("aria-expanded", String(!folded));
+    fold.querySelector(".plus").textContent = folded ? "+" : "\u2212";
+    fold.querySelector(".copies").textContent = picked ? `${words}, ${grouped(picked)} selected` : words;
+    card.classList.toggle("stack", folded && copies.length > 0);
+    card.classList.toggle("open", !folded && copies.length > 0);
+  }
+
+  isFolded(place) {
+    const { leader } = this.matches[place];
+    return leader !== null && !this.unfolded.has(leader);
   }
 
   // The selection
 
-  /** Tick or untick one card, or the range from the last one that was touched. */
-  pick(place, on, range) {
-    const start = range ? this.anchor : place;
-    this.select(Math.min(start, place), Math.max(start, place), on);
+  /** Tick or untick one card, or the range of cards shown from the last one that was touched. */
+  pick(place, on, ranged) {
+    const end = this.shown.indexOf(place);
+    const start = ranged && this.shown.includes(this.anchor) ? this.shown.indexOf(this.anchor) : end;
+    this.select(this.shown.slice(Math.min(start, end), Math.max(start, end) + 1), on);
     this.anchor = place;
   }
 
-  select(first, last, on) {
-    for (let place = first; place <= last; place++) this.mark(place, on);
+  select(places, on) {
+    for (const place of places) this.tick(place, on);
+    this.showCopies(places);
     this.showSelection();
     this.tellSelection();
   }
 
-  mark(place, on) {
+  tick(place, on) {
     this.cards[place].classList.toggle("selected", on);
     this.cards[place].querySelector("input").checked = on;
     if (on) this.selected.add(place);
@@ -340,12 +493,16 @@ class Gallery {
     return [...this.selected].sort((a, b) => a - b).map((place) => this.matches[place].id);
   }
 
-  /** The count, which does not hide that pictures below the line stay selected. */
+  /** The count, which does not hide that pictures out of sight are selected. */
   showSelection() {
     const { parts, selected, reaching } = this;
     const below = [...selected].filter((place) => place >= reaching).length;
-    const aside = below ? `, ${below} of them below the line` : "";
-    parts.picked.textContent = `${grouped(selected.size)} selected${aside}`;
+    const folded = [...selected].filter((place) => place < reaching && this.isFolded(place)).length;
+    const asides = [
+      below && `${grouped(below)} of them below the line`,
+      folded && `${grouped(folded)} of them folded`,
+    ];
+    parts.picked.textContent = [`${grouped(selected.size)} selected`, ...asides.filter(Boolean)].join(", ");
     parts.picked.hidden = parts.clear.hidden = selected.size === 0;
     parts.selectAll.hidden = reaching < 1;
     parts.root.classList.toggle("picking", selected.size > 0);

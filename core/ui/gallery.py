@@ -1,21 +1,27 @@
 """The result gallery: scored pictures under a threshold that answers in the browser.
 
 One component: `gallery.html` is its skeleton, `gallery.css` its looks, `gallery.js` its behaviour. Python hears of
-a threshold only when it is let go of, of a selection, and of a picture that was opened.
+a threshold only when it is let go of, of a selection, of a picture that was opened, and of a wish for more or less like
+a picture.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Final, Literal, NotRequired, TypedDict
 
 import streamlit as st
 
+from core.score import per_mille
+
+Ask = Literal["more", "less"]
+"""What a card's buttons ask for: more like this picture, or less like it."""
+
+_ASKS: Final[tuple[Ask, ...]] = ("more", "less")
 _HERE = Path(__file__).parent
 _component = st.components.v2.component(
     "lookalike_gallery",
@@ -33,6 +39,17 @@ class Card(TypedDict):
     url: str  # where the picture comes from, or ""; a link when it is http or https, or a path on this server
     title: str  # "": the file name in `url` is shown
     similarity: float  # -1 to 1
+    copy_of: NotRequired[str]  # the id of a better match that this is a near-copy of: folded under its card
+    note: NotRequired[str]  # a short sentence under the score, such as "Closer than 99.9 % of the collection"
+    badge: NotRequired[str]  # a word or three on the picture, such as "In your query"
+
+
+class Mark(TypedDict):
+    """A suggested threshold: a tick under the histogram, and a button that moves the line there."""
+
+    label: str  # one word, such as "Strict"
+    at: float  # a cosine; rounded down to a tenth of a percent, as similarities are
+    reason: str  # a sentence: why there
 
 
 @dataclass(frozen=True)
@@ -41,24 +58,27 @@ class GalleryState:
 
     `released` is the threshold (0 to 1) last let go of in this gallery, None before the first time; `selected` the
     ids of the selected pictures, best match first; `opened` the id of the picture opened by the event that caused
-    this run, else None.
+    this run, else None; `asked` what that event asked for and of which picture, such as ("more", "7"), else None.
     """
 
     released: float | None
     selected: tuple[str, ...]
     opened: str | None
+    asked: tuple[Ask, str] | None
 
 
-def per_mille(similarity: float) -> int:
-    """The similarity (-1 to 1) as it is shown and compared: 0 to 1000, rounded down.
+def leaders(ranked: Sequence[Card]) -> list[int | None]:
+    """For each of the matches, best first, the place of the one that it is folded under, None where it stands alone.
 
-    Rounding down keeps the screen true: what shows at least the threshold reaches it. Only from 0.9995 on is it
-    1000, because half-precision storage leaves a picture a little short of 1 against itself. The small addend
-    undoes binary rounding, so that 0.29 is 290.
+    A copy of a copy goes under the first of them all; a `copy_of` that is no better match of this list is no leader.
     """
-    if similarity >= 0.9995:
-        return 1000
-    return max(0, min(999, math.floor(similarity * 1000 + 1e-6)))
+    first: dict[str, int] = {}
+    found: list[int | None] = []
+    for place, match in enumerate(ranked):
+        leader = first.get(match.get("copy_of", ""))
+        found.append(leader)
+        first[match["id"]] = place if leader is None else leader
+    return found
 
 
 def gallery(
@@ -70,6 +90,9 @@ def gallery(
     on_threshold: Callable[[float], None] | None = None,
     selectable: bool = False,
     label: str = "Matches",
+    marks: Sequence[Mark] = (),
+    advice: str = "",
+    caution: bool = False,
 ) -> GalleryState:
     """Draw the matches that reach the threshold, and the controls to move it.
 
@@ -77,12 +100,26 @@ def gallery(
     differs from the one given in the run before is an order, and is obeyed. `total` is the number of pictures in the
     collection. `key` names this gallery in the page. `on_threshold` is called with the new threshold when the
     handle is let go of, before the script runs. `selectable` puts a checkbox on each card. `label` names the list of
-    pictures for those who hear the page.
+    pictures for those who hear the page. `marks` are up to three suggested thresholds, `advice` is a sentence beside
+    them; `caution` makes that sentence a notice that cannot be overlooked.
+
+    Copies (`copy_of`) that reach the threshold are folded under the card of the match they are copies of, and unfold
+    behind it. The sentences count pictures, folded or not.
     """
     told: dict[str, Any] = st.session_state.get(key) or {}
+    ranked = sorted(matches, key=lambda match: -match["similarity"])
     cards = [
-        {"id": m["id"], "src": m["src"], "url": m["url"], "title": m["title"], "score": per_mille(m["similarity"])}
-        for m in sorted(matches, key=lambda match: -match["similarity"])
+        {
+            "id": match["id"],
+            "src": match["src"],
+            "url": match["url"],
+            "title": match["title"],
+            "score": per_mille(match["similarity"]),
+            "leader": leader,
+            "note": match.get("note", ""),
+            "badge": match.get("badge", ""),
+        }
+        for match, leader in zip(ranked, leaders(ranked), strict=True)
     ]
     revision = hashlib.sha256(json.dumps(cards).encode()).hexdigest()[:16]
 
@@ -101,16 +138,22 @@ def gallery(
             "selectable": selectable,
             "total": total,
             "label": label,
+            "marks": [{**mark, "at": per_mille(mark["at"])} for mark in marks],
+            "advice": advice,
+            "caution": caution,
         },
         on_threshold_change=hear_threshold,
         on_selected_change=_ignore,
         on_open_change=_ignore,
+        on_more_change=_ignore,
+        on_less_change=_ignore,
     )
     release = result.get("threshold")
     return GalleryState(
         released=float(release["value"]) if release else None,
         selected=tuple(_selected(result, revision)),
         opened=result.get("open"),
+        asked=next(((ask, result[ask]) for ask in _ASKS if result.get(ask)), None),
     )
 
 

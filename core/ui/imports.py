@@ -10,9 +10,10 @@ from datetime import timedelta
 import streamlit as st
 
 from core.errors import LookalikeError
+from core.exports import csv_cells
 from core.ledger import Import
 from core.ui.house import engine
-from core.ui.words import counted, csv_cells, duration, plain, shortened
+from core.ui.words import counted, duration, plain, shortened
 
 FIRST_IMPORTS = 5
 MORE_IMPORTS = 20

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 
 def counted(count: int, noun: str) -> str:
     """A count and its noun: "1 picture", "1,204 pictures"."""
@@ -26,11 +24,6 @@ def megabytes(count: int) -> str:
 def plain(text: str) -> str:
     """Text that Markdown shows as it stands."""
     return "".join(f"\\{character}" if character in r"\`*_{}[]()<>#+-.!|~:$" else character for character in text)
-
-
-def csv_cells(row: Iterable[object]) -> list[str]:
-    """Cells that a spreadsheet takes for text and never for a formula (OWASP, "CSV Injection")."""
-    return [f"'{cell}" if str(cell).startswith(("=", "+", "-", "@", "\t", "\r")) else str(cell) for cell in row]
 
 
 def shortened(text: str, most: int = 90) -> str:

@@ -1,6 +1,8 @@
 """A small app for the gallery's tests: real photos, made-up similarities, and a line that says what Python heard.
 
-The address chooses: `n` matches, their `best` similarity, `threshold`, `selectable`, `hostile` for two bad matches.
+The address chooses: `n` matches, their `best` similarity, `threshold`, `selectable`, `hostile` for two bad matches,
+`total` pictures in the collection, `copies` to make most pictures a copy of the one seven places before (of 28, seven
+are not), `words` for notes and a badge, `marks` for suggested cuts, `caution` for a warning.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ def thumb(request: Request) -> Response:
 
 
 def main() -> None:
-    from core.ui.gallery import Card, gallery
+    from core.ui.gallery import Card, Mark, gallery
 
     st.set_page_config(page_title="Gallery", layout="wide")
     asked = st.query_params
@@ -46,7 +48,7 @@ def main() -> None:
     state = st.session_state
     state.setdefault("threshold", float(asked.get("threshold", "0.8")))
     state.setdefault("query", 0)
-    state.setdefault("total", 1204)
+    state.setdefault("total", int(asked.get("total", "1204")))
     state["runs"] = state.get("runs", 0) + 1
 
     def keep(threshold: float) -> None:
@@ -79,10 +81,28 @@ def main() -> None:
         }
         for rank, place in enumerate(places)
     ]
+    if asked.get("copies"):
+        for rank, card in enumerate(cards):
+            card["copy_of"] = cards[rank - 7]["id"] if rank % 28 >= 7 else ""
+    if asked.get("words"):
+        for rank, card in enumerate(cards):
+            card["note"] = f"Closer than {100 - 0.1 * (rank + 1):.1f}\u202f% of the collection"
+        cards[0]["badge"] = "In your query"
     if asked.get("hostile"):
         cards[0]["title"] = "<img src=x onerror=\"window.pwned = 'title'\"><b>bold</b>"
         cards[0]["url"] = "javascript:window.pwned='link'"
         cards[1]["src"] = "/api/thumb/99999"
+        cards[1]["note"] = cards[1]["badge"] = "<b onclick=alert()>bold</b>"
+    marks: list[Mark] = [
+        {"label": "Strict", "at": 0.87, "reason": "Hardly anything here is wrong."},
+        {"label": "Balanced", "at": 0.745, "reason": "The widest gap between the scores."},
+        {"label": "Wide", "at": 0.64, "reason": "The edge of what the collection gives by chance."},
+    ]
+    advice = ""
+    if asked.get("marks"):
+        advice = "Suggested: 74.5\u202f%, in the widest gap between the scores."
+    if asked.get("caution"):
+        advice = "Probably nothing like it here: even the best score is one that pictures reach by chance."
     result = gallery(
         cards,
         threshold=state.threshold,
@@ -90,12 +110,16 @@ def main() -> None:
         key="results",
         on_threshold=keep,
         selectable=bool(asked.get("selectable")),
+        marks=marks if asked.get("marks") else (),
+        advice=advice,
+        caution=bool(asked.get("caution")),
     )
     heard = {
         "threshold": state.threshold,
         "released": result.released,
         "selected": result.selected,
         "opened": result.opened,
+        "asked": result.asked,
         "runs": state.runs,
     }
     st.code(json.dumps(heard), language=None)

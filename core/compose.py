@@ -1,0 +1,211 @@
+"""The parts of a query -> one unit vector to compare the collection with."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from threading import Lock
+from typing import Literal
+from uuid import UUID
+
+import numpy as np
+from cachetools import LRUCache
+
+from core.crop import cut_out
+from core.errors import NotFoundError, PictureError, QueryError
+from core.fetch import Fetcher
+from core.files import base_name
+from core.models import InUse
+from core.picture import MIN_SIDE, WORKING_SIDE, read_picture
+from core.query import Part, checked_parts
+from core.settings import Settings
+from core.store import Model, Store, Vector, picture_id
+from core.uploads import Uploads
+from core.urls import clean
+
+REMEMBERED = 512
+"""Parts whose embedding is remembered, so that a changed weight costs no forward pass: a few MB."""
+
+CANCELLED_OUT = 0.05
+"""Length below which a sum of unit vectors points nowhere in particular."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A part as the model sees it: a unit vector of shape (dim,).
+
+    `label` names the part, `thumbnail` is a JPEG of its whole picture (None for words), and `member` the id of that
+    picture when the collection holds it.
+    """
+
+    part: Part
+    vector: Vector
+    label: str
+    thumbnail: bytes | None = None
+    member: UUID | None = None
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is looked for: a unit vector of shape (dim,), made of `seen`.
+
+    `model` made the vector, and only its embeddings are compared with it. `kind` is "words" when no picture is looked
+    for: their similarities live on a lower scale.
+    """
+
+    kind: Literal["picture", "words"]
+    vector: Vector
+    model: Model
+    seen: tuple[Seen, ...]
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """What it was made of, as it is written down."""
+        return tuple(seen.part for seen in self.seen)
+
+    @property
+    def members(self) -> list[UUID]:
+        """The pictures of the collection that are in the query itself."""
+        return [seen.member for seen in self.seen if seen.member]
+
+    @property
+    def label(self) -> str:
+        """The query in a line, such as: vase.jpg (part of it) + 0.5 × "red" − "text"."""
+        terms = list[str]()
+        for seen in self.seen:
+            name = f'"{seen.label}"' if seen.part.kind == "words" else seen.label
+            name += " (part of it)" if seen.part.crop else ""
+            size = abs(seen.part.weight)
+            sign = "−" if seen.part.weight < 0 else "+" if terms else ""
+            terms.append(f"{sign} {'' if size == 1 else f'{size:g} × '}{name}".strip())
+        return " ".join(terms)
+
+
+class Composer:
+    """Turns parts into queries. Threads may share it."""
+
+    def __init__(self, settings: Settings, store: Store, uploads: Uploads, fetcher: Fetcher) -> None:
+        self._settings = settings
+        self._store = store
+        self._uploads = uploads
+        self._fetcher = fetcher
+        self._lock = Lock()
+        self._remembered = LRUCache[tuple[object, ...], tuple[Vector, bytes | None, str]](REMEMBERED)
+
+    def keep(self, name: str, data: bytes) -> Part:
+        """Keep a picture to search with, checked; returns the part that stands for it. Raises PictureError."""
+        read_picture(data, max_bytes=self._settings.max_file_bytes, max_pixels=self._settings.max_pixels)
+        return Part(upload=self._uploads.keep(name, data))
+
+    def keep_url(self, url: str) -> Part:
+        """Fetch the picture at an address and keep it likewise. Raises UrlError, FetchError or PictureError."""
+        url = clean(url)
+        return self.keep(url, self._fetcher.fetch(url).data)
+
+    def compose(self, in_use: InUse, parts: Sequence[Part], files: Sequence[bytes] = ()) -> Query:
+        """The query of these parts: the sum of their unit vectors by weight, scaled to unit length.
+
+        `files` are the bytes that parts with `file` stand for. Raises QueryError, and what the parts raise.
+        """
+        seen = tuple(self.see(in_use, part, files) for part in checked_parts(parts))
+        return composed(in_use.model, seen)
+
+    def see(self, in_use: InUse, part: Part, files: Sequence[bytes] = ()) -> Seen:
+        """One part through the model's eyes.
+
+        A picture of the collection has its embedding already. That may have been made from its thumbnail, so it is
+        also the only one that finds the picture at 100 %. Raises NotFoundError when the picture was removed or is no
+        longer kept, and PictureError, UrlError, FetchError, EncoderError or DatabaseError.
+        """
+        if part.words is not None:
+            return self._see_words(in_use, part, part.words.strip())
+        if part.picture is not None:
+            return self._see_member(in_use, part, part.picture)
+        if part.upload is not None:
+            return self._see_bytes(in_use, part, part.upload, None, "")
+        if part.url is not None:
+            url = clean(part.url)
+            data = self._fetcher.fetch(url).data
+            return self._see_bytes(in_use, part, picture_id(hashlib.sha256(data).digest()), data, url)
+        if part.file is None or part.file >= len(files):
+            raise QueryError(f"The query names file {part.file}, and {len(files)} came with it (counted from 0).")
+        data = files[part.file]
+        return self._see_bytes(in_use, part, picture_id(hashlib.sha256(data).digest()), data, f"file {part.file}")
+
+    def _see_words(self, in_use: InUse, part: Part, words: str) -> Seen:
+        key = (in_use.model.id, words)
+        found = self._recall(key) or self._remember(key, in_use.encoder.encode_words([words])[0], None, words)
+        return Seen(part, found[0], words)
+
+    def _see_member(self, in_use: InUse, part: Part, id: UUID) -> Seen:
+        vector = self._store.embedding(in_use.model, id)
+        if vector is None:
+            raise NotFoundError("This picture is not in the collection any more. Restore it, or choose another.")
+        name, thumbnail = self._store.name(id), self._store.thumbnail(id)[1]
+        if part.crop:
+            key = (in_use.model.id, id, part.crop)
+            found = self._recall(key) or self._remember(key, *self._look(in_use, part, self._bytes_of(id)), name)
+            vector = found[0]
+        return Seen(part, vector, name, thumbnail, id)
+
+    def _bytes_of(self, id: UUID) -> bytes:
+        """The best that is kept of a picture of the collection: its file, else its thumbnail."""
+        try:
+            return self._store.file(id).data
+        except NotFoundError:
+            return self._store.thumbnail(id)[1]
+
+    def _see_bytes(self, in_use: InUse, part: Part, id: UUID, data: bytes | None, name: str) -> Seen:
+        """A picture by its bytes; without them they are kept under its id."""
+        key = (in_use.model.id, id, part.crop)
+        found = self._recall(key)
+        if found is None:
+            if data is None:
+                kept = self._uploads.read(id)
+                name, data = kept.name, kept.data
+            found = self._remember(key, *self._look(in_use, part, data), name)
+        vector, thumbnail, label = found
+        member = self._store.embedding(in_use.model, id)
+        if member is not None and not part.crop:
+            vector = member
+        return Seen(part, vector, base_name(name or label), thumbnail, id if member is not None else None)
+
+    def _look(self, in_use: InUse, part: Part, data: bytes) -> tuple[Vector, bytes]:
+        """The embedding of a picture or the part of it that counts, and the thumbnail of the whole."""
+        left, top, right, bottom = part.crop or (0.0, 0.0, 1.0, 1.0)
+        picture = read_picture(
+            data,
+            max_bytes=self._settings.max_file_bytes,
+            max_pixels=self._settings.max_pixels,
+            side=ceil(WORKING_SIDE / min(right - left, bottom - top)),
+        )
+        image = cut_out(picture.image, part.crop) if part.crop else picture.image
+        if min(image.size) < MIN_SIDE:
+            raise PictureError(
+                f"That part of the picture is too small ({image.width:,} × {image.height:,} pixels): "
+                f"it needs {MIN_SIDE} on each side. Draw a larger one."
+            )
+        return in_use.encoder.encode_pictures([image], urgent=True)[0], picture.thumbnail
+
+    def _recall(self, key: tuple[object, ...]) -> tuple[Vector, bytes | None, str] | None:
+        with self._lock:
+            return self._remembered.get(key)
+
+    def _remember(
+        self, key: tuple[object, ...], vector: Vector, thumbnail: bytes | None, label: str
+    ) -> tuple[Vector, bytes | None, str]:
+        with self._lock:
+            self._remembered[key] = (vector, thumbnail, label)
+        return vector, thumbnail, label
+
+
+def composed(model: Model, seen: Sequence[Seen]) -> Query:
+    """The query that parts make together. Raises QueryError when they cancel each other out."""
+    total: Vector = np.sum([part.part.weight * part.vector for part in seen], axis=0, dtype=np.float32)
+    length = float(np.linalg.norm(total))
+    if length < CANCELLED_OUT:
+        raise QueryError("The parts of this query cancel each other out. Change a weight, or remove one.")
+    sought = {part.part.kind for part in seen if part.part.weight > 0}
+    return Query("words" if sought == {"words"} else "picture", total / length, model, tuple(seen))

@@ -1,0 +1,39 @@
+"""The part of a picture that counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil, floor, isnan
+
+from PIL import Image
+
+from core.errors import PictureError
+
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom of a rectangle as fractions (0 to 1) of the upright picture's sides."""
+
+
+def checked_box(values: Sequence[object]) -> Box:
+    """Four values as a box that lies on the picture and has an area. Raises PictureError."""
+    numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    if len(values) != 4 or len(numbers) != 4 or any(isinstance(number, float) and isnan(number) for number in numbers):
+        raise PictureError("A crop is four numbers, left, top, right and bottom, from 0 to 1. Draw it again.")
+    left, top, right, bottom = numbers
+    if not all(0 <= number <= 1 for number in numbers):
+        raise PictureError("The crop reaches beyond the picture. Draw it again, inside.")
+    if left >= right or top >= bottom:
+        raise PictureError("The crop has no area. Draw a larger one.")
+    return float(left), float(top), float(right), float(bottom)
+
+
+def cut_out(image: Image.Image, box: Box) -> Image.Image:
+    """That part of an upright picture, every pixel that the box touches: at least one each way."""
+    left, top, right, bottom = box
+    return image.crop(
+        (
+            floor(left * image.width),
+            floor(top * image.height),
+            ceil(right * image.width),
+            ceil(bottom * image.height),
+        )
+    )

@@ -1,0 +1,222 @@
+/**
+ * A rectangle drawn on a picture. A box is [left, top, right, bottom] as fractions of the picture's sides, and the
+ * whole picture is the box that reaches from 0 to 1; Python hears null for that.
+ *
+ * @typedef {{src: string, alt: string, box: number[] | null, heard: number}} Data
+ */
+
+const WHOLE = [0, 0, 1, 1];
+const LEAST = 0.02; // a side; what is smaller was a click
+const STEP = 0.02; // of an arrow key
+const QUIET_MS = 300; // keys and announcements are passed on after a pause of this length
+const REACH = { touch: 24, other: 12 }; // pixels from a corner where it can be taken hold of
+const ARROWS = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] };
+
+const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+const rounded = (box) => box.map((side) => Math.round(side * 1e4) / 1e4);
+const same = (one, other) => String(one) === String(other);
+const percent = (share) => `${Math.round(share * 100)}\u202f%`;
+
+/** The box between two points, each [x, y], that lies on the picture. */
+function between([x, y], [u, v]) {
+  return rounded([Math.min(x, u), Math.min(y, v), Math.max(x, u), Math.max(y, v)].map((side) => clamp(side, 0, 1)));
+}
+
+/** The box, moved as far as the picture allows. */
+function moved([left, top, right, bottom], [x, y]) {
+  const across = clamp(x, -left, 1 - right);
+  const down = clamp(y, -top, 1 - bottom);
+  return rounded([left + across, top + down, right + across, bottom + down]);
+}
+
+/** The box with its right and lower side moved. */
+function resized([left, top, right, bottom], [x, y]) {
+  return rounded([left, top, clamp(right + x, left + LEAST, 1), clamp(bottom + y, top + LEAST, 1)]);
+}
+
+function isClick([left, top, right, bottom]) {
+  return right - left < LEAST || bottom - top < LEAST;
+}
+
+/**
+ * Which end of a side a point is near: 0 or 1, or -1 when it is near neither. Inside, an end takes at most a third
+ * of the side, so that a small box can still be moved.
+ */
+function nearEnd(at, low, high, reach) {
+  const inside = Math.min(reach, (high - low) / 3);
+  if (at >= low - reach && at <= low + inside) return 0;
+  return at >= high - inside && at <= high + reach ? 1 : -1;
+}
+
+/** A function that calls `act` once, after it has not been called for a while; `cancel()` forgets the call. */
+function whenQuiet(act) {
+  let timer;
+  const later = () => {
+    clearTimeout(timer);
+    timer = setTimeout(act, QUIET_MS);
+  };
+  later.cancel = () => clearTimeout(timer);
+  return later;
+}
+
+/** One mounted picture, and the box on it. */
+class Crop {
+  box = WHOLE;
+  agreed = null; // the box, or null for the whole picture, that both sides know
+  turn = null; // counts what was sent, so that an answer to an earlier box is known as stale
+  drag = null; // {before, to} while a pointer is down: the box as it was, and a point -> the box that it makes
+
+  constructor(root) {
+    this.parts = {};
+    for (const part of root.querySelectorAll("[data-part]")) this.parts[part.dataset.part] = part;
+    const { stage, picture, box, whole } = this.parts;
+    this.announce = whenQuiet(() => (this.parts.live.textContent = this.words()));
+    this.releaseSoon = whenQuiet(() => this.release());
+    picture.onload = () => stage.style.setProperty("--ratio", picture.naturalWidth / picture.naturalHeight);
+    this.hearKey = (event) => event.composedPath()[0] === box && this.press(event);
+    whole.onclick = () => {
+      this.end(WHOLE);
+      box.focus({ preventScroll: true });
+    };
+    this.listenToPointer();
+    this.show(WHOLE);
+  }
+
+  /** Take what Python sent. The box that it was told of does not undo what was drawn since. */
+  update(data, setState) {
+    // Streamlit's popover takes Escape for itself before it gets to the box: only the window is earlier.
+    window.addEventListener("keydown", this.hearKey, true);
+    this.setState = setState;
+    this.turn ??= data.heard;
+    const { picture } = this.parts;
+    if (picture.src !== data.src) picture.src = data.src;
+    picture.alt = data.alt;
+    if (data.heard < this.turn || same(data.box, this.agreed)) return;
+    this.agreed = data.box;
+    this.releaseSoon.cancel();
+    if (!this.drag) this.show(data.box ?? WHOLE);
+  }
+
+  show(box) {
+    const { parts } = this;
+    const [left, top, right, bottom] = (this.box = box);
+    const sides = { left, top, width: right - left, height: bottom - top };
+    for (const [side, share] of Object.entries(sides)) parts.box.style[side] = `${share * 100}%`;
+    const all = same(box, WHOLE);
+    parts.box.classList.toggle("all", all);
+    parts.whole.hidden = all;
+    parts.hint.textContent = all ? "Drag over the part that counts" : "Only this part counts";
+    parts.box.setAttribute("aria-label", `Part of the picture: ${this.words()}`);
+  }
+
+  /** The box for those who hear the page. */
+  words() {
+    const [left, top, right, bottom] = this.box;
+    if (same(this.box, WHOLE)) return "all of it";
+    const size = `${percent(right - left)} wide, ${percent(bottom - top)} high`;
+    return `${size}, ${percent(left)} from the left, ${percent(top)} from the top`;
+  }
+
+  /** Tell Python of the box as it was let go of. */
+  release() {
+    this.releaseSoon.cancel();
+    const value = same(this.box, WHOLE) ? null : this.box;
+    if (same(value, this.agreed)) return;
+    this.agreed = value;
+    this.turn += 1;
+    this.setState("box", { value, turn: this.turn });
+  }
+
+  /** Leave off at a box. */
+  end(box) {
+    this.drag = null;
+    this.show(box);
+    this.announce();
+    this.release();
+  }
+
+  press(event) {
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
+    const step = ARROWS[event.key];
+    if (event.key === "Escape" && (this.drag || !same(this.box, WHOLE))) this.end(this.drag?.before ?? WHOLE);
+    else if (step && !this.drag) {
+      this.show(event.shiftKey ? resized(this.box, step) : moved(this.box, step));
+      this.announce();
+      this.releaseSoon();
+    } else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  listenToPointer() {
+    const { stage, box } = this.parts;
+    stage.onpointerdown = (event) => {
+      if (event.button !== 0 || !event.isPrimary) return;
+      event.preventDefault();
+      stage.setPointerCapture(event.pointerId);
+      box.focus({ preventScroll: true });
+      this.drag = { before: this.box, to: this.grip(event).to };
+    };
+    stage.onpointermove = (event) => {
+      if (!event.isPrimary) return;
+      if (this.drag) this.show(this.drag.to(this.pointOf(event)));
+      else stage.style.cursor = this.grip(event).cursor;
+    };
+    stage.onpointerup = (event) => {
+      if (!this.drag || !event.isPrimary) return;
+      const drawn = this.drag.to(this.pointOf(event));
+      this.end(isClick(drawn) ? WHOLE : drawn);
+    };
+    stage.onpointercancel = () => this.drag && this.end(this.drag.before);
+  }
+
+  pointOf(event) {
+    const { left, top, width, height } = this.parts.stage.getBoundingClientRect();
+    return [(event.clientX - left) / width, (event.clientY - top) / height];
+  }
+
+  /** What a pointer takes hold of where it is: a cursor, and a point -> the box that a drag to there makes. */
+  grip(event) {
+    const start = this.pointOf(event);
+    const [left, top, right, bottom] = this.box;
+    const [x, y] = start;
+    const from = (point) => [point[0] - x, point[1] - y];
+    const draw = { cursor: "crosshair", to: (point) => between(start.map((at) => clamp(at, 0, 1)), point) };
+    if (same(this.box, WHOLE)) return draw;
+    const { width, height } = this.parts.stage.getBoundingClientRect();
+    const reach = REACH[event.pointerType] ?? REACH.other;
+    const across = nearEnd(x, left, right, reach / width);
+    const down = nearEnd(y, top, bottom, reach / height);
+    if (across >= 0 && down >= 0) {
+      const corner = [[left, right][across], [top, bottom][down]];
+      const opposite = [[right, left][across], [bottom, top][down]];
+      const to = (point) => {
+        const [u, v] = from(point);
+        const next = between(opposite, [corner[0] + u, corner[1] + v]);
+        return isClick(next) ? this.box : next;
+      };
+      return { cursor: across === down ? "nwse-resize" : "nesw-resize", to };
+    }
+    const inside = x >= left && x <= right && y >= top && y <= bottom;
+    if (!inside) return draw;
+    const before = this.box;
+    return { cursor: "move", to: (point) => moved(before, from(point)) };
+  }
+
+  close() {
+    window.removeEventListener("keydown", this.hearKey, true);
+    this.announce.cancel();
+    this.releaseSoon.cancel();
+  }
+}
+
+const crops = new WeakMap();
+
+/** Streamlit calls this at the first mount and again whenever the data or the theme has changed. */
+export default function ({ data, parentElement, setStateValue }) {
+  const root = parentElement.querySelector(".crop");
+  if (!crops.has(root)) crops.set(root, new Crop(root));
+  const crop = crops.get(root);
+  crop.update(data, setStateValue);
+  return () => crop.close();
+}

@@ -1,0 +1,292 @@
+"""The search page: a composed query, the suggested cuts, and what is done with the matches."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import Browser, Download, Locator, Page, expect
+
+from tests.app import App
+from tests.data import changed, some_photos
+from tests.webserver import WebServer
+
+pytestmark = pytest.mark.browser
+
+PHOTOS = some_photos(60)
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[WebServer]:
+    with WebServer({f"/{number}.jpg": path for number, path in enumerate(PHOTOS)}) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def app(site: WebServer) -> Iterator[App]:
+    """The app with sixty photos indexed."""
+    with App() as running:
+        answer = running.post("/api/upsert?wait=120", json={"images": [site.url(f"/{n}.jpg") for n in range(60)]})
+        assert answer["counts"]["indexed"] == 60
+        yield running
+
+
+def drop(page: Page, *files: tuple[str, bytes]) -> None:
+    """Drop pictures on the page that is open."""
+    page.locator('[data-testid="stFileUploader"] input[type=file]').set_input_files(
+        [{"name": name, "mimeType": "image/jpeg", "buffer": data} for name, data in files]
+    )
+
+
+def photo(number: int) -> tuple[str, bytes]:
+    return f"mine {number}.jpg", PHOTOS[number].read_bytes()
+
+
+def matches(page: Page) -> Locator:
+    return page.get_by_role("list", name="Matches").get_by_role("listitem")
+
+
+def count(page: Page) -> Locator:
+    """The sentence that says how many pictures reach the line."""
+    return page.locator('[data-part="count"]')
+
+
+def first_link(page: Page) -> Locator:
+    return page.get_by_role("list", name="Matches").get_by_role("link").first
+
+
+def chips(page: Page) -> Locator:
+    return page.locator('[class*="st-key-chip-"]')
+
+
+def parts(page: Page) -> list[dict[str, object]]:
+    """The parts of the query as the address has them."""
+    found = page.evaluate("new URL(location).searchParams.get('q')")
+    return list(json.loads(found or "[]"))
+
+
+def ids(app: App) -> dict[str, str]:
+    """The pictures' ids by the name in their address."""
+    answer = app.post("/api/search", files={"file": PHOTOS[0].read_bytes()})
+    return {match["url"].rpartition("/")[2]: match["id"] for match in answer["matches"]}
+
+
+def open_with(page: Page, app: App, *files: tuple[str, bytes]) -> None:
+    page.goto(app.url)
+    expect(page.get_by_text("Which of your pictures look like it?")).to_be_visible()
+    drop(page, *files)
+    expect(matches(page).get_by_role("img").first).to_be_visible()
+
+
+def show_wide(page: Page) -> None:
+    """Press a suggested cut that shows some matches."""
+    page.get_by_role("button", name=re.compile("^Wide")).click()
+    expect(page).to_have_url(re.compile("threshold="))
+
+
+def saved(download: Download, folder: Path) -> bytes:
+    path = folder / download.suggested_filename
+    download.save_as(path)
+    return path.read_bytes()
+
+
+def test_a_cut_is_suggested_with_its_reason(app: App, page: Page) -> None:
+    open_with(page, app, ("copy.jpg", changed(PHOTOS[7])))
+    expect(page.get_by_text(re.compile("Suggested: .* where the scores drop most"))).to_be_visible()
+    expect(matches(page).first).to_contain_text("Closer than 98.3")
+    expect(count(page)).to_have_text(re.compile("^1 of 60 reaches"))
+    slider = page.get_by_role("slider", name="Threshold")
+    balanced = page.get_by_role("button", name=re.compile("^Balanced"))
+    expect(balanced).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name=re.compile("^Wide")).click()
+    expect(balanced).to_have_attribute("aria-pressed", "false")
+    before = slider.get_attribute("aria-valuenow")
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    expect(slider).not_to_have_attribute("aria-valuenow", str(before))
+
+
+def test_a_query_is_put_together_and_taken_apart(app: App, page: Page) -> None:
+    open_with(page, app, photo(3), photo(17))
+    expect(chips(page)).to_have_count(2)
+    assert {part.get("upload") for part in parts(page)} == {ids(app)["3.jpg"], ids(app)["17.jpg"]}
+    expect(matches(page).nth(0)).to_contain_text("In your query")
+    expect(matches(page).nth(1)).to_contain_text("In your query")
+    page.get_by_text("Add", exact=True).click()
+    drop(page, photo(30))
+    expect(chips(page)).to_have_count(3)
+    page.get_by_text("Less", exact=True).click()
+    drop(page, photo(40))
+    expect(chips(page)).to_have_count(4)
+    expect(chips(page).nth(3)).to_contain_text("Leads away")
+    chips(page).nth(0).get_by_role("button", name="Remove").click()
+    expect(chips(page)).to_have_count(3)
+    page.get_by_text("New", exact=True).click()
+    drop(page, photo(50))
+    expect(chips(page)).to_have_count(1)
+    expect(chips(page)).to_contain_text("mine 50.jpg")
+
+
+def test_more_and_less_like_a_card(app: App, page: Page) -> None:
+    open_with(page, app, photo(3))
+    show_wide(page)
+    second = matches(page).nth(1)
+    second.hover()
+    second.get_by_role("button", name=re.compile("More like")).click()
+    expect(chips(page)).to_have_count(2)
+    third = matches(page).nth(2)
+    third.hover()
+    third.get_by_role("button", name=re.compile("Less like")).click()
+    expect(chips(page)).to_have_count(3)
+    assert [part.get("weight") for part in parts(page)] == [None, None, -0.5]
+
+
+def test_a_weight_is_set_by_keys(app: App, page: Page) -> None:
+    open_with(page, app, photo(3), photo(17))
+    chips(page).nth(1).get_by_role("button", name="Adjust").click()
+    slider = page.get_by_role("slider", name=re.compile("Weight"))
+    slider.focus()
+    page.keyboard.press("ArrowLeft")
+    expect(chips(page).nth(1)).to_contain_text("× 0.75")
+    assert parts(page)[1]["weight"] == 0.75
+
+
+def test_a_crop_is_drawn_on_the_query(app: App, page: Page) -> None:
+    open_with(page, app, photo(3))
+    chips(page).get_by_role("button", name="Adjust").click()
+    picture = page.get_by_role("img", name=re.compile("^The picture mine 3"))
+    picture.scroll_into_view_if_needed()
+    box = picture.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] * 0.1, box["y"] + box["height"] * 0.2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.5, steps=5)
+    page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + box["height"] * 0.9, steps=5)
+    page.mouse.up()
+    expect(chips(page)).to_contain_text("Part of it")
+    assert parts(page)[0]["crop"] == pytest.approx([0.1, 0.2, 0.8, 0.9], abs=0.03)
+    page.get_by_role("button", name="Whole picture").click()
+    expect(chips(page)).not_to_contain_text("Part of it")
+
+
+def test_a_link_restores_the_search_in_another_browser(app: App, page: Page, browser: Browser) -> None:
+    open_with(page, app, ("copy.jpg", changed(PHOTOS[12])), photo(20))
+    show_wide(page)
+    shown = count(page).inner_text()
+    names = page.get_by_role("list", name="Matches").get_by_role("link").all_inner_texts()
+    stranger = browser.new_context()
+    try:
+        other = stranger.new_page()
+        other.goto(page.url)
+        expect(count(other)).to_have_text(shown)
+        assert other.get_by_role("list", name="Matches").get_by_role("link").all_inner_texts() == names
+        expect(chips(other)).to_have_count(2)
+    finally:
+        stranger.close()
+
+
+def test_back_brings_the_former_query_back(app: App, page: Page) -> None:
+    known = ids(app)
+    page.goto(f"{app.url}/?q={quote(json.dumps([{'picture': known['5.jpg']}]))}")
+    expect(first_link(page)).to_have_text("5.jpg")
+    page.goto(f"{app.url}/?q={quote(json.dumps([{'picture': known['6.jpg']}]))}")
+    expect(first_link(page)).to_have_text("6.jpg")
+    page.go_back()
+    expect(first_link(page)).to_have_text("5.jpg")
+
+
+def test_matches_are_tagged_removed_and_brought_back(app: App, page: Page) -> None:
+    open_with(page, app, photo(25))
+    page.get_by_role("button", name="Select all shown").click()
+    expect(page.get_by_text(re.compile(r"\d+ pictures? selected"))).to_be_visible()
+    page.get_by_role("button", name="Tag", exact=True).click()
+    box = page.get_by_role("combobox", name=re.compile("^Tag"))
+    box.fill("Loan 2026")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.get_by_text(re.compile("tagged Loan 2026"))).to_be_visible()
+    found = app.post("/api/search", json={"parts": [{"picture": ids(app)["25.jpg"]}], "tag": ["Loan 2026"]})
+    assert found["matches"][0]["url"].endswith("/25.jpg")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Remove", exact=True).last.click()
+    expect(page.get_by_text(re.compile("removed from the collection"))).to_be_visible()
+    assert app.get("/api/health")["pictures"] < 60
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_text(re.compile("removed from the collection"))).not_to_be_visible()
+    assert app.get("/api/health")["pictures"] == 60
+
+
+def test_matches_are_downloaded(app: App, page: Page, tmp_path: Path) -> None:
+    open_with(page, app, ("ein Bild.jpg", changed(PHOTOS[33])))
+    show_wide(page)
+    page.get_by_role("button", name="Download").click()
+    files = dict[str, bytes]()
+    for label in ("CSV", "JSON", "ZIP of thumbnails", "Contact sheet, to print"):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=label).click()
+        files[label] = saved(download.value, tmp_path)
+    rows = list(csv.DictReader(io.StringIO(files["CSV"].decode("utf-8-sig"))))
+    assert rows[0]["url"].endswith("/33.jpg")
+    assert rows[0]["query"] == "ein Bild.jpg"
+    told = json.loads(files["JSON"])
+    assert len(told["matches"]) == len(rows)
+    assert told["query"] == "ein Bild.jpg"
+    assert len(zipfile.ZipFile(io.BytesIO(files["ZIP of thumbnails"])).namelist()) == len(rows) + 1
+    assert b"ein Bild.jpg" in files["Contact sheet, to print"]
+
+
+def test_a_search_keeps_to_a_site(app: App, page: Page) -> None:
+    known = ids(app)
+    query = quote(json.dumps([{"picture": known["5.jpg"]}]))
+    page.goto(f"{app.url}/?q={query}&domain=a.example")
+    expect(page.get_by_text("There are no matches to show.")).to_be_visible()
+    page.goto(f"{app.url}/?q={query}&domain=127.0.0.1&leave_out=true")
+    expect(matches(page).first).to_be_visible()
+    expect(page.get_by_text("In your query")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ("[{", "cannot be read: it is no JSON"),
+        ('[{"picture":"00000000-0000-0000-0000-000000000001"}]', "not in the collection any more"),
+        ('[{"upload":"00000000-0000-0000-0000-000000000001"}]', "no longer kept"),
+        ('[{"picture":"00000000-0000-0000-0000-000000000001","crop":[0,0,0,1]}]', "The crop has no area"),
+        (json.dumps([{"words": "a"}] * 50), "up to 10 parts, and this one has 50"),
+    ],
+)
+def test_a_link_that_leads_nowhere_says_so(app: App, page: Page, query: str, sentence: str) -> None:
+    page.goto(f"{app.url}/?q={quote(query)}")
+    expect(page.get_by_text(re.compile(re.escape(sentence)))).to_be_visible()
+
+
+@pytest.mark.parametrize(("threshold", "sentence"), [("7", "between 0 and 1"), ("high", "is no number")])
+def test_a_threshold_that_makes_no_sense_is_told(app: App, page: Page, threshold: str, sentence: str) -> None:
+    query = quote(json.dumps([{"picture": ids(app)["5.jpg"]}]))
+    page.goto(f"{app.url}/?q={query}&threshold={threshold}")
+    expect(page.get_by_text(re.compile(sentence))).to_be_visible()
+    expect(matches(page).first).to_be_visible()
+
+
+def test_fifty_pictures_are_too_many(app: App, page: Page) -> None:
+    open_with(page, app, *(photo(number) for number in range(10)))
+    expect(chips(page)).to_have_count(10)
+    page.get_by_text("Add", exact=True).click()
+    drop(page, photo(20))
+    expect(page.get_by_text(re.compile("takes up to 10 parts"))).to_be_visible()
+    expect(chips(page)).to_have_count(10)
+
+
+def test_an_address_that_fails_is_told(app: App, site: WebServer, page: Page) -> None:
+    page.goto(app.url)
+    box = page.get_by_label("Its address, or words")
+    box.fill(site.url("/status?code=404"))
+    box.press("Enter")
+    expect(page.get_by_text(re.compile("answered 404: the picture is not there any more"))).to_be_visible()
