@@ -8,7 +8,7 @@ run: $(VENV)/.runtime
 	@exec $(BIN)/python -m core run
 
 test: $(VENV)/.dev lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench $(BENCH)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import uuid
@@ -27,8 +28,19 @@ from tests.pgbouncer import free_port, pgbouncer, pooled_url
 
 TEMPLATE = "migrated"
 
+LONGEST = ["test_workers", "test_chaos", "test_crash", "test_reembedding", "test_outage", "test_search", "test_gallery"]
+"""Files that take minutes. They go first, so that no worker of pytest-xdist is left alone with one at the end."""
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # several models at once on few cores: threads that wait must not spin
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 Way = Callable[[str], str]
 """What a test makes of a database's URL before it uses it."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first."""
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -251,8 +251,8 @@ def test_a_path_with_a_comma_is_refused(empty_dir: Path) -> None:
         EmbeddedPostgres(empty_dir / "a,b").start()
 
 
-def test_a_closed_folder_is_refused_and_stays_closed(tmp_path: Path) -> None:
-    closed = tmp_path / "closed"
+def test_a_closed_folder_is_refused_and_stays_closed(empty_dir: Path) -> None:
+    closed = empty_dir / "closed"
     closed.mkdir(mode=0o700 if AS_ROOT else 0o500)
     before = closed.stat().st_mode
     with pytest.raises(DatabaseError, match="outside root's own" if AS_ROOT else "mend its permissions"):
