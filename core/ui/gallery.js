@@ -137,8 +137,12 @@ class Gallery {
     const held = renewed && this.focused() ? this.matches[this.current].id : null;
     if (renewed) this.replace(data);
     const order = data.heard >= this.turn && data.threshold !== this.ordered;
-    if (order) this.ordered = this.agreed = data.threshold;
-    if (order && !this.drag) this.threshold = clamp(data.threshold, 0, 1000);
+    if (order) this.ordered = data.threshold;
+    // What was let go of comes back as an order, perhaps late: it must not undo the keys pressed since.
+    if (order && data.threshold !== this.agreed) {
+      this.agreed = data.threshold;
+      if (!this.drag) this.threshold = clamp(data.threshold, 0, 1000);
+    }
     this.moveTo(this.threshold);
     if (held !== null && this.shown.length) {
       this.focusCard(this.nearest(this.matches.findIndex((match) => match.id === held)));

@@ -1,14 +1,16 @@
 """A small app for the gallery's tests: real photos, made-up similarities, and a line that says what Python heard.
 
 The address chooses: `n` matches, their `best` similarity, `threshold`, `selectable`, `hostile` for two bad matches,
-`total` pictures in the collection, `copies` to make most pictures a copy of the one seven places before (of 28, seven
-are not), `words` for notes and a badge, `marks` for suggested cuts, `caution` for a warning.
+`total` pictures in the collection, `slow` seconds that each run but the first takes, `copies` to make most pictures a
+copy of the one seven places before (of 28, seven are not), `words` for notes and a badge, `marks` for suggested cuts,
+`caution` for a warning.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import time
 from functools import cache
 
 import streamlit as st
@@ -50,6 +52,8 @@ def main() -> None:
     state.setdefault("query", 0)
     state.setdefault("total", int(asked.get("total", "1204")))
     state["runs"] = state.get("runs", 0) + 1
+    if state["runs"] > 1:
+        time.sleep(float(asked.get("slow", "0")))
 
     def keep(threshold: float) -> None:
         state.threshold = threshold

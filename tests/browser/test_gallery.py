@@ -399,6 +399,20 @@ def test_a_step_through_unfolded_copies_moves_none_of_the_cards_around_them(visi
         assert page.evaluate("window.moved") <= change + 2, "all but the copy that is now just below the line stay put"
 
 
+def test_a_late_answer_undoes_no_key(visit: Visit) -> None:
+    page = visit("n=60&threshold=0.5&slow=1")
+    page.get_by_role("slider").focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(500)  # let go of, and the script runs
+    steps = 1
+    while heard(page)["runs"] == 1 and steps < 80:
+        page.keyboard.press("ArrowRight")
+        page.wait_for_timeout(100)  # too soon after each other to be let go of
+        steps += 1
+    assert 1 < steps < 80
+    expect_value(page, f"{50 + steps / 2:.1f}\u202f%")
+
+
 def test_many_moves_in_one_frame_are_one_repaint(visit: Visit) -> None:
     page = visit("n=500&threshold=0.8&copies=1")
     drag(page, 80, 85)
