@@ -32,8 +32,8 @@ LONGEST = [
     *("test_workers", "test_gallery", "test_chaos", "test_search"),
     *("test_crash", "test_outage", "test_reembedding", "test_crop", "test_app"),
 ]
-"""Files that take minutes. They go first, so that no worker of pytest-xdist is left alone with one at the end, and those
-that mostly wait (for leases, for kills) take turns with those that keep a browser busy."""
+"""Files that take minutes. They go first, so that no worker of pytest-xdist is left alone with one at the end, and
+those that mostly wait (for leases, for kills) take turns with those that keep a browser busy."""
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # several models at once on few cores: threads that wait must not spin
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
