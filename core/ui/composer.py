@@ -57,6 +57,7 @@ def chips() -> list[Chip]:
     if state.get("written-query") != written:
         state["written-query"] = written
         state["chips"] = []
+        _forget_complaints()
         try:
             state["chips"] = _chips(read_parts(written) if written else ())
         except LookalikeError as error:
@@ -78,6 +79,7 @@ def ask(parts: Iterable[Part], how: str = ADD) -> None:
 
 def clear() -> None:
     """Forget the query."""
+    _forget_complaints()
     _write([])
 
 
@@ -105,7 +107,10 @@ def inputs() -> None:
 def take() -> None:
     """Look at what was dropped or typed since the last run, and say what cannot be searched for."""
     chips()
-    for asked in st.session_state.pop("asked", []):
+    asked_for = st.session_state.pop("asked", [])
+    if asked_for:
+        _forget_complaints()
+    for asked in asked_for:
         try:
             with st.spinner("Looking at it…"):
                 part = _part(asked)
@@ -113,7 +118,7 @@ def take() -> None:
             _complain("This cannot be searched for", error)
             continue
         ask([part.model_copy(update={"weight": LESS}) if asked.how == AWAY else part], asked.how)
-    for title, sentence in st.session_state.pop("complaints", []):
+    for title, sentence in st.session_state.get("complaints", []):  # until something else is asked for
         st.error(plain(sentence), icon=":material/broken_image:", title=title)
 
 
@@ -241,6 +246,7 @@ def _write(entries: list[Chip]) -> None:
 
 
 def _drop(number: int) -> None:
+    _forget_complaints()
     _write([chip for chip in chips() if chip.number != number])
 
 
@@ -300,7 +306,13 @@ def _uploader_key() -> str:
 
 
 def _complain(title: str, error: LookalikeError) -> None:
-    st.session_state.setdefault("complaints", []).append((title, str(error)))
+    complaints = st.session_state.setdefault("complaints", [])
+    if (title, str(error)) not in complaints:
+        complaints.append((title, str(error)))
+
+
+def _forget_complaints() -> None:
+    st.session_state.pop("complaints", None)
 
 
 def _hint() -> str:
