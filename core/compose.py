@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
 from threading import Lock
@@ -30,6 +30,10 @@ REMEMBERED = 512
 
 CANCELLED_OUT = 0.05
 """Length below which a sum of unit vectors points nowhere in particular."""
+
+
+_Look = tuple[Vector, bytes | None]
+"""A unit vector, and the thumbnail of what it was made from, None for words."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ class Composer:
         self._uploads = uploads
         self._fetcher = fetcher
         self._lock = Lock()
-        self._remembered = LRUCache[tuple[object, ...], tuple[Vector, bytes | None, str]](REMEMBERED)
+        self._remembered = LRUCache[tuple[object, ...], _Look](REMEMBERED)
 
     def keep(self, name: str, data: bytes) -> Part:
         """Keep a picture to search with, checked; returns the part that stands for it. Raises PictureError."""
@@ -124,55 +128,49 @@ class Composer:
         if part.picture is not None:
             return self._see_member(in_use, part, part.picture)
         if part.upload is not None:
-            return self._see_bytes(in_use, part, part.upload, None, "")
+            return self._see_picture(in_use, part, part.upload, self._uploads.name(part.upload), self._uploads.read)
+        name, data = self._bytes_with(part, files)
+        return self._see_picture(in_use, part, picture_id(hashlib.sha256(data).digest()), name, lambda _: data)
+
+    def _bytes_with(self, part: Part, files: Sequence[bytes]) -> tuple[str, bytes]:
+        """The name and the bytes of a picture that comes with the query, by its address or as a file."""
         if part.url is not None:
             url = clean(part.url)
-            data = self._fetcher.fetch(url).data
-            return self._see_bytes(in_use, part, picture_id(hashlib.sha256(data).digest()), data, url)
+            return url, self._fetcher.fetch(url).data
         if part.file is None or part.file >= len(files):
             raise QueryError(f"The query names file {part.file}, and {len(files)} came with it (counted from 0).")
-        data = files[part.file]
-        return self._see_bytes(in_use, part, picture_id(hashlib.sha256(data).digest()), data, f"file {part.file}")
+        return f"file {part.file}", files[part.file]
 
     def _see_words(self, in_use: InUse, part: Part, words: str) -> Seen:
-        key = (in_use.model.id, words)
-        found = self._recall(key) or self._remember(key, in_use.encoder.encode_words([words])[0], None, words)
-        return Seen(part, found[0], words)
+        vector, _ = self._once((in_use.model.id, words), lambda: (in_use.encoder.encode_words([words])[0], None))
+        return Seen(part, vector, words)
 
     def _see_member(self, in_use: InUse, part: Part, id: UUID) -> Seen:
         vector = self._store.embedding(in_use.model, id)
         if vector is None:
             raise NotFoundError("This picture is not in the collection any more. Restore it, or choose another.")
-        name, thumbnail = self._store.name(id), self._store.thumbnail(id)[1]
         if part.crop:
-            key = (in_use.model.id, id, part.crop)
-            found = self._recall(key) or self._remember(key, *self._look(in_use, part, self._bytes_of(id)), name)
-            vector = found[0]
-        return Seen(part, vector, name, thumbnail, id)
+            vector, _ = self._look_once(in_use, part, id, self._kept)
+        return Seen(part, vector, self._store.name(id), self._store.thumbnail(id)[1], id)
 
-    def _bytes_of(self, id: UUID) -> bytes:
+    def _see_picture(self, in_use: InUse, part: Part, id: UUID, name: str, read: Callable[[UUID], bytes]) -> Seen:
+        vector, thumbnail = self._look_once(in_use, part, id, read)
+        member = self._store.embedding(in_use.model, id)
+        if member is not None and not part.crop:
+            vector = member
+        return Seen(part, vector, base_name(name), thumbnail, id if member is not None else None)
+
+    def _kept(self, id: UUID) -> bytes:
         """The best that is kept of a picture of the collection: its file, else its thumbnail."""
         try:
             return self._store.file(id).data
         except NotFoundError:
             return self._store.thumbnail(id)[1]
 
-    def _see_bytes(self, in_use: InUse, part: Part, id: UUID, data: bytes | None, name: str) -> Seen:
-        """A picture by its bytes; without them they are kept under its id."""
-        key = (in_use.model.id, id, part.crop)
-        found = self._recall(key)
-        if found is None:
-            if data is None:
-                kept = self._uploads.read(id)
-                name, data = kept.name, kept.data
-            found = self._remember(key, *self._look(in_use, part, data), name)
-        vector, thumbnail, label = found
-        member = self._store.embedding(in_use.model, id)
-        if member is not None and not part.crop:
-            vector = member
-        return Seen(part, vector, base_name(name or label), thumbnail, id if member is not None else None)
+    def _look_once(self, in_use: InUse, part: Part, id: UUID, read: Callable[[UUID], bytes]) -> _Look:
+        return self._once((in_use.model.id, id, part.crop), lambda: self._look(in_use, part, read(id)))
 
-    def _look(self, in_use: InUse, part: Part, data: bytes) -> tuple[Vector, bytes]:
+    def _look(self, in_use: InUse, part: Part, data: bytes) -> _Look:
         """The embedding of a picture or the part of it that counts, and the thumbnail of the whole."""
         left, top, right, bottom = part.crop or (0.0, 0.0, 1.0, 1.0)
         picture = read_picture(
@@ -189,16 +187,15 @@ class Composer:
             )
         return in_use.encoder.encode_pictures([image], urgent=True)[0], picture.thumbnail
 
-    def _recall(self, key: tuple[object, ...]) -> tuple[Vector, bytes | None, str] | None:
+    def _once(self, key: tuple[object, ...], make: Callable[[], _Look]) -> _Look:
+        """What is remembered under a key, else what `make` returns, remembered from now on."""
         with self._lock:
-            return self._remembered.get(key)
-
-    def _remember(
-        self, key: tuple[object, ...], vector: Vector, thumbnail: bytes | None, label: str
-    ) -> tuple[Vector, bytes | None, str]:
-        with self._lock:
-            self._remembered[key] = (vector, thumbnail, label)
-        return vector, thumbnail, label
+            found = self._remembered.get(key)
+        if found is None:
+            found = make()
+            with self._lock:
+                self._remembered[key] = found
+        return found
 
 
 def composed(model: Model, seen: Sequence[Seen]) -> Query:

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
+from typing import Any
 from uuid import UUID
+
+from psycopg import sql
 
 from core.database import Database
 from core.errors import NotFoundError
 from core.store import picture_id
-
-
-@dataclass(frozen=True)
-class Upload:
-    """A picture that was searched with: where it came from (a file name or an address), and its bytes."""
-
-    name: str
-    data: bytes
 
 
 class Uploads:
@@ -39,18 +33,24 @@ class Uploads:
             )
         return id
 
-    def read(self, id: UUID) -> Upload:
-        """A kept picture. Raises NotFoundError."""
+    def name(self, id: UUID) -> str:
+        """Where a kept picture came from: a file name or an address. Raises NotFoundError."""
+        return str(self._read("name", id))
+
+    def read(self, id: UUID) -> bytes:
+        """The bytes of a kept picture. Raises NotFoundError."""
+        return bytes(self._read("data", id))
+
+    def _read(self, column: str, id: UUID) -> Any:
+        query = sql.SQL("SELECT {} FROM query_pictures WHERE id = %s AND expires_at > now()")
         with self._database.connection() as connection:
-            row = connection.execute(
-                "SELECT name, data FROM query_pictures WHERE id = %s AND expires_at > now()", (id,), binary=True
-            ).fetchone()
+            row = connection.execute(query.format(sql.Identifier(column)), (id,), binary=True).fetchone()
         if row is None:
             raise NotFoundError(
                 f"The picture of this search is no longer kept: that ends after {self._kept.days} days. "
                 "Drop the picture again."
             )
-        return Upload(row[0], bytes(row[1]))
+        return row[0]
 
     def drop_old(self) -> int:
         """Drop what was kept long enough; returns how many pictures that were."""

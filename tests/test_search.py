@@ -151,7 +151,7 @@ def test_a_kept_upload_comes_back_and_is_dropped_in_time(engine: Engine, ids: li
     data = changed(PHOTOS[12])
     part = engine.composer.keep("copy.jpg", data)
     assert part.upload is not None
-    assert engine.uploads.read(part.upload).data == data
+    assert engine.uploads.read(part.upload) == data
     found = engine.search(engine.compose([part]))
     assert str(found.found[0].id) == ids[12]
     assert found.query.label == "copy.jpg"
@@ -159,7 +159,16 @@ def test_a_kept_upload_comes_back_and_is_dropped_in_time(engine: Engine, ids: li
         connection.execute("UPDATE query_pictures SET expires_at = now() - interval '1 second'")
     with pytest.raises(NotFoundError, match="no longer kept: that ends after 7 days"):
         engine.uploads.read(part.upload)
+    with pytest.raises(NotFoundError, match="no longer kept"):  # though its embedding is remembered
+        engine.compose([part])
     assert engine.uploads.drop_old() == 1
+
+
+def test_the_same_bytes_are_called_by_where_they_come_from(engine: Engine, ids: list[str]) -> None:
+    data = changed(PHOTOS[13])
+    assert engine.picture_query(data).label == "file 0"
+    assert engine.compose([engine.composer.keep("https://a.example/vases/7.jpg", data)]).label == "7.jpg"
+    assert engine.picture_query(data).label == "file 0"
 
 
 def test_a_removed_picture_is_told(engine: Engine, client: TestClient, ids: list[str]) -> None:

@@ -85,12 +85,14 @@ def clear() -> None:
 
 def inputs() -> None:
     """Where a picture is dropped, and words or an address are typed."""
+    key = f"upload-{st.session_state.get('uploads', 0)}"
     st.file_uploader(
         "Drop a picture, or press Ctrl+V",
         type="image",
         accept_multiple_files=True,
-        key=_uploader_key(),
+        key=key,
         on_change=_hear_files,
+        args=(key,),  # of this very uploader: a drop may reach it after the next one was made
     )
     st.text_input("Its address, or words", key="box", placeholder=_hint(), on_change=_hear_text)
     if chips():
@@ -107,17 +109,22 @@ def inputs() -> None:
 def take() -> None:
     """Look at what was dropped or typed since the last run, and say what cannot be searched for."""
     chips()
-    asked_for = st.session_state.pop("asked", [])
-    if asked_for:
-        _forget_complaints()
-    for asked in asked_for:
+    with st.container():  # one place for all it says: were the uploader below to move, both would show for a moment
+        _take()
+
+
+def _take() -> None:
+    waiting: list[_Asked] = st.session_state.get("asked", [])
+    while waiting:
+        asked = waiting[0]
         try:
             with st.spinner("Looking at it…"):
                 part = _part(asked)
         except LookalikeError as error:
             _complain("This cannot be searched for", error)
-            continue
-        ask([part.model_copy(update={"weight": LESS}) if asked.how == AWAY else part], asked.how)
+        else:
+            ask([part.model_copy(update={"weight": LESS}) if asked.how == AWAY else part], asked.how)
+        waiting.pop(0)  # not before: the next click breaks this run off, and the next run goes on here
     for title, sentence in st.session_state.get("complaints", []):  # until something else is asked for
         st.error(plain(sentence), icon=":material/broken_image:", title=title)
 
@@ -275,34 +282,31 @@ def _part(asked: _Asked) -> Part:
     return composer.keep_url(url)
 
 
-def _hear_files() -> None:
-    files = st.session_state[_uploader_key()]
-    st.session_state["asked"] = [
+def _hear_files(uploader: str) -> None:
+    files = st.session_state[uploader]
+    _hear(
         _Asked("picture", file.name, file.getvalue(), ADD if place and _how() == NEW else _how())
         for place, file in enumerate(files)
-    ]
-    _after_asking()
+    )
 
 
 def _hear_text() -> None:
     text = st.session_state["box"].strip()
     if text:
-        st.session_state["asked"] = [_Asked("text", text, b"", _how())]
-        _after_asking()
+        _hear([_Asked("text", text, b"", _how())])
 
 
-def _after_asking() -> None:
-    """Empty the inputs: what they held is a chip now."""
-    st.session_state["uploads"] = st.session_state.get("uploads", 0) + 1
-    st.session_state["box"] = ""
+def _hear(asked: Iterable[_Asked]) -> None:
+    """Remember what was asked, and empty the inputs: what they held is a chip soon."""
+    _forget_complaints()
+    state = st.session_state
+    state.setdefault("asked", []).extend(asked)
+    state["uploads"] = state.get("uploads", 0) + 1
+    state["box"] = ""
 
 
 def _how() -> str:
     return str(st.session_state.get("how") or NEW)
-
-
-def _uploader_key() -> str:
-    return f"upload-{st.session_state.get('uploads', 0)}"
 
 
 def _complain(title: str, error: LookalikeError) -> None:

@@ -39,7 +39,8 @@ def app(site: WebServer) -> Iterator[App]:
 
 
 def drop(page: Page, *files: tuple[str, bytes]) -> None:
-    """Drop pictures on the page that is open."""
+    """Drop pictures on the page that is open, once it is at rest: until then it may show an uploader of the past."""
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
     page.locator('[data-testid="stFileUploader"] input[type=file]').set_input_files(
         [{"name": name, "mimeType": "image/jpeg", "buffer": data} for name, data in files]
     )
