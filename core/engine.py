@@ -18,13 +18,14 @@ from core.curation import Curation
 from core.database import Database
 from core.encoder import EncoderLoader, LoadState
 from core.errors import DatabaseError, EncoderError, SettingsError
+from core.facets import Filter
 from core.fetch import Fetcher
 from core.files import File
 from core.indexing import Indexer
 from core.jobs import Queue, Worker
 from core.ledger import Import, Ledger
 from core.models import InUse, Models, Reembedding
-from core.nearest import Filter, Nearest
+from core.nearest import Nearest
 from core.outages import check_url
 from core.query import Part
 from core.search import DEFAULT_TOP_K, Matches, search

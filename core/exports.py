@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path, PurePosixPath
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from core.errors import NotFoundError
-from core.files import base_name
 from core.picture import MIMES
 from core.score import per_mille
-from core.store import Match
+from core.store import Match, picture_name
 
 Thumbnails = Callable[[UUID], tuple[str, bytes]]
 """Gives a picture's thumbnail: its MIME type, one of core.picture.MIMES, and its bytes; raises NotFoundError."""
@@ -197,8 +196,7 @@ def _address(match: Match) -> str:
 
 
 def _name(match: Match) -> str:
-    """What a picture is called: its title, else the file name in its address."""
-    return match.title or base_name(unquote(urlsplit(_address(match)).path).strip("/")) or "Untitled picture"
+    return picture_name(match.title, _address(match))
 
 
 def _file_stem(name: str) -> str:

@@ -20,8 +20,6 @@ from core.facets import Facets, Filter, conditions, kept_share, read_facets
 from core.hnsw import Hnsw, Thresholds, prepare
 from core.store import Match, Model, Vector
 
-__all__ = ["Filter", "Found", "Nearest"]
-
 SAMPLE = 2_000
 """Embeddings in the random sample: 4 MB at 512 dimensions."""
 

@@ -74,13 +74,15 @@ class Part(BaseModel):
 def checked_parts(parts: Iterable[Part]) -> tuple[Part, ...]:
     """The parts, when they make a query. Raises QueryError."""
     parts = tuple(parts)
-    if len(parts) > MAX_PARTS:
-        raise QueryError(
-            f"A query takes up to {MAX_PARTS} parts, and this one has {len(parts)}. Keep those that say most."
-        )
+    _check_count(len(parts))
     if not any(part.weight > 0 for part in parts):
         raise QueryError("The query says only what to lead away from. Add a picture or words to look for.")
     return parts
+
+
+def _check_count(count: int) -> None:
+    if count > MAX_PARTS:
+        raise QueryError(f"A query takes up to {MAX_PARTS} parts, and this one has {count}. Keep those that say most.")
 
 
 def read_parts(value: Any) -> tuple[Part, ...]:
@@ -101,10 +103,7 @@ def read_parts(value: Any) -> tuple[Part, ...]:
             where = ".".join(str(step) for step in first["loc"])
             reason = first["msg"].removeprefix("Value error, ").rstrip(".")
             raise QueryError(f"Part {number} of the query: {where + ': ' if where else ''}{reason}.") from None
-    if len(value) > MAX_PARTS:
-        raise QueryError(
-            f"A query takes up to {MAX_PARTS} parts, and this one has {len(value)}. Keep those that say most."
-        )
+    _check_count(len(value))
     return tuple(parts)
 
 

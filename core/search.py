@@ -12,7 +12,8 @@ import numpy as np
 
 from core.compose import Query
 from core.cut import Cuts, suggest
-from core.nearest import Filter, Nearest
+from core.facets import Filter
+from core.nearest import Nearest
 from core.store import Match, Store
 
 DEFAULT_THRESHOLD = 0.9
@@ -27,7 +28,7 @@ NOTED_TOTAL = 20
 
 @dataclass(frozen=True)
 class Matches:
-    """The `top_k` pictures most similar to a query, best first, of `total` in the collection.
+    """The pictures most similar to a query, best first, of `total` in the collection.
 
     `cuts` are the thresholds suggested for the query; `copies` maps each match that is a copy of a better one to
     that; `notes` says of each match what its similarity means, "" where there is nothing to say. `approximate`
@@ -36,7 +37,6 @@ class Matches:
     """
 
     query: Query
-    top_k: int
     found: list[Match]
     total: int
     cuts: Cuts | None
@@ -82,7 +82,6 @@ def search(
     others = [match.similarity for match in found.matches if match.id not in members]
     return Matches(
         query=query,
-        top_k=top_k,
         found=found.matches,
         total=total,
         cuts=suggest(np.array(others), background, total, besides=bool(members)),

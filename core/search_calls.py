@@ -7,15 +7,15 @@ from datetime import date
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import FormData, UploadFile
+from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from core.access import link, thumbnail_path
 from core.engine import Engine
+from core.facets import Filter
 from core.http import error_answer, is_form, read_file, read_form, read_json, read_number
-from core.nearest import Filter
 from core.query import MAX_PARTS, Part, checked_parts, read_parts
 from core.search import DEFAULT_THRESHOLD, DEFAULT_TOP_K, MAX_TOP_K, Matches
 
@@ -34,8 +34,7 @@ async def query(engine: Engine, request: Request) -> Response:
     A picture that was dropped as a file has the path of GET /api/file/{id} for its URL, here and in /api/search.
     """
     async with read_form(request, max_files=1) as form:
-        threshold = read_number(form.get("threshold"), "threshold", DEFAULT_THRESHOLD, -1.0, 1.0)
-        top_k = int(read_number(form.get("top_k"), "top_k", DEFAULT_TOP_K, 1, MAX_TOP_K))
+        threshold, top_k = _limits(form, DEFAULT_THRESHOLD)
         data = await read_file(form.get("file"))
         if data is None:
             return error_answer(400, "Send a picture as the multipart field 'file'.")
@@ -52,7 +51,8 @@ async def search(engine: Engine, request: Request) -> Response:
     files = list[bytes]()
     if is_form(request):
         async with read_form(request, max_files=MAX_PARTS) as form:
-            fields, files = _fields(form), [await file.read() for file in _files(form)]
+            fields = _fields(form)
+            files = [data for value in form.getlist("file") if (data := await read_file(value)) is not None]
     else:
         body = await read_json(request)
         if not isinstance(body, dict):
@@ -61,8 +61,7 @@ async def search(engine: Engine, request: Request) -> Response:
     if unknown := sorted(set(fields) - FIELDS):
         raise HTTPException(400, f"There is no field '{unknown[0][:40]}': the fields are {', '.join(sorted(FIELDS))}.")
     parts = _parts(fields, len(files))
-    threshold = read_number(fields.get("threshold"), "threshold", -1.0, -1.0, 1.0)
-    top_k = int(read_number(fields.get("top_k"), "top_k", DEFAULT_TOP_K, 1, MAX_TOP_K))
+    threshold, top_k = _limits(fields, -1.0)
     where, exact, leave_out = _filter(fields), _flag(fields, "exact"), _flag(fields, "leave_out")
 
     def find() -> Matches:
@@ -73,8 +72,12 @@ async def search(engine: Engine, request: Request) -> Response:
     return JSONResponse(_answer(engine, await run_in_threadpool(find), threshold))
 
 
-def _files(form: FormData) -> list[UploadFile]:
-    return [value for value in form.getlist("file") if isinstance(value, UploadFile)]
+def _limits(fields: Mapping[str, Any], threshold: float) -> tuple[float, int]:
+    """The threshold, by default the one given, and top-k."""
+    return (
+        read_number(fields.get("threshold"), "threshold", threshold, -1.0, 1.0),
+        int(read_number(fields.get("top_k"), "top_k", DEFAULT_TOP_K, 1, MAX_TOP_K)),
+    )
 
 
 def _fields(form: FormData) -> dict[str, Any]:
@@ -99,10 +102,9 @@ def _parts(fields: Mapping[str, Any], files: int) -> tuple[Part, ...]:
 
 def _filter(fields: Mapping[str, Any]) -> Filter:
     tags = fields.get("tag") or []
-    import_id = read_number(fields.get("import"), "import", 0, 1, 10**18) or None
     return Filter(
         tags=tuple(str(tag) for tag in (tags if isinstance(tags, list) else [tags])),
-        import_id=None if import_id is None else int(import_id),
+        import_id=int(read_number(fields.get("import"), "import", 0, 1, 10**18)) or None,
         domain=str(fields.get("domain") or "").strip().lower(),
         since=_date(fields, "since"),
         until=_date(fields, "until"),

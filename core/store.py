@@ -88,6 +88,11 @@ def picture_id(sha256: bytes) -> UUID:
     return UUID(bytes=sha256[:16])
 
 
+def picture_name(title: str, url: str) -> str:
+    """What a picture is called: its title, else the file name in its address."""
+    return title or base_name(unquote(urlsplit(url).path).strip("/")) or "Untitled picture"
+
+
 def _lacks(model: Model) -> sql.Composed:
     """The condition that a row of `pictures` is in the collection, lacks an embedding and can be given one."""
     return sql.SQL(
@@ -231,7 +236,7 @@ class Store:
             ).fetchone()
         if row is None:
             raise NotFoundError("There is no picture with that id.")
-        return row[0] or base_name(unquote(urlsplit(row[1] or "").path).strip("/")) or "Untitled picture"
+        return picture_name(row[0], row[1] or "")
 
     def add(self, connection: Connection, model: Model, pictures: Sequence[NewPicture]) -> set[UUID]:
         """Store pictures with thumbnail, address and embedding; those already there stay, removed ones return.

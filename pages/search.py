@@ -7,7 +7,7 @@ from core.access import link, thumbnail_path
 from core.compose import Query
 from core.cut import Cuts, percent
 from core.errors import LookalikeError
-from core.nearest import Filter
+from core.facets import Filter
 from core.query import Part
 from core.score import per_mille
 from core.search import DEFAULT_THRESHOLD, DEFAULT_TOP_K, Matches

@@ -15,9 +15,10 @@ from psycopg import sql
 from core.database import Database, numbers
 from core.embedded import EmbeddedPostgres
 from core.encoder import EncoderLoader
+from core.facets import Filter
 from core.hnsw import MENDED, Measured, Probe, Thresholds, name
 from core.models import Models
-from core.nearest import Filter, Nearest
+from core.nearest import Nearest
 from core.settings import Settings
 from core.store import Model, Store, Vector
 from core.upkeep import Upkeep

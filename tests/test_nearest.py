@@ -10,8 +10,8 @@ import pytest
 from psycopg import Connection
 
 from core.database import Database
-from core.facets import Facet
-from core.nearest import Filter, Nearest
+from core.facets import Facet, Filter
+from core.nearest import Nearest
 from core.store import Model, Store, Vector
 from tests.collection import fill, unit_vectors
 

@@ -8,13 +8,12 @@ from uuid import UUID
 
 import streamlit as st
 
-from core.errors import LookalikeError
 from core.exports import Report, as_contact_sheet, as_csv, as_json, as_zip
 from core.query import Part
 from core.search import Matches
 from core.store import Match
 from core.ui import composer
-from core.ui.house import engine
+from core.ui.house import engine, notices
 from core.ui.words import counted, plain
 
 
@@ -94,11 +93,9 @@ def _downloads(matches: Matches, subject: Sequence[Match], threshold: float) -> 
 
 
 def _attempt(act: Callable[[], tuple[str, Callable[[], object]]]) -> None:
-    """Do what a button asks and remember the way back; a failure is a notice, not a broken page."""
-    try:
+    """Do what a button asks, and remember the way back."""
+    with notices():
         st.session_state["undo"] = act()
-    except LookalikeError as error:
-        st.toast(plain(str(error)), icon=":material/error:")
     st.session_state.pop("matches", None)
 
 
@@ -130,10 +127,8 @@ def _remove(ids: Sequence[UUID]) -> None:
 
 def _undo(undo: Callable[[], object]) -> None:
     _forget()
-    try:
+    with notices():
         undo()
-    except LookalikeError as error:
-        st.toast(plain(str(error)), icon=":material/error:")
     st.session_state.pop("matches", None)
 
 

@@ -8,11 +8,9 @@
 const WHOLE = [0, 0, 1, 1];
 const LEAST = 0.02; // a side; what is smaller was a click
 const STEP = 0.02; // of an arrow key
-const QUIET_MS = 300; // keys and announcements are passed on after a pause of this length
 const REACH = { touch: 24, other: 12 }; // pixels from a corner where it can be taken hold of
 const ARROWS = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] };
 
-const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 const rounded = (box) => box.map((side) => Math.round(side * 1e4) / 1e4);
 const same = (one, other) => String(one) === String(other);
 const percent = (share) => `${Math.round(share * 100)}\u202f%`;
@@ -46,17 +44,6 @@ function nearEnd(at, low, high, reach) {
   const inside = Math.min(reach, (high - low) / 3);
   if (at >= low - reach && at <= low + inside) return 0;
   return at >= high - inside && at <= high + reach ? 1 : -1;
-}
-
-/** A function that calls `act` once, after it has not been called for a while; `cancel()` forgets the call. */
-function whenQuiet(act) {
-  let timer;
-  const later = () => {
-    clearTimeout(timer);
-    timer = setTimeout(act, QUIET_MS);
-  };
-  later.cancel = () => clearTimeout(timer);
-  return later;
 }
 
 /** One mounted picture, and the box on it. */

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
 from core.crop import Box, checked_box
+from core.ui.component import component
 
-_HERE = Path(__file__).parent
-_component = st.components.v2.component(
-    "lookalike_crop",
-    html=(_HERE / "crop.html").read_text("utf-8"),
-    css=(_HERE / "crop.css").read_text("utf-8"),
-    js=(_HERE / "crop.js").read_text("utf-8"),
-)
+_component = component("crop")
 
 
 def crop(picture: bytes, *, box: Box | None, key: str, alt: str) -> Box | None:

@@ -6,7 +6,7 @@ from datetime import date
 
 import streamlit as st
 
-from core.nearest import Filter
+from core.facets import Filter
 from core.ui.house import engine
 
 ANY = "Any"

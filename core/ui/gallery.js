@@ -10,7 +10,6 @@
  *   selectable: boolean, total: number, label: string, marks: Mark[], advice: string, caution: boolean}} Data
  */
 
-const QUIET_MS = 300; // keys, ticks and announcements are passed on after a pause of this length
 const STEP = 5; // a drag and an arrow key move by half a percent
 const KEYS = {
   ArrowLeft: -STEP, ArrowDown: -STEP, ArrowRight: STEP, ArrowUp: STEP,
@@ -21,7 +20,6 @@ const percent = (score) => `${score / 10}\u202f%`;
 const percentTenths = (score) => `${(score / 10).toFixed(1)}\u202f%`;
 const grouped = (count) => count.toLocaleString("en");
 const range = (start, end) => Array.from({ length: Math.max(0, end - start) }, (_, step) => start + step);
-const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
 /** How many of the matches reach the threshold, by binary search. */
 function countReaching(matches, threshold) {
@@ -67,17 +65,6 @@ function say(part, words) {
 function showBroken({ target }) {
   target.hidden = true;
   target.nextElementSibling.hidden = false;
-}
-
-/** A function that calls `act` once, after it has not been called for a while; `cancel()` forgets the call. */
-function whenQuiet(act) {
-  let timer;
-  const later = () => {
-    clearTimeout(timer);
-    timer = setTimeout(act, QUIET_MS);
-  };
-  later.cancel = () => clearTimeout(timer);
-  return later;
 }
 
 /** One mounted gallery: the state that the curator touches, and the page parts that show it. */

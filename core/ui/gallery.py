@@ -11,24 +11,18 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, Literal, NotRequired, TypedDict
 
 import streamlit as st
 
 from core.score import per_mille
+from core.ui.component import component
 
 Ask = Literal["more", "less"]
 """What a card's buttons ask for: more like this picture, or less like it."""
 
 _ASKS: Final[tuple[Ask, ...]] = ("more", "less")
-_HERE = Path(__file__).parent
-_component = st.components.v2.component(
-    "lookalike_gallery",
-    html=(_HERE / "gallery.html").read_text("utf-8"),
-    css=(_HERE / "gallery.css").read_text("utf-8"),
-    js=(_HERE / "gallery.js").read_text("utf-8"),
-)
+_component = component("gallery")
 
 
 class Card(TypedDict):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import streamlit as st
 
 from core.engine import Engine
+from core.errors import LookalikeError
 from core.models import Reembedding
 from core.settings import load_settings
 from core.ui.words import megabytes, plain
@@ -16,6 +20,15 @@ def engine() -> Engine:
     made = Engine(load_settings())
     made.start()
     return made
+
+
+@contextmanager
+def notices() -> Iterator[None]:
+    """For what a button does: a failure is a notice, not a broken page."""
+    try:
+        yield
+    except LookalikeError as error:
+        st.toast(plain(str(error)), icon=":material/error:")
 
 
 @st.fragment(run_every=1.0)

@@ -12,7 +12,7 @@ import streamlit as st
 from core.errors import LookalikeError
 from core.exports import csv_cells
 from core.ledger import Import
-from core.ui.house import engine
+from core.ui.house import engine, notices
 from core.ui.words import counted, duration, plain, shortened
 
 FIRST_IMPORTS = 5
@@ -135,11 +135,9 @@ def _button(entry: Import, label: str, icon: str, action: Callable[[int], object
 
 
 def _attempt(action: Callable[[int], object], import_id: int) -> None:
-    """Do what a button asks; a failure is a notice, not a broken page."""
-    try:
+    """Do what a button asks."""
+    with notices():
         action(import_id)
-    except LookalikeError as error:
-        st.toast(str(error), icon=":material/error:")
 
 
 def _resume(import_id: int) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = Path("/usr/bin/chromium")
@@ -42,6 +42,40 @@ def context(context: BrowserContext) -> BrowserContext:
     """A fresh visitor, who is patient."""
     context.set_default_timeout(PATIENCE)
     return context
+
+
+@pytest.fixture(scope="module")
+def context_for(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
+    """One context for equal options: its cache spares each test the load of Streamlit's own scripts."""
+    contexts: dict[str, BrowserContext] = {}
+
+    def context(**options: Any) -> BrowserContext:
+        name = repr(sorted(options.items()))
+        if name not in contexts:
+            contexts[name] = browser.new_context(**options)
+        return contexts[name]
+
+    yield context
+    for opened in contexts.values():
+        opened.close()
+
+
+@pytest.fixture
+def new_page(context_for: Callable[..., BrowserContext]) -> Iterator[Callable[..., Page]]:
+    """`new_page(viewport=…)` opens an empty page in such a context; a script error on it fails the test."""
+    pages: list[Page] = []
+    errors: list[str] = []
+
+    def open_page(**options: Any) -> Page:
+        page = context_for(**options).new_page()
+        pages.append(page)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        return page
+
+    yield open_page
+    for page in pages:
+        page.close()
+    assert errors == []
 
 
 @pytest.fixture(scope="session")

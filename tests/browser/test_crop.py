@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
 
@@ -22,32 +22,12 @@ def site(streamlit_server: Callable[..., str]) -> str:
     return streamlit_server(Path(__file__).with_name("crop_app.py"))
 
 
-@pytest.fixture(scope="module")
-def context_for(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
-    """One context for equal options: its cache spares each test the load of Streamlit's own scripts."""
-    contexts: dict[str, BrowserContext] = {}
-
-    def context(**options: Any) -> BrowserContext:
-        name = repr(sorted(options.items()))
-        if name not in contexts:
-            contexts[name] = browser.new_context(**options)
-        return contexts[name]
-
-    yield context
-    for opened in contexts.values():
-        opened.close()
-
-
 @pytest.fixture
-def visit(context_for: Callable[..., BrowserContext], site: str) -> Iterator[Visit]:
+def visit(new_page: Callable[..., Page], site: str) -> Visit:
     """`visit("box=0,0,0.5,1", has_touch=True)` opens the page; a script error fails the test."""
-    pages: list[Page] = []
-    errors: list[str] = []
 
     def open_page(query: str = "", **options: Any) -> Page:
-        page = context_for(**{"viewport": {"width": 1000, "height": 900}, **options}).new_page()
-        pages.append(page)
-        page.on("pageerror", lambda error: errors.append(str(error)))
+        page = new_page(**{"viewport": {"width": 1000, "height": 900}, **options})
         page.goto(f"{site}/?{query}")
         if "popover" in query:
             page.get_by_role("button", name="Adjust").click()
@@ -55,10 +35,7 @@ def visit(context_for: Callable[..., BrowserContext], site: str) -> Iterator[Vis
         expect(page.locator(".stage")).to_have_attribute("style", re.compile("--ratio"))
         return page
 
-    yield open_page
-    for page in pages:
-        page.close()
-    assert errors == []
+    return open_page
 
 
 def heard(page: Page) -> dict[str, Any]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from core.score import per_mille
 from core.ui.gallery import Card, leaders
@@ -26,40 +26,17 @@ def site(streamlit_server: Callable[..., str]) -> str:
     return streamlit_server(Path(__file__).with_name("gallery_app.py"))
 
 
-@pytest.fixture(scope="module")
-def context_for(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
-    """One context for equal options: its cache spares each test the load of Streamlit's own scripts."""
-    contexts: dict[str, BrowserContext] = {}
-
-    def context(**options: Any) -> BrowserContext:
-        name = repr(sorted(options.items()))
-        if name not in contexts:
-            contexts[name] = browser.new_context(**options)
-        return contexts[name]
-
-    yield context
-    for opened in contexts.values():
-        opened.close()
-
-
 @pytest.fixture
-def visit(context_for: Callable[..., BrowserContext], site: str) -> Iterator[Visit]:
+def visit(new_page: Callable[..., Page], site: str) -> Visit:
     """`visit("n=60&threshold=0.8", color_scheme="dark")` opens the gallery; a script error fails the test."""
-    pages: list[Page] = []
-    errors: list[str] = []
 
     def open_page(query: str, **options: Any) -> Page:
-        page = context_for(**{"viewport": {"width": WIDTH, "height": HEIGHT}, **options}).new_page()
-        pages.append(page)
-        page.on("pageerror", lambda error: errors.append(str(error)))
+        page = new_page(**{"viewport": {"width": WIDTH, "height": HEIGHT}, **options})
         page.goto(f"{site}/?{query}")
         page.locator(".toolbar:visible, .empty:visible").first.wait_for(timeout=60_000)
         return page
 
-    yield open_page
-    for page in pages:
-        page.close()
-    assert errors == []
+    return open_page
 
 
 def heard(page: Page) -> dict[str, Any]:
