@@ -41,7 +41,7 @@ def vit_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def vit(vit_folder: Path) -> Encoder:
-    return load_encoder(f"local-dir:{vit_folder}")
+    return load_encoder(f"local-dir:{vit_folder}", precision="fp32")
 
 
 def recompressed(photo: Image.Image) -> Image.Image:
