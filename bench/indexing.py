@@ -41,10 +41,10 @@ def _model(report: Report, site: Site, name: str, clip_model: str, photos: int, 
     bare, ours, loop, ratios, gains = list[float](), list[float](), list[float](), list[float](), list[float]()
     with running_engine(clip_model) as engine:
         encoder = engine.loader.get()
-        prepared = [encoder.prepare(Image.open(path).convert("RGB")) for path in some_photos(BARE)]
+        batches = _batches(encoder)
         index(engine, site.urls(0, BATCH))  # connections, caches and threads are there from now on
         first = BATCH
-        bare.append(_bare(encoder, prepared))
+        bare.append(_bare(encoder, batches))
         with Profile(engine) as profile:
             for _ in range(rounds):
                 begun = profile.start()
@@ -53,12 +53,13 @@ def _model(report: Report, site: Site, name: str, clip_model: str, photos: int, 
                 assert entry.indexed == photos, entry
                 first += photos
                 ours.append(photos / seconds)
-                bare.append(_bare(encoder, prepared))
+                bare.append(_bare(encoder, batches))
                 ratios.append(ours[-1] / statistics.mean(bare[-2:]))
                 loop.append(plain.pictures_per_second(engine, site.urls(first, PLAIN)))
                 first += PLAIN
                 gains.append(ours[-1] / loop[-1])
-    report.note(f"{name}, {encoder.precision}: bare forward in batches of {BATCH}", statistics.median(bare), "images/s")
+    row = f"{name}, {encoder.precision}: bare forward in batches of {encoder.slice}"
+    report.note(row, statistics.median(bare), "images/s")
     report.note(f"{name}: {photos:,} photos indexed end to end", statistics.median(ours), "images/s")
     report.note(f"{name}: plain loop", statistics.median(loop), "images/s")
     ratio, row = statistics.median(ratios), f"{name}: indexing {photos:,} photos, of the bare forward's speed"
@@ -71,12 +72,20 @@ def _model(report: Report, site: Site, name: str, clip_model: str, photos: int, 
         report.note(f"{name}: core time of {stage}", seconds * 1e3 / (photos * rounds), "ms/image")
 
 
-def _bare(encoder: Encoder, prepared: list[torch.Tensor]) -> float:
-    """Pictures a second of the model alone."""
+def _batches(encoder: Encoder) -> list[torch.Tensor]:
+    """BARE prepared photos as the model takes them, in batches of its own size and precision."""
+    prepared = [encoder.prepare(Image.open(path).convert("RGB")) for path in some_photos(BARE)]
+    dtype = torch.bfloat16 if encoder.precision == "bfloat16" else torch.float32
+    return [batch.to(encoder.device, dtype) for batch in torch.stack(prepared).split(encoder.slice)]
+
+
+def _bare(encoder: Encoder, batches: list[torch.Tensor]) -> float:
+    """Pictures a second of the model alone, with nothing around it."""
     begun = time.perf_counter()
-    for start in range(0, len(prepared), BATCH):
-        encoder.encode_prepared(prepared[start : start + BATCH])
-    return len(prepared) / (time.perf_counter() - begun)
+    with torch.inference_mode():
+        for batch in batches:
+            encoder.module.encode_image(batch)
+    return BARE / (time.perf_counter() - begun)
 
 
 class _PlainLoop:

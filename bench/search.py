@@ -74,10 +74,10 @@ def _searches(report: Report, nearest: Nearest, model: Model, vectors: Vector, q
     numpy, scan, chosen = list[float](), list[float](), list[float]()
     recalls, asked = list[float](), 0
     for query in queries:  # each in turn, so that whatever else the machine does weighs on all
-        seconds, true = _timed(partial(_by_numpy, vectors, query, limit))
+        seconds, true = timed(partial(_by_numpy, vectors, query, limit))
         numpy.append(seconds)
-        scan.append(_timed(partial(nearest.search, model, query, limit, exact=True))[0])
-        seconds, found = _timed(partial(nearest.search, model, query, limit))
+        scan.append(timed(partial(nearest.search, model, query, limit, exact=True))[0])
+        seconds, found = timed(partial(nearest.search, model, query, limit))
         chosen.append(seconds)
         asked += found.approximate
         recalls.append(sum(match.similarity >= float(true[-1]) - 1e-6 for match in found.matches) / limit)
@@ -101,7 +101,7 @@ def _by_numpy(vectors: Vector, query: Vector, limit: int) -> Vector:
     return np.sort(np.partition(similarities, -limit)[-limit:])[::-1]
 
 
-def _timed(action: Callable[[], T]) -> tuple[float, T]:
+def timed(action: Callable[[], T]) -> tuple[float, T]:
     """How many milliseconds it takes, and what it returns."""
     begun = time.perf_counter()
     result = action()

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from core.clip_model import Preprocess, Tokenizer, find_model
 from core.errors import EncoderError
-from core.gate import Gate
 from core.hub import Progress
 
 if TYPE_CHECKING:
@@ -24,19 +23,25 @@ logger = logging.getLogger(__name__)
 
 Vectors = NDArray[np.float32]
 
-CPU_SLICE, GPU_SLICE = 8, 64
-"""Pictures in one forward pass, between which an urgent call may pass. On two cores a picture costs ViT-B/32 as
-much in eights as in thirty-twos (65 ms) and a little more in fours; MobileNetV2 takes half as long in eights."""
+SLICES = {"float32": 8, "bfloat16": 32}
+"""Pictures in one forward pass on a CPU. In float32 a picture costs ViT-B/32 as much in eights as in thirty-twos, and
+MobileNetV2 half as much in eights; in bfloat16, on a processor with AMX, ViT-B/32 gains a quarter in thirty-twos."""
+
+GPU_SLICE = 64
 
 CLOSING = 20.0
 """Seconds: loading into memory cannot be broken off, and takes a few."""
 
 
 class Encoder:
-    """A loaded CLIP model. All methods may be called from any thread; forward passes run one at a time.
+    """A loaded CLIP model. All methods may be called from any thread.
+
+    Urgent calls wait for each other only, and batches for each other only, so that a person's query need not wait for
+    an import's batch: the threads of imports step aside for it (`core.priority`).
 
     `name` is the identity of its vectors, `dim` their length; `reads_words` says whether words mean anything to it;
-    `device` is "cpu", "cuda" or "mps", `precision` "float32" or "bfloat16".
+    `device` is "cpu", "cuda" or "mps", `precision` "float32" or "bfloat16", `slice` the pictures in one forward pass of
+    `module`, open_clip's own.
     """
 
     def __init__(
@@ -55,11 +60,12 @@ class Encoder:
         self.device = device
         self.precision = str(dtype).removeprefix("torch.")
         self.reads_words = not isinstance(tokenizer, EncoderError)
-        self._module: Any = module
+        self.module: Any = module
         self._preprocess = preprocess
         self._tokenizer = tokenizer
         self._dtype = dtype
-        self._gate = Gate()
+        self._turns = {urgent: threading.Lock() for urgent in (True, False)}
+        self.slice = SLICES.get(self.precision, 8) if device == "cpu" else GPU_SLICE
         self.dim = 0
         # The first pass shows the dimension, warms the model up and finds weights that lead nowhere.
         trial = self.encode_pictures([Image.new("RGB", (64, 64), "grey")])
@@ -76,9 +82,9 @@ class Encoder:
     def encode_prepared(self, prepared: Sequence[torch.Tensor], *, urgent: bool = False) -> Vectors:
         """Prepared pictures to unit rows, (n, dim) float32.
 
-        An `urgent` call passes before the others that wait, and waits for CPU_SLICE pictures of them at most.
+        An `urgent` call waits for no batch.
         """
-        return self._encode(self._module.encode_image, prepared, self._dtype, urgent)
+        return self._encode(self.module.encode_image, prepared, self._dtype, urgent)
 
     def encode_pictures(self, images: Sequence[Image.Image], *, urgent: bool = False) -> Vectors:
         """RGB pictures to unit rows, (n, dim) float32."""
@@ -93,7 +99,7 @@ class Encoder:
             raise EncoderError(str(self._tokenizer))
         if not all(text.strip() for text in texts):
             raise EncoderError("There are no words to search for: type some.")
-        return self._encode(self._module.encode_text, self._tokenizer(texts) if texts else [], None, urgent=True)
+        return self._encode(self.module.encode_text, self._tokenizer(texts) if texts else [], None, urgent=True)
 
     def _encode(
         self,
@@ -105,10 +111,9 @@ class Encoder:
         import torch
 
         vectors = [np.empty((0, self.dim), np.float32)] if not len(rows) else []
-        size = CPU_SLICE if self.device == "cpu" else GPU_SLICE
-        for start in range(0, len(rows), size):
-            batch = torch.stack(list(rows[start : start + size]))
-            with self._gate.turn(urgent=urgent), torch.inference_mode():
+        with self._turns[urgent], torch.inference_mode():
+            for start in range(0, len(rows), self.slice):
+                batch = torch.stack(list(rows[start : start + self.slice]))
                 features = encode(batch.to(self.device, dtype), normalize=False)
                 vectors.append(torch.nn.functional.normalize(features.float(), dim=-1).cpu().numpy())
         return np.concatenate(vectors)

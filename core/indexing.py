@@ -23,6 +23,7 @@ from core.fetch import Fetcher
 from core.files import base_name
 from core.ledger import Item, Ledger, Outcome
 from core.loading import STRANGE, Loader, Ready
+from core.priority import step_aside
 from core.settings import Settings
 from core.store import Model, NewPicture, Store, Vector, file_path, picture_id
 
@@ -69,9 +70,8 @@ class Indexer:
         self._encoder = encoder
         self._model = model
         self._loader = Loader(settings, store, ledger, fetcher, encoder)
-        self._loaders = ThreadPoolExecutor(32, "fetch")
-        self._finishers = ThreadPoolExecutor(FINISHING, "finish")
-        self._model_turn = threading.Lock()
+        self._loaders = ThreadPoolExecutor(32, "fetch", step_aside)
+        self._finishers = ThreadPoolExecutor(FINISHING, "finish", step_aside)
 
     def close(self) -> None:
         """Stop the threads; those in the middle of a fetch end by its deadline."""
@@ -115,8 +115,7 @@ class Indexer:
         with self._database.connection() as connection:
             known = self._store.embedded(connection, self._model, prepared)
         fresh = [id for id in prepared if id not in known]
-        with self._model_turn:  # two batches at once would end together, and leave the model idle together
-            vectors = self._encoder.encode_prepared([prepared[id] for id in fresh])
+        vectors = self._encoder.encode_prepared([prepared[id] for id in fresh])
         return dict(zip(fresh, vectors, strict=True))
 
     def _write(self, ready: Sequence[Ready], outcomes: Sequence[Outcome], vectors: Mapping[UUID, Vector]) -> None:

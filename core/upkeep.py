@@ -13,6 +13,7 @@ from core.database import Database
 from core.errors import EncoderError, LookalikeError
 from core.models import Models
 from core.nearest import Nearest
+from core.priority import step_aside
 from core.reembedding import reembed
 from core.store import Store
 from core.uploads import Uploads
@@ -73,6 +74,7 @@ class Upkeep:
                 thread.join(0.5)
 
     def _run(self) -> None:
+        step_aside()
         busy = False
         while not self._stopping.wait(0 if busy else PAUSE_SECONDS):
             try:

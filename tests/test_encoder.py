@@ -14,9 +14,8 @@ import torch
 from PIL import Image
 
 from core import encoder as core_encoder
-from core.encoder import CPU_SLICE, Encoder, load_encoder
+from core.encoder import Encoder, load_encoder
 from core.errors import EncoderError
-from core.gate import Gate
 from tests.data import MODEL, MODEL_SETTING, some_photos
 from tests.fakehub import make_vit_b_32
 
@@ -104,7 +103,7 @@ def test_threads_get_their_own_rows(encoder: Encoder, photos: list[Image.Image])
     got: dict[int, np.ndarray] = {}
 
     def work(number: int) -> None:
-        rows = [(number + step) % len(photos) for step in range(CPU_SLICE + 2)]
+        rows = [(number + step) % len(photos) for step in range(10)]
         vectors = encoder.encode_pictures([photos[row] for row in rows], urgent=number % 2 == 0)
         got[number] = (vectors * expected[rows]).sum(axis=1)
 
@@ -117,62 +116,23 @@ def test_threads_get_their_own_rows(encoder: Encoder, photos: list[Image.Image])
     assert min(cosines.min() for cosines in got.values()) >= 0.9999
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    limit = threading.Event()
-    for _ in range(1000):
-        if condition():
-            return
-        limit.wait(0.01)
-    raise AssertionError("it never came true")
-
-
-def test_the_urgent_pass_the_gate_first() -> None:
-    gate, order = Gate(), []
-
-    def work(name: str, urgent: bool) -> None:
-        with gate.turn(urgent=urgent):
-            order.append(name)
-
-    with gate.turn(urgent=False):
-        threads = []
-        for count, (name, urgent) in enumerate([("batch 1", False), ("batch 2", False), ("person", True)], start=1):
-            threads.append(threading.Thread(target=work, args=(name, urgent)))
-            threads[-1].start()
-            wait_until(lambda count=count: gate.waiting == count)
-        assert not order
-    for thread in threads:
-        thread.join()
-    assert order[0] == "person"
-    assert sorted(order[1:]) == ["batch 1", "batch 2"]
-
-
-def test_a_gate_opens_again_after_an_error() -> None:
-    gate = Gate()
-    with pytest.raises(KeyError), gate.turn(urgent=True):
-        raise KeyError
-    with gate.turn(urgent=False):
-        assert gate.waiting == 0
-
-
-def test_an_urgent_picture_goes_between_the_slices_of_a_batch(encoder: Encoder, photos: list[Image.Image]) -> None:
-    passes: list[int] = []
-    module, gate = encoder._module.visual, encoder._gate
+def test_an_urgent_picture_waits_for_no_batch(encoder: Encoder, photos: list[Image.Image]) -> None:
+    order = list[str]()
 
     def note(_: torch.nn.Module, inputs: tuple[torch.Tensor]) -> None:
-        passes.append(len(inputs[0]))
-        if len(passes) == 1:
+        if len(inputs[0]) > 1 and not order:
+            order.append("batch begins")
+            person = threading.Thread(target=lambda: encoder.encode_pictures(photos[:1], urgent=True))
             person.start()
-            wait_until(lambda: gate.waiting == 1)
+            person.join(60)
+            order.append("waits" if person.is_alive() else "person served")
 
-    person = threading.Thread(target=lambda: encoder.encode_pictures(photos[:1], urgent=True))
-    hook = module.register_forward_pre_hook(note)
+    hook = encoder.module.visual.register_forward_pre_hook(note)
     try:
-        batch = encoder.encode_pictures(photos)
-        person.join()
+        assert len(encoder.encode_pictures(photos)) == len(photos)
     finally:
         hook.remove()
-    assert passes == [CPU_SLICE, 1, CPU_SLICE, CPU_SLICE]
-    assert len(batch) == 3 * CPU_SLICE == len(photos)
+    assert order == ["batch begins", "person served"]
 
 
 def test_a_model_without_a_real_text_tower_refuses_words(encoder: Encoder) -> None:
