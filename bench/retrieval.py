@@ -16,11 +16,12 @@ from bench.parts import random_vit
 from bench.report import Report
 from core.encoder import Encoder, Vectors, load_encoder
 from core.picture import WORKING_SIDE, read_picture
-from tests.data import MODEL_SETTING, PHOTOS, some_photos
+from tests.data import MODEL_SETTING, some_photos
 
 NEAREST = 10
-ORIGINALS = 1_000
-LARGE = 400
+PHOTOS = 2_500
+ORIGINALS = 500
+LARGE = 200
 """Photos that are enlarged, so that a JPEG decoder has something to leave out."""
 
 BATCH = 64
@@ -39,7 +40,7 @@ def run(report: Report) -> None:
 
 
 def _precision(report: Report, encoder: Encoder) -> None:
-    paths = sorted(PHOTOS.glob("*/*.jpg"))
+    paths = some_photos(PHOTOS)
     classes = np.array([path.parent.name for path in paths])
     vectors = _embed(encoder, (path.read_bytes() for path in paths))
     right = [(classes[row] == own).mean() for row, own in zip(_nearest(vectors, vectors), classes, strict=True)]
