@@ -75,8 +75,7 @@ def _model(report: Report, site: Site, name: str, clip_model: str, photos: int, 
 def _batches(encoder: Encoder) -> list[torch.Tensor]:
     """BARE prepared photos as the model takes them, in batches of its own size and precision."""
     prepared = [encoder.prepare(Image.open(path).convert("RGB")) for path in some_photos(BARE)]
-    dtype = torch.bfloat16 if encoder.precision == "bfloat16" else torch.float32
-    return [batch.to(encoder.device, dtype) for batch in torch.stack(prepared).split(encoder.slice)]
+    return [encoder.batch(prepared[start : start + encoder.slice]) for start in range(0, BARE, encoder.slice)]
 
 
 def _bare(encoder: Encoder, batches: list[torch.Tensor]) -> float:

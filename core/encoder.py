@@ -61,7 +61,7 @@ class Encoder:
         self.precision = str(dtype).removeprefix("torch.")
         self.reads_words = not isinstance(tokenizer, EncoderError)
         self.module: Any = module
-        self._preprocess = preprocess
+        self._preprocess, self._normalise = _split(preprocess)
         self._tokenizer = tokenizer
         self._dtype = dtype
         self._turns = {urgent: threading.Lock() for urgent in (True, False)}
@@ -76,15 +76,24 @@ class Encoder:
         self.dim = trial.shape[1]
 
     def prepare(self, image: Image.Image) -> torch.Tensor:
-        """The model's own preprocessing: an RGB picture to a float32 tensor of (3, height, width)."""
+        """The model's own preprocessing of an RGB picture to a tensor of (3, height, width).
+
+        Where it can be, its pixels are still bytes: `batch` makes numbers of many pictures at once, which is quicker.
+        """
         return self._preprocess(image)
+
+    def batch(self, prepared: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Prepared pictures as `module` takes them, (n, 3, height, width) on its device and in its precision."""
+        import torch
+
+        return self._normalise(torch.stack(list(prepared)).to(self.device)).to(self._dtype)
 
     def encode_prepared(self, prepared: Sequence[torch.Tensor], *, urgent: bool = False) -> Vectors:
         """Prepared pictures to unit rows, (n, dim) float32.
 
         An `urgent` call waits for no batch.
         """
-        return self._encode(self.module.encode_image, prepared, self._dtype, urgent)
+        return self._encode(lambda rows: self.module.encode_image(self.batch(rows), normalize=False), prepared, urgent)
 
     def encode_pictures(self, images: Sequence[Image.Image], *, urgent: bool = False) -> Vectors:
         """RGB pictures to unit rows, (n, dim) float32."""
@@ -99,13 +108,13 @@ class Encoder:
             raise EncoderError(str(self._tokenizer))
         if not all(text.strip() for text in texts):
             raise EncoderError("There are no words to search for: type some.")
-        return self._encode(self.module.encode_text, self._tokenizer(texts) if texts else [], None, urgent=True)
+        tokens: Sequence[torch.Tensor] | torch.Tensor = self._tokenizer(texts).to(self.device) if texts else []
+        return self._encode(lambda rows: self.module.encode_text(rows, normalize=False), tokens, urgent=True)
 
     def _encode(
         self,
-        encode: Callable[..., torch.Tensor],
+        encode: Callable[[Any], torch.Tensor],
         rows: Sequence[torch.Tensor] | torch.Tensor,
-        dtype: torch.dtype | None,
         urgent: bool,
     ) -> Vectors:
         import torch
@@ -113,8 +122,7 @@ class Encoder:
         vectors = [np.empty((0, self.dim), np.float32)] if not len(rows) else []
         with self._turns[urgent], torch.inference_mode():
             for start in range(0, len(rows), self.slice):
-                batch = torch.stack(list(rows[start : start + self.slice]))
-                features = encode(batch.to(self.device, dtype), normalize=False)
+                features = encode(rows[start : start + self.slice])
                 vectors.append(torch.nn.functional.normalize(features.float(), dim=-1).cpu().numpy())
         return np.concatenate(vectors)
 
@@ -145,6 +153,16 @@ def load_encoder(
         tokenizer = error
     dtype = torch.bfloat16 if chosen == "bf16" else torch.float32
     return Encoder(found.name, module, preprocess, tokenizer, device, dtype)
+
+
+def _split(preprocess: Preprocess) -> tuple[Preprocess, Callable[[torch.Tensor], torch.Tensor]]:
+    """A model's preprocessing as what is done to each picture, and what can be done to a batch of them as well."""
+    from torchvision.transforms import Compose, Normalize, PILToTensor, ToTensor
+
+    match getattr(preprocess, "transforms", []):
+        case [*steps, ToTensor(), Normalize() as normalise]:
+            return Compose([*steps, PILToTensor()]), lambda batch: normalise(batch.float().div_(255))
+    return preprocess, lambda batch: batch
 
 
 def _best_device() -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import open_clip
 import pytest
 import torch
 from PIL import Image
@@ -79,11 +80,12 @@ def test_a_recompressed_photo_is_nearest_to_its_original(encoder: Encoder, photo
     assert (copies @ originals.T).argmax(axis=1).tolist() == list(range(len(photos)))
 
 
-def test_prepare_is_the_models_own(encoder: Encoder, photos: list[Image.Image]) -> None:
-    prepared = encoder.prepare(photos[0])
-    assert prepared.shape == (3, 225, 225)
-    assert prepared.dtype == torch.float32
-    assert np.array_equal(encoder.encode_prepared([prepared]), encoder.encode_pictures(photos[:1]))
+def test_prepare_and_batch_are_the_models_own(encoder: Encoder, photos: list[Image.Image]) -> None:
+    _, _, preprocess = open_clip.create_model_and_transforms(MODEL_SETTING)
+    batch = encoder.batch([encoder.prepare(photo) for photo in photos[:3]])
+    assert batch.shape == (3, 3, 225, 225)
+    assert batch.dtype == torch.float32
+    assert torch.allclose(batch, torch.stack([preprocess(photo) for photo in photos[:3]]), atol=1e-6)
 
 
 def test_the_name_of_a_folder_follows_its_content(encoder: Encoder, tmp_path: Path) -> None:
