@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Literal
 from uuid import UUID
@@ -27,12 +27,15 @@ from core.ledger import Import, Ledger
 from core.models import InUse, Models, Reembedding
 from core.nearest import Nearest
 from core.outages import check_url
+from core.proposals import Proposals
 from core.query import Part
 from core.search import DEFAULT_TOP_K, Matches, search
 from core.settings import Settings, load_settings
 from core.store import Model, Store
+from core.thresholds import Thresholds
 from core.upkeep import Upkeep
 from core.uploads import Uploads
+from core.verdicts import Verdicts
 
 logger = logging.getLogger(__name__)
 
@@ -59,8 +62,12 @@ class Engine:
         self.ledger = Ledger(self.database)
         self.curation = Curation(self.database)
         self.fetcher = Fetcher(settings)
-        self.uploads = Uploads(self.database, timedelta(days=settings.keep_queries_days))
+        kept = timedelta(days=settings.keep_queries_days)
+        self.uploads = Uploads(self.database, kept)
+        self.verdicts = Verdicts(self.database, kept)
+        self.thresholds = Thresholds(self.database)
         self.composer = Composer(settings, self.store, self.uploads, self.fetcher)
+        self.proposals = Proposals(self.nearest, self.composer, self.verdicts)
         self.loader = EncoderLoader(settings.clip_model)
         self.queue = Queue(self.database)
         self.worker: Worker | None = None
@@ -204,7 +211,8 @@ class Engine:
         leave_out: Collection[UUID] = (),
     ) -> Matches:
         """The pictures most similar to a query, see `core.search`. Raises DatabaseError."""
-        return search(self.store, self.nearest, query, top_k, where=where, exact=exact, leave_out=leave_out)
+        found = search(self.store, self.nearest, query, top_k, where=where, exact=exact, leave_out=leave_out)
+        return replace(found, yours=self.thresholds.current(query.model, query.kind))
 
 
 def work() -> int:

@@ -27,7 +27,7 @@ Thumbnails = Callable[[UUID], tuple[str, bytes]]
 MAX_STEM = 120
 """Bytes of a picture's name in a file name: with rank, percentage and ending it stays below every system's 255."""
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _ENDINGS = {mime: kind.lower() for kind, mime in MIMES.items()} | {"image/jpeg": "jpg"}
 _PICTURE_ENDINGS = {*(f".{ending}" for ending in _ENDINGS.values()), ".jpeg", ".heic", ".tif"}
 _UNSAFE = '<>:"/\\|?*'
@@ -153,7 +153,7 @@ def as_contact_sheet(report: Report, thumbnails: Thumbnails) -> bytes:
 
 def csv_cells(row: Iterable[object]) -> list[str]:
     """Cells that a spreadsheet takes for text and never for a formula (OWASP, "CSV Injection")."""
-    return [f"'{cell}" if str(cell).startswith(_FORMULA) else str(cell) for cell in row]
+    return [f"'{cell}" if str(cell).startswith(FORMULA) else str(cell) for cell in row]
 
 
 def _table(report: Report, files: Sequence[str]) -> bytes:

@@ -132,12 +132,16 @@ class Nearest:
                 return sorted((1 - distance for distance in distances), reverse=True)
 
     def random(self, model: Model, count: int) -> Vector:
-        """The embeddings of `count` random pictures, fewer when there are fewer, of shape (n, dim).
+        """The embeddings of `count` random pictures, fewer when there are fewer, of shape (n, dim)."""
+        return self.members(model, count)[1]
+
+    def members(self, model: Model, count: int) -> tuple[list[UUID], Vector]:
+        """`count` random pictures, fewer when there are fewer, and their embeddings, of shape (n, dim).
 
         The ids of pictures are hashes, so those that follow a random id are a random sample, which an index finds.
         """
         part = sql.SQL(
-            """SELECT embedding FROM {} e WHERE (SELECT removed_at IS NULL FROM pictures WHERE id = picture)
+            """SELECT picture, embedding FROM {} e WHERE (SELECT removed_at IS NULL FROM pictures WHERE id = picture)
                AND picture {} %(start)s ORDER BY picture LIMIT %(count)s"""
         )
         query = sql.SQL("({}) UNION ALL ({}) LIMIT %(count)s").format(
@@ -145,8 +149,8 @@ class Nearest:
         )
         with self._database.connection() as connection:
             rows = connection.execute(query, {"start": uuid.uuid4(), "count": count}, binary=True).fetchall()
-        vectors = [row[0].to_numpy() for row in rows]
-        return np.array(vectors, np.float32).reshape(len(vectors), model.dim)
+        vectors = [row[1].to_numpy() for row in rows]
+        return [row[0] for row in rows], np.array(vectors, np.float32).reshape(len(vectors), model.dim)
 
     def _ask_index(
         self, model: Model, vector: Vector, limit: int, where: Filter, leave_out: Collection[UUID]

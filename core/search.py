@@ -15,6 +15,7 @@ from core.cut import Cuts, suggest
 from core.facets import Filter
 from core.nearest import Nearest
 from core.store import Match, Store
+from core.thresholds import Saved
 
 DEFAULT_THRESHOLD = 0.9
 """The guide's 90 %, as a cosine: what POST /api/query takes when it is given none."""
@@ -33,7 +34,7 @@ class Matches:
     `cuts` are the thresholds suggested for the query; `copies` maps each match that is a copy of a better one to
     that; `notes` says of each match what its similarity means, "" where there is nothing to say. `approximate`
     says that an index was searched, which by its last probe finds the share `recall` of the true matches. `seconds`
-    is what the search took.
+    is what the search took. `yours` is the threshold that was saved for such queries.
     """
 
     query: Query
@@ -45,6 +46,7 @@ class Matches:
     approximate: bool
     recall: float | None
     seconds: float
+    yours: Saved | None = None
 
     @property
     def model(self) -> str:

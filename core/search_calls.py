@@ -142,6 +142,7 @@ def _answer(engine: Engine, matches: Matches, threshold: float) -> dict[str, Any
             "nothing": cuts.nothing,
             "reason": cuts.reason,
         },
+        "yours": matches.yours and matches.yours.threshold,
         "matches": [
             {
                 "id": str(match.id),
