@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -59,8 +58,9 @@ def classes() -> World:
     loader.start()
     encoder = loader.get(120)
     vectors = []
-    for batch in itertools.batched(photos, BATCH):
-        images = [read_picture(photo.read_bytes(), max_bytes=10**7, max_pixels=10**7).image for photo in batch]
+    for start in range(0, len(photos), BATCH):
+        batch = [photo.read_bytes() for photo in photos[start : start + BATCH]]
+        images = [read_picture(data, max_bytes=10**7, max_pixels=10**7).image for data in batch]
         vectors.append(encoder.encode_pictures(images))
     loader.close()
     return world_of(np.concatenate(vectors), np.array([photo.parent.name for photo in photos]))

@@ -115,8 +115,8 @@ class Proposals:
                 part = Part(picture=id)
                 drawn.setdefault(query_key([part]), (Asked(query_key([part]), kind, "", (part,)), vector))
         waiting = list(drawn.values())[-QUERIES:]
-        np.random.default_rng().shuffle(waiting)  # type: ignore[arg-type]
-        return waiting
+        order = np.random.default_rng().permutation(len(waiting))
+        return [waiting[place] for place in order]
 
     def _look_up(self, in_use: InUse, asked: Asked, vector: Vector | None) -> Candidates | None:
         """A query's candidates; None when it can no longer be asked, or finds nothing."""

@@ -107,7 +107,7 @@ def missing(queries: Sequence[str], rights: Sequence[bool]) -> str:
         else "",
         f"{MIN_QUERIES} different queries (so far {asked})" if asked < MIN_QUERIES else "",
     ]
-    needs = " and ".join(filter(None, short))
+    needs = " and ".join(filter(None, short)) if judged >= MIN_VERDICTS // 2 else ""
     told = f"{more} more verdict{'' if more == 1 else 's'} until a threshold can be suggested"
     return f"{told}, with at least {needs}." if needs else f"{told}."
 

@@ -15,7 +15,7 @@ from core.exports import FORMULA, csv_cells
 from core.lists import read_rows
 from core.query import checked_parts, read_parts
 from core.store import Model
-from core.verdicts import Asked, Judged, Verdict, kind_of, query_key
+from core.verdicts import Asked, Judged, Taken, Verdict, kind_of, query_key
 
 COLUMNS = ["query", "query parts", "picture", "similarity", "right", "model", "time (UTC)"]
 _YES, _NO = {"yes", "true", "1"}, {"no", "false", "0"}
@@ -47,11 +47,11 @@ def read_csv(name: str, data: bytes, model: Model) -> Table:
     """The verdicts in such a table that are about this model. Raises LookalikeError when it is no such table."""
     rows = read_rows(name, data)
     heads = [head.strip().lower() for head in rows[0]]
-    if absent := [column for column in COLUMNS if column not in heads]:
+    if absent := [column for column in COLUMNS if column.lower() not in heads]:
         raise LookalikeError(
             f"{name} is no table of verdicts: there is no column “{absent[0]}”. Choose a file that was downloaded here."
         )
-    places = [heads.index(column) for column in COLUMNS]
+    places = [heads.index(column.lower()) for column in COLUMNS]
     verdicts, times, refused = list[Verdict](), list[datetime](), Counter[str]()
     for row in rows[1:]:
         cells = [_plain(row[place]) if place < len(row) else "" for place in places]
@@ -68,16 +68,15 @@ def read_csv(name: str, data: bytes, model: Model) -> Table:
     return Table(verdicts, times, refused)
 
 
-def told(new: int, known: int, strange: int, refused: Counter[str]) -> str:
-    """In a sentence or two, what became of a table's rows: new ones, those known already, those about pictures that
-    are not here, and the refused."""
+def told(taken: Taken, refused: Counter[str]) -> str:
+    """In a sentence or two, what became of a table's rows, the refused ones too."""
     counts = [
-        (known, "known already"),
-        (strange, "about a picture that is not in this collection"),
+        (taken.known, "known already"),
+        (taken.strange, "about pictures that are not in this collection"),
         *((count, reason) for reason, count in sorted(refused.items())),
     ]
     left = ", ".join(f"{count:,} {reason}" for count, reason in counts if count)
-    return f"{new:,} verdict{'' if new == 1 else 's'} taken." + (f" Left out: {left}." if left else "")
+    return f"{taken.new:,} verdict{'' if taken.new == 1 else 's'} taken." + (f" Left out: {left}." if left else "")
 
 
 def _verdict(cells: Sequence[str]) -> tuple[Verdict, datetime]:

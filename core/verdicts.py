@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 from psycopg.rows import class_row
@@ -55,6 +55,14 @@ class Judged:
     right: bool
     disputed: bool
     at: datetime
+
+
+class Taken(NamedTuple):
+    """How many verdicts are new, were known already, or are about pictures that are not here."""
+
+    new: int
+    known: int
+    strange: int
 
 
 def query_key(parts: Sequence[Part]) -> str:
@@ -124,16 +132,21 @@ class Verdicts:
             ).fetchall()
         return [Asked(key, kind, label, read_parts(parts)) for key, label, parts in rows]
 
-    def judge(self, model: Model, verdicts: Sequence[Verdict], at: Sequence[datetime] = ()) -> int:
-        """Keep verdicts, given now or at the times told (no later than now); returns how many are new.
+    def judge(self, model: Model, verdict: Verdict) -> None:
+        """Keep a verdict given just now. Raises NotFoundError when its picture is gone for good."""
+        if self.take(model, [verdict], [None]).strange:
+            raise NotFoundError("This picture is not in the collection any more, so the verdict was not kept.")
 
-        Raises NotFoundError when none could be kept because its picture is gone for good.
-        """
-        if not verdicts:
-            return 0
+    def take(self, model: Model, verdicts: Sequence[Verdict], at: Sequence[datetime | None]) -> Taken:
+        """Keep verdicts, each given at its time, but no later than now; None is now. What is known already stays."""
         queries = {verdict.query.key: verdict.query for verdict in verdicts}
         ordered = [queries[key] for key in sorted(queries)]
         with self._database.connection() as connection:
+            rows = connection.execute(
+                "SELECT id FROM pictures WHERE id = ANY(%s) ORDER BY id FOR KEY SHARE",
+                (list({verdict.picture for verdict in verdicts}),),
+            )
+            here = {row[0] for row in rows}
             connection.execute(
                 """INSERT INTO queries (key, kind, label, parts)
                    SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[]) ON CONFLICT DO NOTHING""",
@@ -144,32 +157,24 @@ class Verdicts:
                     [write_parts(query.parts) for query in ordered],
                 ),
             )
-            known = {
-                row[0]
-                for row in connection.execute(
-                    "SELECT id FROM pictures WHERE id = ANY(%s) ORDER BY id FOR KEY SHARE",
-                    ([verdict.picture for verdict in verdicts],),
-                )
-            }
-            kept = connection.execute(
+            new = connection.execute(
                 """INSERT INTO verdicts (query, picture, model, similarity, is_right, at)
                    SELECT query, picture, %s, similarity, is_right, least(coalesce(at, now()), now())
                    FROM unnest(%s::text[], %s::uuid[], %s::float8[], %s::boolean[], %s::timestamptz[])
-                        AS new (query, picture, similarity, is_right, at)
-                   WHERE picture = ANY(%s) ORDER BY 1, 2, at ON CONFLICT DO NOTHING""",
+                        AS told (query, picture, similarity, is_right, at)
+                   WHERE picture = ANY(%s) ORDER BY query, picture, at ON CONFLICT DO NOTHING""",
                 (
                     model.id,
                     [verdict.query.key for verdict in verdicts],
                     [verdict.picture for verdict in verdicts],
                     [verdict.similarity for verdict in verdicts],
                     [verdict.right for verdict in verdicts],
-                    list(at) or [None] * len(verdicts),
-                    list(known),
+                    list(at),
+                    list(here),
                 ),
             ).rowcount
-        if not known:
-            raise NotFoundError("This picture is not in the collection any more, so the verdict was not kept.")
-        return kept
+        strange = sum(verdict.picture not in here for verdict in verdicts)
+        return Taken(new, len(verdicts) - new - strange, strange)
 
     def of_query(self, model: Model, key: str) -> dict[UUID, bool]:
         """The verdicts that count of a query's matches."""

@@ -12,13 +12,15 @@ from core.query import Part
 from core.score import per_mille
 from core.search import DEFAULT_THRESHOLD, DEFAULT_TOP_K, Matches
 from core.store import Match
+from core.thresholds import Saved
 from core.ui import composer
 from core.ui.actions import offer_undo, show_actions
 from core.ui.filters import filters
 from core.ui.gallery import Card, Mark, gallery
-from core.ui.house import engine
+from core.ui.house import engine, notices
 from core.ui.paste import paste_anywhere
 from core.ui.words import counted, plain
+from core.verdicts import Verdict, asked
 
 TOP_KS = [10, 20, 50, 100, 200, 500, 1000]
 
@@ -33,6 +35,7 @@ def matches_of(query: Query) -> Matches:
     if state.get("matches", (None,))[0] != wanted:
         found = house.search(query, state["top_k"], where=where, exact=bool(state.get("exact")), leave_out=leave_out)
         state["matches"] = (wanted, found)
+        house.verdicts.remember(asked(query))
     return state["matches"][1]
 
 
@@ -50,7 +53,7 @@ def card(match: Match, matches: Matches, note: str) -> Card:
 
 
 def asked_threshold(matches: Matches) -> float:
-    """The threshold in the address bar, else what is suggested for the query, else the model's default."""
+    """The threshold in the address bar, else the one saved for such queries, else the suggested or the default one."""
     try:
         value = float(st.query_params["threshold"])
         if 0 <= value <= 1:
@@ -60,6 +63,8 @@ def asked_threshold(matches: Matches) -> float:
         pass
     except ValueError:
         st.warning("The threshold in the address is no number; the suggested one is used.")
+    if matches.yours and matches.yours.threshold is not None:
+        return matches.yours.threshold
     if matches.cuts:
         return per_mille(matches.cuts.balanced) / 1000
     return matches.query.model.threshold or DEFAULT_THRESHOLD
@@ -69,15 +74,24 @@ def keep_threshold(value: float) -> None:
     st.query_params["threshold"] = f"{value:.3f}".rstrip("0").rstrip(".")
 
 
-def marks(cuts: Cuts | None) -> list[Mark]:
+def keep_verdict(matches: Matches, id: str, right: bool | None) -> None:
+    match = next(match for match in matches.found if str(match.id) == id)
+    with notices():
+        house.verdicts.judge(matches.query.model, Verdict(asked(matches.query), match.id, match.similarity, right))
+
+
+def marks(cuts: Cuts | None, yours: Saved | None) -> list[Mark]:
+    saved: list[Mark] = []
+    if yours and yours.threshold is not None:
+        saved = [{"label": "Yours", "at": yours.threshold, "reason": yours.sentence or "Saved on the Tune page"}]
     if cuts is None or cuts.nothing:
-        return []
+        return saved
     found: list[Mark] = [
         {"label": "Strict", "at": cuts.strict, "reason": "Few unrelated pictures would reach this by chance"},
         {"label": "Balanced", "at": cuts.balanced, "reason": "Where the scores drop most"},
         {"label": "Wide", "at": cuts.wide, "reason": "Where unrelated pictures begin"},
     ]
-    return [mark for mark in found if mark["label"] == "Balanced" or mark["at"] != cuts.balanced]
+    return saved + [mark for mark in found if mark["label"] == "Balanced" or mark["at"] != cuts.balanced]
 
 
 def forget_foreign_threshold(query: Query) -> None:
@@ -131,6 +145,7 @@ def results(query: Query) -> None:
     threshold = asked_threshold(matches)
     offer_undo()
     bar = st.container()
+    judged = house.verdicts.of_query(query.model, asked(query).key)
     shown = gallery(
         [card(match, matches, note) for match, note in zip(matches.found, matches.notes, strict=True)],
         threshold=threshold,
@@ -138,9 +153,11 @@ def results(query: Query) -> None:
         key="gallery",
         on_threshold=keep_threshold,
         selectable=True,
-        marks=marks(matches.cuts),
+        marks=marks(matches.cuts, matches.yours),
         advice=matches.cuts.reason if matches.cuts else "",
         caution=bool(matches.cuts and matches.cuts.nothing),
+        verdicts={str(id): right for id, right in judged.items()},
+        on_verdict=lambda id, right: keep_verdict(matches, id, right),
     )
     st.caption(facts(matches))
     with bar:

@@ -7,7 +7,8 @@
  *   badge: string}} Match
  * @typedef {{label: string, at: number, reason: string}} Mark
  * @typedef {{matches: Match[], revision: string, threshold: number, heard: number, selected: string[],
- *   selectable: boolean, total: number, label: string, marks: Mark[], advice: string, caution: boolean}} Data
+ *   selectable: boolean, total: number, label: string, marks: Mark[], advice: string, caution: boolean,
+ *   verdicts: Record<string, boolean> | null, heard_verdicts: Record<string, number>}} Data
  */
 
 const STEP = 5; // a drag and an arrow key move by half a percent
@@ -92,6 +93,7 @@ class Gallery {
     this.releaseSoon = whenQuiet(() => this.release());
     this.tellSelection = whenQuiet(() =>
       this.setState("selected", { revision: this.revision, ids: this.selectedIds() }));
+    this.sheet = answerSheet((sheet) => this.setState("verdicts", sheet));
     this.listenToScale();
     this.listenToCards();
     this.parts.closest.onclick = () => {
@@ -130,6 +132,7 @@ class Gallery {
       this.agreed = data.threshold;
       if (!this.drag) this.threshold = clamp(data.threshold, 0, 1000);
     }
+    this.takeVerdicts(data);
     this.moveTo(this.threshold);
     if (held !== null && this.shown.length) {
       this.focusCard(this.nearest(this.matches.findIndex((match) => match.id === held)));
@@ -204,6 +207,9 @@ class Gallery {
     const words = [name, percentTenths(match.score), match.note, match.badge, kind].filter(Boolean);
     card.querySelector(".picture").setAttribute("aria-label", words.join(", "));
     for (const ask of card.querySelectorAll(".asks button")) ask.setAttribute("aria-label", `${ask.title}: ${name}`);
+    for (const button of card.querySelectorAll("[data-verdict]")) {
+      button.setAttribute("aria-label", `${button.title}: ${name}`);
+    }
     card.querySelector(".pick input").setAttribute("aria-label", `Select ${name}`);
     const image = card.querySelector("img");
     image.alt = name;
@@ -372,6 +378,7 @@ class Gallery {
       if (event.target.matches("input")) this.pick(place, event.target.checked, event.shiftKey);
       else if (!button) return;
       else if (button.matches(".fold")) this.fold(place);
+      else if (button.dataset.verdict) this.judge(place, button.dataset.verdict);
       else if (button.dataset.ask) this.setTrigger(button.dataset.ask, this.matches[place].id);
       else if (this.selectable && event.shiftKey) this.pick(place, true, true);
       else this.setTrigger("open", this.matches[place].id);
@@ -382,6 +389,12 @@ class Gallery {
       if (ticks(event)) {
         event.preventDefault();
         this.pick(this.current, !this.selected.has(this.current), event.shiftKey);
+        return;
+      }
+      const verdict = { y: "yes", n: "no" }[event.key.toLowerCase()];
+      if (verdict && this.judging && this.shown.includes(this.current) && !event.repeat) {
+        event.preventDefault();
+        this.judge(this.current, verdict);
         return;
       }
       const columns = getComputedStyle(cards).gridTemplateColumns.split(" ").length;
@@ -411,6 +424,36 @@ class Gallery {
   setTabbable(place, on) {
     const parts = this.cards[place]?.querySelectorAll("button, input, a") ?? [];
     for (const part of parts) part.tabIndex = on ? 0 : -1;
+  }
+
+  // The verdicts
+
+  /** What Python knows; answers that it has not heard yet stand above it. */
+  takeVerdicts({ verdicts, heard_verdicts: heard }) {
+    this.judging = verdicts !== null;
+    this.verdicts = new Map(Object.entries(verdicts ?? {}).map(([id, right]) => [id, right ? "yes" : "no"]));
+    for (const [id, answer] of this.sheet.answers.slice(heard[this.sheet.visit] ?? 0)) this.verdicts.set(id, answer);
+    this.matches.forEach((_, place) => this.showVerdict(place));
+  }
+
+  /** Give a verdict, or take it back when it was given already. */
+  judge(place, answer) {
+    const { id } = this.matches[place];
+    const given = this.verdicts.get(id) === answer ? "undo" : answer;
+    this.verdicts.set(id, given);
+    this.sheet.put(id, given);
+    this.showVerdict(place);
+    this.parts.live.textContent = { yes: "Right", no: "Wrong", undo: "Verdict taken back" }[given];
+  }
+
+  showVerdict(place) {
+    const group = this.cards[place].querySelector(".verdicts");
+    if (group.hidden === this.judging) group.hidden = !this.judging;
+    const given = this.verdicts.get(this.matches[place].id) ?? "";
+    for (const button of group.children) {
+      const pressed = String(button.dataset.verdict === given);
+      if (button.getAttribute("aria-pressed") !== pressed) button.setAttribute("aria-pressed", pressed);
+    }
   }
 
   // The copies

@@ -1,21 +1,22 @@
 """The result gallery: scored pictures under a threshold that answers in the browser.
 
 One component: `gallery.html` is its skeleton, `gallery.css` its looks, `gallery.js` its behaviour. Python hears of
-a threshold only when it is let go of, of a selection, of a picture that was opened, and of a wish for more or less like
-a picture.
+a threshold only when it is let go of, of verdicts, of a selection, of a picture that was opened, and of a wish for
+more or less like a picture.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NotRequired, TypedDict
 
 import streamlit as st
 
 from core.score import per_mille
+from core.ui.answers import fresh_answers, heard_answers
 from core.ui.component import component
 
 Ask = Literal["more", "less"]
@@ -87,6 +88,8 @@ def gallery(
     marks: Sequence[Mark] = (),
     advice: str = "",
     caution: bool = False,
+    verdicts: Mapping[str, bool] | None = None,
+    on_verdict: Callable[[str, bool | None], None] | None = None,
 ) -> GalleryState:
     """Draw the matches that reach the threshold, and the controls to move it.
 
@@ -94,8 +97,10 @@ def gallery(
     differs from the one given in the run before is an order, and is obeyed. `total` is the number of pictures in the
     collection. `key` names this gallery in the page. `on_threshold` is called with the new threshold when the
     handle is let go of, before the script runs. `selectable` puts a checkbox on each card. `label` names the list of
-    pictures for those who hear the page. `marks` are up to three suggested thresholds, `advice` is a sentence beside
-    them; `caution` makes that sentence a notice that cannot be overlooked.
+    pictures for those who hear the page. `marks` are a few suggested thresholds, `advice` is a sentence beside
+    them; `caution` makes that sentence a notice that cannot be overlooked. `verdicts` says of pictures by id whether
+    they are right, and puts a button for yes and for no on each card; `on_verdict` is called with an id and the new
+    verdict, None when it was taken back, before the script runs.
 
     Copies (`copy_of`) that reach the threshold are folded under the card of the match they are copies of, and unfold
     behind it. The sentences count pictures, folded or not.
@@ -121,6 +126,11 @@ def gallery(
         if on_threshold is not None:
             on_threshold(float(st.session_state[key]["threshold"]["value"]))
 
+    def hear_verdicts() -> None:
+        for id, answer in fresh_answers(key, "verdicts"):
+            if on_verdict is not None:
+                on_verdict(id, {"yes": True, "no": False}.get(answer))
+
     result = _component(
         key=key,
         data={
@@ -135,9 +145,12 @@ def gallery(
             "marks": [{**mark, "at": per_mille(mark["at"])} for mark in marks],
             "advice": advice,
             "caution": caution,
+            "verdicts": None if verdicts is None else dict(verdicts),
+            "heard_verdicts": heard_answers(key),
         },
         on_threshold_change=hear_threshold,
         on_selected_change=_ignore,
+        on_verdicts_change=hear_verdicts,
         on_open_change=_ignore,
         on_more_change=_ignore,
         on_less_change=_ignore,

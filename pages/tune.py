@@ -1,0 +1,79 @@
+import streamlit as st
+
+from core.errors import LookalikeError
+from core.models import InUse
+from core.proposals import usual_cut
+from core.tuning import MIN_VERDICTS, missing
+from core.ui.house import engine
+from core.ui.judging import show_judging
+from core.ui.suggestion import show_saved, suggestion, tuned
+from core.ui.verdict_files import show_verdict_files
+from core.verdicts import Kind
+
+LOOK_SECONDS = 0.6
+"""How long a run may look up queries."""
+
+house = engine()
+
+
+def tune(in_use: InUse, kind: Kind) -> None:
+    scope = f"{in_use.model.id}-{kind}"
+    with st.spinner("Looking for matches to judge…", show_time=False):
+        pool = house.proposals.pool(in_use, kind, LOOK_SECONDS)
+    verdicts = house.verdicts.read(in_use.model, kind)
+    keys, rights = [entry.key for entry in verdicts], [entry.right for entry in verdicts]
+    lacking = missing(keys, rights)
+    tuning = None
+    if pool and not lacking:
+        stamp = (scope, len(pool), len(verdicts), sum(rights), verdicts[-1].at)
+        tuning = tuned(verdicts, pool, stamp)
+    history = house.thresholds.history(in_use.model, kind)
+    saved = history[0] if history and history[0].threshold is not None else None
+    left, right = st.columns([1, 1], gap="large")
+    with left:
+        if not pool:
+            no_pool(kind)
+        else:
+            cut = tuning.best if tuning else usual_cut(pool)
+            show_judging(in_use, kind, pool, verdicts, cut)
+    with right:
+        show_saved(saved, history, in_use, kind)
+        if tuning:
+            suggestion(tuning, saved, in_use, kind, sum(entry.disputed for entry in verdicts))
+        elif pool:
+            st.progress(min(1.0, len(verdicts) / MIN_VERDICTS), text=lacking)
+        show_verdict_files(in_use, verdicts)
+
+
+def no_pool(kind: Kind) -> None:
+    if kind == "words":
+        st.info(
+            "Nobody has searched with words lately. Search with some, and their matches can be judged here.",
+            icon=":material/format_quote:",
+        )
+    else:
+        st.info("It takes at least two pictures to have a match.", icon=":material/image:")
+
+
+st.title("Tune the threshold", anchor=False)
+st.caption(
+    "Say of some matches whether they are right. Your answers tell where to draw the line, and how sure that is."
+)
+try:
+    if house.database_state.state == "ready" and not house.store.count():
+        st.info("There is nothing to judge yet. First index some pictures.", icon=":material/image:")
+        st.page_link("pages/index.py", label="Index pictures", icon=":material/arrow_forward:")
+    elif house.can_search:
+        names = {"picture": "Searches with pictures", "words": "Searches with words"}
+        kind = st.segmented_control(
+            "Searches",
+            list(names),
+            format_func=names.get,
+            default="picture",
+            required=True,
+            key="kind",
+            label_visibility="collapsed",
+        )
+        tune(house.serving(), kind)
+except LookalikeError as error:
+    st.error(str(error), icon=":material/error:")
