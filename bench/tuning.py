@@ -92,8 +92,9 @@ def judge_and_check(world: World, seed: int, wished: float | None) -> tuple[Read
             pair = proposal.query.key, proposal.picture
             judged[pair] = proposal.similarity, right[pair]
         keys, answers = [key for key, _ in judged], [answer for _, answer in judged.values()]
+        similarities = np.array([similarity for similarity, _ in judged.values()])
+        cut = usual_cut(pool, list(similarities), answers)
         if not missing(keys, answers):
-            similarities = np.array([similarity for similarity, _ in judged.values()])
             tuning = Tuning(keys, similarities, answers, [entry.similarities for entry in pool])
             cut = tuning.best
     if tuning is None:

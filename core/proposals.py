@@ -135,9 +135,18 @@ class Proposals:
         return Candidates(asked, tuple(match.id for match in matches), similarities, thumbnail)
 
 
-def usual_cut(pool: Sequence[Candidates]) -> float:
-    """Where to look for the cut before there are verdicts: one candidate of five reaches it."""
-    return float(np.quantile(np.concatenate([entry.similarities for entry in pool]), 0.8))
+def usual_cut(pool: Sequence[Candidates], similarities: Sequence[float] = (), rights: Sequence[bool] = ()) -> float:
+    """Where to look for the cut while verdicts are too few to say.
+
+    Halfway between the right and the wrong ones; where only one kind is known, where the other may be; at first, one
+    candidate of five reaches it.
+    """
+    right = [similarity for similarity, good in zip(similarities, rights, strict=True) if good]
+    wrong = [similarity for similarity, good in zip(similarities, rights, strict=True) if not good]
+    if right and wrong:
+        return float(np.median(right) + np.median(wrong)) / 2
+    reached = 0.8 if not (right or wrong) else 0.3 if right else 0.97
+    return float(np.quantile(np.concatenate([entry.similarities for entry in pool]), reached))
 
 
 def propose(

@@ -74,6 +74,12 @@ def keep_threshold(value: float) -> None:
     st.query_params["threshold"] = f"{value:.3f}".rstrip("0").rstrip(".")
 
 
+def advice(matches: Matches) -> str:
+    yours = matches.yours
+    saved = f"Yours was saved from {counted(yours.verdicts, 'verdict')}." if yours and yours.verdicts else ""
+    return " ".join(filter(None, [saved, matches.cuts.reason if matches.cuts else ""]))
+
+
 def keep_verdict(matches: Matches, id: str, right: bool | None) -> None:
     match = next(match for match in matches.found if str(match.id) == id)
     with notices():
@@ -154,7 +160,7 @@ def results(query: Query) -> None:
         on_threshold=keep_threshold,
         selectable=True,
         marks=marks(matches.cuts, matches.yours),
-        advice=matches.cuts.reason if matches.cuts else "",
+        advice=advice(matches),
         caution=bool(matches.cuts and matches.cuts.nothing),
         verdicts={str(id): right for id, right in judged.items()},
         on_verdict=lambda id, right: keep_verdict(matches, id, right),

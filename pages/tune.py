@@ -34,7 +34,7 @@ def tune(in_use: InUse, kind: Kind) -> None:
         if not pool:
             no_pool(kind)
         else:
-            cut = tuning.best if tuning else usual_cut(pool)
+            cut = tuning.best if tuning else usual_cut(pool, [entry.similarity for entry in verdicts], rights)
             show_judging(in_use, kind, pool, verdicts, cut)
     with right:
         show_saved(saved, history, in_use, kind)

@@ -51,6 +51,14 @@ def test_half_of_them_lie_near_the_cut_and_the_rest_everywhere() -> None:
     assert found.max() > np.quantile(everything, 0.98)
 
 
+def test_the_cut_is_looked_for_where_right_and_wrong_part() -> None:
+    candidates = pool()
+    everything = np.concatenate([entry.similarities for entry in candidates])
+    assert usual_cut(candidates, [0.7, 0.3], [True, False]) == pytest.approx(0.5)
+    assert usual_cut(candidates, [0.7], [True]) < np.median(everything) < usual_cut(candidates)
+    assert usual_cut(candidates) < usual_cut(candidates, [0.7], [False])
+
+
 def test_when_all_is_judged_nothing_is_proposed() -> None:
     candidates = pool(2, 3)
     everything = [(entry.query.key, id) for entry in candidates for id in entry.pictures]

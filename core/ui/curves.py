@@ -49,7 +49,7 @@ def curves(tuning: Tuning, lines: Mapping[str, float]) -> alt.LayerChart | alt.F
         alt.Tooltip("Curve:N", title="Curve"),
         alt.Tooltip("Meaning:N", title="So many"),
     ]
-    band = base.mark_area(opacity=0.16).encode(
+    band = base.mark_area(opacity=0.22).encode(
         y=alt.Y("From:Q", title=None, axis=percent, scale=alt.Scale(domain=[0, 1])), y2="To:Q"
     )
     line = base.mark_line(strokeWidth=2.5).encode(y="Share:Q")
@@ -58,10 +58,13 @@ def curves(tuning: Tuning, lines: Mapping[str, float]) -> alt.LayerChart | alt.F
         .encode(y="Share:Q", opacity=alt.condition(near, alt.value(1), alt.value(0)), tooltip=tips)
         .add_params(near)
     )
-    marks = [{"Threshold": at, "Name": f"{name} {at * 100:g}\u202f%"} for name, at in lines.items()]
-    rules = alt.Chart({"values": marks}).encode(x=alt.X("Threshold:Q"))
-    rule = rules.mark_rule(strokeDash=[4, 4], color="gray", strokeWidth=1.5)
-    words = rules.mark_text(align="left", dx=-3, dy=-5, baseline="bottom", color="gray", fontSize=12).encode(
-        y=alt.value(0), text="Name:N"
-    )
-    return alt.layer(band, line, points, rule, words).properties(height=HEIGHT)
+    marked = [_mark(f"{name} {at * 100:g}\u202f%", at, place) for place, (name, at) in enumerate(lines.items())]
+    return alt.layer(band, line, points, *marked).properties(height=HEIGHT)
+
+
+def _mark(text: str, at: float, place: int) -> alt.LayerChart | alt.FacetChart:
+    """A line across at a threshold, with words above the plot, those of several above each other."""
+    base = alt.Chart({"values": [{"Threshold": at, "Name": text}]}).encode(x=alt.X("Threshold:Q"))
+    rule = base.mark_rule(strokeDash=[4, 4], color="gray", strokeWidth=1.5)
+    words = base.mark_text(align="left", dx=-3, dy=-5 - 15 * place, baseline="bottom", color="gray", fontSize=12)
+    return alt.layer(rule, words.encode(y=alt.value(0), text="Name:N"))

@@ -1,0 +1,200 @@
+"""The Tune page and the verdicts on the search gallery: a curator who judges by class, with clicks and keys."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.app import App
+from tests.data import PHOTOS
+from tests.webserver import WebServer
+
+pytestmark = pytest.mark.browser
+
+CLASSES = [folder for folder in sorted(PHOTOS.iterdir()) if folder.name != "BACKGROUND_Google"][::8][:12]
+PATHS = {f"/{path.parent.name}/{path.name}": path for folder in CLASSES for path in sorted(folder.glob("*.jpg"))[:20]}
+VERDICTS = 60
+MATCHES = 30
+
+SLACK = 0.08
+"""The intervals hold in 19 of 20 runs (`bench/tuning.py` counts them), and a test must in all: widened by 0.05, they
+missed 2 of 400."""
+
+
+@pytest.fixture(scope="module")
+def app() -> Iterator[App]:
+    """The app with twenty photos of each of twelve classes."""
+    with WebServer(PATHS) as site, App() as running:
+        answer = running.post("/api/upsert?wait=120", json={"images": [site.url(path) for path in PATHS]})
+        assert answer["counts"]["indexed"] == len(PATHS)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def classes(app: App) -> dict[str, str]:
+    """The class of each picture by its id."""
+    answer = app.post("/api/search", files={"file": next(iter(PATHS.values())).read_bytes()}, data={"top_k": "1000"})
+    return {match["id"]: match["url"].split("/")[-2] for match in answer["matches"]}
+
+
+def shown(page: Page) -> Locator:
+    return page.locator(".judge")
+
+
+def pair(page: Page) -> tuple[str, str]:
+    """The ids of the match and of the query that are shown."""
+    match, _, query = (shown(page).get_attribute("data-pair") or "").partition(" picture:")
+    return match, query
+
+
+def open_tune(page: Page, app: App) -> None:
+    page.goto(f"{app.url}/tune")
+    expect(page.get_by_text("Do these belong together?")).to_be_visible()
+
+
+def tally(page: Page) -> Locator:
+    return page.locator('[data-part="tally"]')
+
+
+def stated(page: Page, name: str) -> tuple[float, float]:
+    """The ends of an interval as the page has it."""
+    text = page.get_by_test_id("stMetric").filter(has_text=name).inner_text()
+    low, high = re.findall(r"(\d+)\s%", text)[-2:]
+    return int(low) / 100, int(high) / 100
+
+
+def truth(app: App, classes: dict[str, str], judged: set[str], threshold: float) -> tuple[float, float]:
+    """Precision and recall of a threshold among the matches of the queries that were not judged."""
+    right = all_right = reached = 0
+    for id in classes.keys() - judged:
+        query = {"parts": [{"picture": id}], "leave_out": True, "top_k": MATCHES}
+        for match in app.post("/api/search", json=query)["matches"]:
+            good = classes[match["id"]] == classes[id]
+            all_right += good
+            reached += match["similarity"] >= threshold
+            right += good and match["similarity"] >= threshold
+    return right / reached, right / all_right
+
+
+def test_an_answer_is_taken_back_and_a_match_skipped(app: App, page: Page) -> None:
+    open_tune(page, app)
+    first = pair(page)
+    page.get_by_role("button", name="Yes").click()
+    assert pair(page) != first
+    expect(tally(page)).to_have_text("1 verdict so far")
+    expect(page.get_by_text("29 more verdicts until a threshold can be suggested.")).to_be_visible()
+    page.get_by_role("button", name="Undo").click()
+    assert pair(page) == first
+    expect(tally(page)).to_have_text("0 verdicts so far")
+    page.keyboard.press("s")
+    second = pair(page)
+    assert second != first
+    page.keyboard.press("u")
+    assert pair(page) == first
+    page.keyboard.press("s")
+    expect(page.get_by_text("30 more verdicts until a threshold can be suggested.")).to_be_visible()
+    expect(tally(page)).to_have_text("0 verdicts so far")
+
+
+def test_sixty_verdicts_give_a_threshold_that_keeps_its_word(
+    app: App, page: Page, classes: dict[str, str], tmp_path: Path
+) -> None:
+    open_tune(page, app)
+    judged = set[str]()
+    for number in range(VERDICTS):
+        match, query = before = pair(page)
+        judged.add(query)
+        right = classes[match] == classes[query]
+        if number % 10:
+            page.keyboard.press("y" if right else "n")
+        else:
+            page.get_by_role("button", name="Yes" if right else "No").click()
+        expect(shown(page)).not_to_have_attribute("data-pair", f"{before[0]} picture:{before[1]}")
+    expect(tally(page)).to_have_text(f"{VERDICTS} verdicts so far")
+    expect(page.get_by_text(f"(from {VERDICTS} verdicts)")).to_be_visible()
+    expect(page.get_by_text("Checked by leaving each query out in turn")).to_be_visible()
+    expect(page.get_by_test_id("stVegaLiteChart").locator("canvas, svg").first).to_be_visible()
+    button = page.get_by_role("button", name=re.compile("^Save"))
+    threshold = float(re.findall(r"[\d.]+", button.inner_text().partition("Save")[2])[0]) / 100
+    precision, recall = stated(page, "Precision"), stated(page, "Recall")
+    button.click()
+    expect(page.get_by_text(f"Yours: {threshold * 100:g}\u202f%.")).to_be_visible()
+    expect(button).to_be_disabled()
+    found = truth(app, classes, judged, threshold)
+    for value, (low, high) in zip(found, (precision, recall), strict=True):
+        assert low - SLACK <= value <= high + SLACK
+    page.get_by_text("Verdicts as a table").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name=f"Download {VERDICTS} verdicts as CSV").click()
+    download.value.save_as(tmp_path / "verdicts.csv")
+    with (tmp_path / "verdicts.csv").open(encoding="utf-8-sig", newline="") as file:
+        assert len(list(csv.DictReader(file))) == VERDICTS
+    page.locator('[data-testid="stFileUploader"] input[type=file]').set_input_files(tmp_path / "verdicts.csv")
+    expect(page.get_by_text(f"0 verdicts taken. Left out: {VERDICTS} known already.")).to_be_visible()
+
+
+def test_searches_begin_at_the_saved_threshold_until_it_is_reset(app: App, page: Page, classes: dict[str, str]) -> None:
+    query = f"{app.url}/?q={quote(json.dumps([{'picture': min(classes)}]))}"
+    page.goto(query)
+    yours = page.get_by_role("button", name=re.compile("^Yours"))
+    expect(yours).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_text(f"Yours was saved from {VERDICTS} verdicts.")).to_be_visible()
+    page.get_by_role("button", name=re.compile("^Balanced")).click()
+    expect(yours).to_have_attribute("aria-pressed", "false")
+    open_tune(page, app)
+    page.get_by_role("button", name="Reset").click()
+    expect(page.get_by_role("button", name="Reset")).to_have_count(0)
+    page.get_by_text("Saved before").click()
+    expect(page.get_by_text(re.compile("^Reset ·"))).to_be_visible()
+    page.goto(query)
+    expect(page.get_by_role("button", name=re.compile("^Balanced"))).to_have_attribute("aria-pressed", "true")
+    expect(yours).to_have_count(0)
+    open_tune(page, app)
+    page.get_by_text("Saved before").click()
+    page.get_by_role("button", name="Use again").click()
+    expect(page.get_by_role("button", name="Reset")).to_be_visible()
+
+
+def test_a_wish_that_cannot_be_met_is_told(app: App, page: Page) -> None:
+    open_tune(page, app)
+    page.get_by_text("Wished precision", exact=True).click()
+    slider = page.get_by_role("slider", name="Of those shown")
+    expect(slider).to_have_attribute("aria-valuenow", "95")
+    expect(page.get_by_text(re.compile("about 19 in 20 shown are right|nearly all shown are right"))).to_be_visible()
+    page.get_by_text("Searches with words").click()
+    expect(page.get_by_text("Nobody has searched with words lately.")).to_be_visible()
+
+
+def test_matches_are_judged_on_the_gallery_by_click_and_by_key(app: App, page: Page, classes: dict[str, str]) -> None:
+    query = f"{app.url}/?q={quote(json.dumps([{'picture': max(classes)}]))}&threshold=0"
+    page.goto(query)
+    cards = page.get_by_role("list", name="Matches").get_by_role("listitem")
+    expect(cards.nth(4)).to_be_visible()
+    cards.nth(1).hover()
+    cards.nth(1).get_by_role("button", name=re.compile("^Right")).click()
+    cards.nth(2).locator(".picture").focus()
+    page.keyboard.press("n")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("y")
+    page.keyboard.press("y")  # taken back
+
+    def given(place: int) -> list[str]:
+        return (
+            cards.nth(place)
+            .locator("[data-verdict][aria-pressed=true]")
+            .evaluate_all("buttons => buttons.map((button) => button.dataset.verdict)")
+        )
+
+    assert [given(place) for place in (1, 2, 3)] == [["yes"], ["no"], []]
+    open_tune(page, app)
+    expect(tally(page)).to_have_text(f"{VERDICTS + 2} verdicts so far")
+    page.goto(query)
+    expect(cards.nth(1).locator("[data-verdict=yes]")).to_have_attribute("aria-pressed", "true")
+    assert [given(place) for place in (1, 2, 3)] == [["yes"], ["no"], []]
