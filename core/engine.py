@@ -13,9 +13,11 @@ from datetime import timedelta
 from typing import Literal
 from uuid import UUID
 
+from core.comparison import Comparisons
 from core.compose import Composer, Query
 from core.curation import Curation
 from core.database import Database
+from core.duplicates import Duplicates
 from core.encoder import EncoderLoader, LoadState
 from core.errors import DatabaseError, EncoderError, SettingsError
 from core.facets import Filter
@@ -61,6 +63,8 @@ class Engine:
         self.nearest = Nearest(self.database)
         self.ledger = Ledger(self.database)
         self.curation = Curation(self.database)
+        self.comparisons = Comparisons(self.database)
+        self.duplicates = Duplicates(self.database)
         self.fetcher = Fetcher(settings)
         kept = timedelta(days=settings.keep_queries_days)
         self.uploads = Uploads(self.database, kept)
@@ -109,7 +113,9 @@ class Engine:
                 continue
             self._database_state = DatabaseState("ready")
             works = bool(self.settings.workers)
-            self._upkeep = Upkeep(self.database, self.store, self._models, self.nearest, self.uploads, works=works)
+            self._upkeep = Upkeep(
+                self.database, self.store, self._models, self.nearest, self.uploads, self.comparisons, works=works
+            )
             self._upkeep.start()
             if self.settings.workers:
                 self.worker = Worker(self.database, self.ledger, self._make_indexer)

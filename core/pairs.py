@@ -1,4 +1,4 @@
-"""All pairs of vectors that are alike: each vector is compared with those in the cells near it, not with all."""
+"""All pairs of vectors that are alike."""
 
 from __future__ import annotations
 
@@ -9,31 +9,30 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-CELL = 512
-"""Vectors in a cell on average. Smaller cells mean fewer comparisons and more of them in vain; see REACH."""
+SAMPLE = 4_096
+"""Random vectors from which the projection is made."""
 
-REACH = 0.22
-"""Of the distance that a look-alike may have, the share by which a cell may be beyond the border and still be looked
-into. With 1 every pair is found: a point can only lie across a border that is no farther than it is. But in a space
-of hundreds of dimensions hardly any pair lies square to a border. `bench/duplicates.py` measures what is lost."""
+STEP = 32
+"""Dimensions by which projections are tried."""
 
-SAMPLED, ROUNDS = 32, 4
-"""Vectors in the sample for each cell, and rounds of k-means on it."""
+VERIFY = 20_000
+"""Dimensions in a comparison that take as long as it does to look at one candidate in full."""
 
 MAX_ALIKE = 50
 """Look-alikes that one vector brings with it at most, the nearest first: ten thousand blank pages must not make fifty
 million pairs. Whoever groups by them reaches more of them once the first are dealt with."""
 
-ROWS, COLUMNS = 2_048, 4_096
-"""Of one block: 34 MB of similarities, made in about 50 ms on two cores."""
+ROWS, COLUMNS = 512, 2_048
+"""Of one block: 4 MB of distances, which stay in the processor's cache, made in 1 to 2 ms on two cores."""
 
-HELD = 4_000_000
-"""Finds after which only the best of each vector are kept."""
+GATHERED = 8_192
+"""Candidates looked at in full at a time: 34 MB at 512 dimensions."""
 
-WEIGHTS = (0.1, 0.2)
-"""The share of the work that has passed once the cells are made, and once each vector has its cells."""
+HELD = 2_000_000
+"""New pairs after which only the best of each vector are kept."""
 
 Half = NDArray[np.float16]
+Single = NDArray[np.float32]
 
 
 class Pairs(NamedTuple):
@@ -47,133 +46,131 @@ class Pairs(NamedTuple):
 def find_pairs(vectors: Half, threshold: float, tell: Callable[[float], None]) -> Pairs:
     """The pairs of vectors, of shape (n, dim) and any length, whose cosine is at least `threshold`.
 
-    Near 99 % of them or more, and all when there are fewer than 2 * CELL vectors; of one vector at most MAX_ALIKE
-    unless others bring more. `tell` hears every few dozen milliseconds what share is done; what it raises ends the
-    work. The vectors may lie in a file: they are read block by block. Beyond one block it takes some 16 bytes for
-    each vector and cell that it looks into, and up to 16 * MAX_ALIKE for each vector.
+    All of them, but of a pair's two vectors one must have it among its MAX_ALIKE best. `tell` hears every few dozen
+    milliseconds what share is done; what it raises ends the work. The vectors may lie in a file: they are read block
+    by block, and some 400 bytes of each are held in memory.
 
-    Cells are those of k-means, looked into beside a vector's own by the distance to the border between the two (as
-    S. Brin prunes in "Near Neighbor Search in Large Metric Spaces", VLDB 1995, by generalised hyperplanes; many small
-    blocks against near cells are the inverted file of J. Sivic and A. Zisserman, "Video Google", ICCV 2003).
+    Unit vectors are compared in the few dimensions in which most of them differ, and only what is near there is
+    compared in full. A projection never makes a distance longer, so nothing is lost by that (the lower bound of
+    C. Faloutsos, M. Ranganathan and Y. Manolopoulos, "Fast Subsequence Matching in Time-Series Databases", SIGMOD
+    1994, with principal components). An inverted file was measured beside it: in 512 dimensions its cells prune so
+    little at 99 % recall that it took as long as to compare each with each.
     """
     if len(vectors) < 2:
-        return _together([], len(vectors))
+        return _NONE
     return _Comparison(vectors, threshold, tell).run()
 
 
+_NONE = Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
+
+
 class _Comparison:
+    """Works with numpy but for the large products: torch makes those with threads of its caller's priority, and on a
+    busy machine its other operations wait longer for their threads than they take."""
+
     def __init__(self, vectors: Half, threshold: float, tell: Callable[[float], None]) -> None:
         self._vectors = vectors
         self._threshold = threshold
         self._tell = tell
-        self._finds = list[Pairs]()
+        self._found = list[Pairs]()
         self._held = 0
 
     def run(self) -> Pairs:
         """See `find_pairs`."""
+        points, halves = self._project()
+        # Half the squared distance is at most 1 - threshold; rounding may add a little to it.
+        limits = halves - np.float32(1 - self._threshold + 1e-5)
         count = len(self._vectors)
-        centres = self._centres(max(1, count // CELL))
-        self._tell(WEIGHTS[0])
-        cells, visits = self._assign(centres)
-        order = np.argsort(cells, kind="stable")
-        bounds = np.searchsorted(cells[order], np.arange(len(centres) + 1))
-        done, whole = 0, len(visits)
-        visits = visits[np.argsort(visits[:, 1], kind="stable")]
-        starts = np.searchsorted(visits[:, 1], np.arange(len(centres) + 1))
-        for cell in range(len(centres)):
-            members = order[bounds[cell] : bounds[cell + 1]]
-            visitors = visits[starts[cell] : starts[cell + 1], 0]
-            for start in range(0, len(visitors), ROWS):
-                rows = visitors[start : start + ROWS]
-                self._compare(rows, members, WEIGHTS[1] + (1 - WEIGHTS[1]) * done / whole)
-                done += len(rows)
-        return _together(self._finds, count)
+        done, whole = 0, count * (count + ROWS) / 2
+        block = torch.empty(ROWS * COLUMNS)
+        for start in range(0, count, ROWS):
+            rows = points[start : start + ROWS].copy()
+            rows[:, -1] = -1
+            for other in range(start, count, COLUMNS):
+                columns = points[other : other + COLUMNS]
+                products = block[: len(rows) * len(columns)].view(len(rows), len(columns))
+                torch.mm(torch.from_numpy(rows), torch.from_numpy(columns).T, out=products)
+                if other == start:  # nobody is alike to itself
+                    products[:, : len(rows)].fill_diagonal_(-9)
+                self._keep(start, other, *_reaching(products.numpy(), limits[start : start + ROWS]))
+                done += products.numel()
+                self._tell(min(done / whole, 1.0))
+        return _best(self._found) if self._found else _NONE
 
-    def _rows(self, places: NDArray[np.int64] | slice) -> torch.Tensor:
-        """Those vectors at unit length, in single precision."""
-        rows = torch.from_numpy(self._vectors[places].astype(np.float32))
-        return torch.nn.functional.normalize(rows)
+    def _rows(self, places: NDArray[np.int64] | slice) -> Single:
+        """Those vectors at unit length."""
+        rows = self._vectors[places].astype(np.float32)
+        rows /= np.maximum(np.sqrt(np.einsum("ij,ij->i", rows, rows)), 1e-9)[:, None]
+        return rows
 
-    def _centres(self, count: int) -> torch.Tensor:
-        """The centres of k-means (S. Lloyd, "Least squares quantization in PCM", 1982) on a random sample."""
-        chance = np.random.default_rng(0)
-        chosen = np.sort(chance.choice(len(self._vectors), min(len(self._vectors), SAMPLED * count), replace=False))
-        sample = self._rows(chosen)
-        centres = sample[torch.from_numpy(chance.choice(len(sample), count, replace=False))].clone()
-        for turn in range(ROUNDS if count > 1 else 0):
-            nearest = torch.cat([_far(rows, centres).argmin(1) for rows in sample.split(ROWS)])
-            sums = torch.zeros_like(centres).index_add_(0, nearest, sample)
-            found = torch.bincount(nearest, minlength=count)[:, None]
-            centres = torch.where(found > 0, sums / found.clamp(min=1), centres)
-            self._tell(WEIGHTS[0] * (turn + 1) / ROUNDS)
-        return centres
+    def _project(self) -> tuple[Single, Single]:
+        """The vectors about their mean in their main dimensions, and half of their squared lengths there, (n,).
 
-    def _assign(self, centres: torch.Tensor) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The cell of each vector, of shape (n,), and all (vector, cell) that must be compared, of shape (m, 2)."""
-        apart = _far(centres, centres) + (centres * centres).sum(1)[:, None]  # squared distances
-        apart = apart.clamp(min=1e-9).sqrt()
-        reach = REACH * max(0.0, 2 - 2 * self._threshold) ** 0.5
-        cells, visits = list[torch.Tensor](), list[torch.Tensor]()
-        for start in range(0, len(self._vectors), ROWS):
-            far = _far(self._rows(slice(start, start + ROWS)), centres)
-            least, own = far.min(1)
-            beyond = (far - least[:, None]) / (2 * apart[own])  # from the vector to the border with each cell
-            beyond.scatter_(1, own[:, None], 0)
-            found = torch.nonzero(beyond <= reach)
-            found[:, 0] += start
-            cells.append(own)
-            visits.append(found)
-            self._tell(WEIGHTS[0] + (WEIGHTS[1] - WEIGHTS[0]) * start / len(self._vectors))
-        return torch.cat(cells).numpy(), torch.cat(visits).numpy()
+        To each is added that half, so that one product of matrices gives distances.
+        """
+        count, chance = len(self._vectors), np.random.default_rng(0)
+        sample = self._rows(np.sort(chance.choice(count, min(count, SAMPLE), replace=False)))
+        mean = sample.mean(0)
+        axes = np.linalg.eigh((sample - mean).T @ (sample - mean)).eigenvectors[:, ::-1]
+        axes = np.ascontiguousarray(axes[:, : self._dimensions((sample - mean) @ axes)])
+        points = np.empty((count, axes.shape[1] + 1), np.float32)
+        for start in range(0, count, COLUMNS):
+            block = points[start : start + COLUMNS]
+            block[:, :-1] = (self._rows(slice(start, start + COLUMNS)) - mean) @ axes
+            block[:, -1] = np.einsum("ij,ij->i", block[:, :-1], block[:, :-1]) / 2
+            self._tell(0.0)
+        return points, points[:, -1].copy()
 
-    def _compare(self, rows: NDArray[np.int64], members: NDArray[np.int64], share: float) -> None:
-        """Keep the members of a cell that are alike to each of these rows; both are in ascending order."""
-        mine = self._rows(rows)
-        found = list[Pairs]()
-        for start in range(0, len(members), COLUMNS):
-            columns = members[start : start + COLUMNS]
-            similarity = mine @ self._rows(columns).T
-            _, here, there = np.intersect1d(rows, columns, assume_unique=True, return_indices=True)
-            similarity[torch.from_numpy(here), torch.from_numpy(there)] = -2  # nobody is alike to itself
-            found.append(self._alike(similarity, rows, columns))
-            self._tell(share)
-        self._finds.append(_best(found))
-        self._held += len(self._finds[-1].first)
+    def _dimensions(self, sample: Single) -> int:
+        """In how many dimensions it is cheapest to compare: fewer leave more candidates to be looked at in full."""
+        dim, half = sample.shape[1], len(sample) // 2
+        distances = np.zeros((half, len(sample) - half), np.float32)
+        cheapest, least = dim, np.inf
+        for tried in range(STEP, dim, STEP):
+            part = sample[:, tried - STEP : tried]
+            squares = np.einsum("ij,ij->i", part, part)
+            distances += squares[:half, None] + squares[None, half:] - 2 * part[:half] @ part[half:].T
+            cost = tried + VERIFY * float(np.mean(distances <= 2 - 2 * self._threshold))
+            if cost < least:
+                cheapest, least = tried, cost
+        return cheapest if least < dim else dim
+
+    def _keep(self, start: int, other: int, row: NDArray[np.int64], column: NDArray[np.int64]) -> None:
+        """Keep those candidates of a block, by their places in it, that are alike in full."""
+        first, second = row + start, column + other
+        ahead = first < second
+        first, second = first[ahead], second[ahead]
+        for begin in range(0, len(first), GATHERED):
+            one, two = first[begin : begin + GATHERED], second[begin : begin + GATHERED]
+            similarity = np.einsum("ij,ij->i", self._rows(one), self._rows(two))
+            alike = similarity >= self._threshold
+            self._found.append(Pairs(one[alike], two[alike], similarity[alike]))
+            self._held += int(alike.sum())
         if self._held > HELD:
-            self._finds = [_best(self._finds)]
-            self._held = len(self._finds[0].first)
-
-    def _alike(self, similarity: torch.Tensor, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Pairs:
-        """The places of a block that reach the threshold, in each row no more than MAX_ALIKE."""
-        reaching = similarity >= self._threshold
-        if int(reaching.sum(1).max()) > MAX_ALIKE:
-            best = similarity.topk(MAX_ALIKE, 1).indices
-            reaching &= torch.zeros_like(reaching).scatter_(1, best, True)
-        at = torch.nonzero(reaching)
-        values = similarity[at[:, 0], at[:, 1]].numpy()
-        return Pairs(rows[at[:, 0].numpy()], columns[at[:, 1].numpy()], values)
+            self._found = [_best(self._found)]
+            self._held = 0
 
 
-def _far(rows: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
-    """Squared distances to the centres, less the rows' own squared lengths."""
-    return torch.addmm((centres * centres).sum(1)[None], rows, centres.T, alpha=-2)
+def _reaching(products: Single, limits: Single) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows and columns of a block where the row's limit is reached: of each row some 2 * MAX_ALIKE at most, the
+    nearest."""
+    hot = np.flatnonzero(products.max(1) >= limits)
+    some = products[hot]
+    reaching = some >= limits[hot, None]
+    if len(hot) and np.count_nonzero(reaching, axis=1).max() > 2 * MAX_ALIKE:
+        cut = np.partition(some, -2 * MAX_ALIKE, axis=1)[:, -2 * MAX_ALIKE]
+        reaching &= some >= cut[:, None]
+        reaching &= np.cumsum(reaching, axis=1) <= 2 * MAX_ALIKE  # many may be equally near
+    row, column = np.nonzero(reaching)
+    return hot[row], column
 
 
-def _best(finds: list[Pairs]) -> Pairs:
-    """The MAX_ALIKE best finds of each first place."""
-    first, second, similarity = (np.concatenate(column) for column in zip(*finds, strict=True))
-    order = np.lexsort((-similarity, first))
-    first, second, similarity = first[order], second[order], similarity[order]
-    rank = np.arange(len(first)) - np.searchsorted(first, first)
-    kept = rank < MAX_ALIKE
+def _best(found: list[Pairs]) -> Pairs:
+    """The pairs that one of their two has among its MAX_ALIKE best."""
+    first, second, similarity = (np.concatenate(column) for column in zip(*found, strict=True))
+    kept = np.zeros(len(first), bool)
+    for end in (first, second):
+        order = np.lexsort((-similarity, end))
+        rank = np.arange(len(end)) - np.searchsorted(end[order], end[order])
+        kept[order[rank < MAX_ALIKE]] = True
     return Pairs(first[kept], second[kept], similarity[kept])
-
-
-def _together(finds: list[Pairs], count: int) -> Pairs:
-    """The best finds of all, each pair once and the lower place first."""
-    if not finds:
-        return Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
-    best = _best(finds)
-    low, high = np.minimum(best.first, best.second), np.maximum(best.first, best.second)
-    _, kept = np.unique(low * count + high, return_index=True)
-    return Pairs(low[kept], high[kept], best.similarity[kept])

@@ -1,5 +1,5 @@
-"""What a process does beside its imports: it follows a change of model, embeds for it, looks for copies, drops old
-uploads, and keeps the search index."""
+"""What a process does beside its imports: it follows a change of model, embeds for it, looks for copies, compares
+for look-alikes, drops old uploads, and keeps the search index."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from core.comparison import Comparisons
 from core.copies import pair
 from core.database import Database
 from core.errors import EncoderError, LookalikeError
@@ -35,14 +36,23 @@ INDEX_SECONDS = 60.0
 
 
 class Upkeep:
-    """Two threads that do this until they are stopped; the search index has its own, for to make it takes minutes.
+    """Three threads that do this until they are stopped; the search index and the comparison for look-alikes have their
+    own, for either may take minutes.
 
     It shares the model with imports, batch by batch: a change of model slows an import down, but neither waits for
     the other's end. Searches pass before both.
     """
 
     def __init__(
-        self, database: Database, store: Store, models: Models, nearest: Nearest, uploads: Uploads, *, works: bool
+        self,
+        database: Database,
+        store: Store,
+        models: Models,
+        nearest: Nearest,
+        uploads: Uploads,
+        comparisons: Comparisons,
+        *,
+        works: bool,
     ) -> None:
         """With `works` off it only follows what others do."""
         self._database = database
@@ -50,12 +60,14 @@ class Upkeep:
         self._models = models
         self._index = nearest.index
         self._uploads = uploads
+        self._comparisons = comparisons
         self._works = works
         self._looked = 0.0
         self._stopping = threading.Event()
         self._threads = [
             threading.Thread(target=self._run, name="upkeep", daemon=True),
             threading.Thread(target=self._keep_index, name="search-index", daemon=True),
+            threading.Thread(target=self._compare, name="comparison", daemon=True),
         ]
 
     def start(self) -> None:
@@ -118,3 +130,15 @@ class Upkeep:
                 logger.warning("search index: %s", error)
             except Exception:
                 logger.exception("search index")
+
+    def _compare(self) -> None:
+        step_aside()
+        while self._works and not self._stopping.wait(PAUSE_SECONDS):
+            try:
+                self._comparisons.work(self._models.serving().model, self._stopping.is_set)
+            except EncoderError:
+                pass  # no model yet
+            except LookalikeError as error:
+                logger.warning("comparison: %s", error)
+            except Exception:
+                logger.exception("comparison")

@@ -92,8 +92,8 @@ def _downloads(matches: Matches, subject: Sequence[Match], threshold: float) -> 
             )
 
 
-def _attempt(act: Callable[[], tuple[str, Callable[[], object]]]) -> None:
-    """Do what a button asks, and remember the way back."""
+def attempt(act: Callable[[], tuple[str, Callable[[], object]]]) -> None:
+    """Do what a button asks, and remember its sentence and the way back for `offer_undo`."""
     with notices():
         st.session_state["undo"] = act()
     st.session_state.pop("matches", None)
@@ -104,7 +104,7 @@ def _tag(ids: Sequence[UUID], tag: str) -> None:
         done = engine().curation.tag(ids, tag)
         return f"{counted(len(done), 'picture')} tagged **{plain(tag)}**.", lambda: engine().curation.untag(done, tag)
 
-    _attempt(act)
+    attempt(act)
 
 
 def _untag(ids: Sequence[UUID], tag: str) -> None:
@@ -113,7 +113,7 @@ def _untag(ids: Sequence[UUID], tag: str) -> None:
         sentence = f"The tag **{plain(tag)}** was taken off {counted(len(done), 'picture')}."
         return sentence, lambda: engine().curation.tag(done, tag)
 
-    _attempt(act)
+    attempt(act)
 
 
 def _remove(ids: Sequence[UUID]) -> None:
@@ -122,7 +122,7 @@ def _remove(ids: Sequence[UUID]) -> None:
         sentence = f"{counted(len(done), 'picture')} removed from the collection."
         return sentence, lambda: engine().curation.restore(done)
 
-    _attempt(act)
+    attempt(act)
 
 
 def _undo(undo: Callable[[], object]) -> None:

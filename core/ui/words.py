@@ -21,6 +21,13 @@ def megabytes(count: int) -> str:
     return f"{count / 1e6:,.0f} MB"
 
 
+def size(count: int) -> str:
+    """A number of bytes in the unit that fits: "640 bytes", "48 kB", "2.4 MB"."""
+    if count < 1_000:
+        return counted(count, "byte")
+    return f"{count / 1e3:,.0f} kB" if count < 1_000_000 else f"{count / 1e6:,.1f} MB"
+
+
 def plain(text: str) -> str:
     """Text that Markdown shows as it stands."""
     return "".join(f"\\{character}" if character in r"\`*_{}[]()<>#+-.!|~:$" else character for character in text)
