@@ -82,7 +82,7 @@ class _Comparison:
         limits = halves - np.float32(1 - self._threshold + 1e-5)
         count = len(self._vectors)
         done, whole = 0, count * (count + ROWS) / 2
-        block = torch.empty(ROWS * COLUMNS)
+        block, past = torch.empty(ROWS * COLUMNS), torch.ones(ROWS, ROWS, dtype=torch.bool).tril()
         for start in range(0, count, ROWS):
             rows = points[start : start + ROWS].copy()
             rows[:, -1] = -1
@@ -90,8 +90,8 @@ class _Comparison:
                 columns = points[other : other + COLUMNS]
                 products = block[: len(rows) * len(columns)].view(len(rows), len(columns))
                 torch.mm(torch.from_numpy(rows), torch.from_numpy(columns).T, out=products)
-                if other == start:  # nobody is alike to itself
-                    products[:, : len(rows)].fill_diagonal_(-9)
+                if other == start:  # nobody is alike to itself, and one order of two is enough
+                    products[:, : len(rows)].masked_fill_(past[: len(rows), : len(rows)], -9)
                 self._keep(start, other, *_reaching(products.numpy(), limits[start : start + ROWS]))
                 done += products.numel()
                 self._tell(min(done / whole, 1.0))
@@ -138,8 +138,6 @@ class _Comparison:
     def _keep(self, start: int, other: int, row: NDArray[np.int64], column: NDArray[np.int64]) -> None:
         """Keep those candidates of a block, by their places in it, that are alike in full."""
         first, second = row + start, column + other
-        ahead = first < second
-        first, second = first[ahead], second[ahead]
         for begin in range(0, len(first), GATHERED):
             one, two = first[begin : begin + GATHERED], second[begin : begin + GATHERED]
             similarity = np.einsum("ij,ij->i", self._rows(one), self._rows(two))
