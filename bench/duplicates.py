@@ -129,11 +129,11 @@ def times(report: Report, size: int) -> tuple[float, float]:
 
 
 def _hashes(database: Database, ids: list[UUID]) -> None:
-    """Give pictures random perceptual hashes, and TWINS of them one that is near to another's."""
+    """Give pictures random perceptual hashes, and TWINS of them one near to another's; no look-alikes are copies."""
     chance = np.random.default_rng(3)
     hashes = chance.integers(-(2**63), 2**63, len(ids), np.int64)
     twins = int(len(ids) * TWINS)
-    hashes[len(ids) - twins :] = hashes[:twins] ^ (1 << chance.integers(0, 62, twins))
+    hashes[len(ids) - twins :] = hashes[:twins][::-1] ^ (1 << chance.integers(0, 62, twins))
     with database.connection() as connection:
         connection.execute(
             "UPDATE pictures SET phash = new.phash FROM unnest(%s::uuid[], %s::bigint[]) AS new (id, phash) "

@@ -117,9 +117,10 @@ class Comparisons:
             ).fetchone()
         if row is None:
             return False
+        threshold, begun_at = row
         try:
             with tempfile.TemporaryFile() as file:
-                return _Turn(self._database, model, *row, stop).run(file)
+                return _Turn(self._database, model, threshold, begun_at, stop).run(file)
         except _StoppedError:
             return False
         except (MemoryError, OSError) as error:

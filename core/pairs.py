@@ -9,8 +9,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from core.cells import CELL, Cells
+
 SAMPLE = 4_096
 """Random vectors from which the projection is made."""
+
+EXACT = 20_000
+"""Vectors up to which each is compared with each."""
+
+REACH = 0.2
+"""Of the distance that look-alikes may have, the share by which a cell may lie beyond the border with a vector's own
+and still be looked into. With 1 no pair would be missed, for what is across a border is no nearer than that; but in
+many dimensions hardly any pair lies square to a border. `bench/duplicates.py` measures what is missed."""
 
 STEP = 32
 """Dimensions by which projections are tried."""
@@ -33,6 +43,7 @@ HELD = 2_000_000
 
 Half = NDArray[np.float16]
 Single = NDArray[np.float32]
+Places = NDArray[np.int64]
 
 
 class Pairs(NamedTuple):
@@ -46,15 +57,14 @@ class Pairs(NamedTuple):
 def find_pairs(vectors: Half, threshold: float, tell: Callable[[float], None]) -> Pairs:
     """The pairs of vectors, of shape (n, dim) and any length, whose cosine is at least `threshold`.
 
-    All of them, but of a pair's two vectors one must have it among its MAX_ALIKE best. `tell` hears every few dozen
-    milliseconds what share is done; what it raises ends the work. The vectors may lie in a file: they are read block
-    by block, and some 400 bytes of each are held in memory.
+    All of them up to EXACT vectors, and some 99 % of more; but of a pair's two vectors one must have it among its
+    MAX_ALIKE best. `tell` hears every few dozen milliseconds what share is done; what it raises ends the work. The
+    vectors may lie in a file: they are read block by block, and some 400 bytes of each are held in memory.
 
     Unit vectors are compared in the few dimensions in which most of them differ, and only what is near there is
     compared in full. A projection never makes a distance longer, so nothing is lost by that (the lower bound of
     C. Faloutsos, M. Ranganathan and Y. Manolopoulos, "Fast Subsequence Matching in Time-Series Databases", SIGMOD
-    1994, with principal components). An inverted file was measured beside it: in 512 dimensions its cells prune so
-    little at 99 % recall that it took as long as to compare each with each.
+    1994, with principal components). Many vectors are compared with those in the cells near them only.
     """
     if len(vectors) < 2:
         return _NONE
@@ -80,24 +90,47 @@ class _Comparison:
         points, halves = self._project()
         # Half the squared distance is at most 1 - threshold; rounding may add a little to it.
         limits = halves - np.float32(1 - self._threshold + 1e-5)
-        count = len(self._vectors)
+        if len(points) <= EXACT:
+            self._each_with_each(points, limits)
+        else:
+            self._near_cells(points, limits)
+        return _best(self._found) if self._found else _NONE
+
+    def _each_with_each(self, points: Single, limits: Single) -> None:
+        count = len(points)
         done, whole = 0, count * (count + ROWS) / 2
         block, past = torch.empty(ROWS * COLUMNS), torch.ones(ROWS, ROWS, dtype=torch.bool).tril()
         for start in range(0, count, ROWS):
             rows = points[start : start + ROWS].copy()
             rows[:, -1] = -1
             for other in range(start, count, COLUMNS):
-                columns = points[other : other + COLUMNS]
-                products = block[: len(rows) * len(columns)].view(len(rows), len(columns))
-                torch.mm(torch.from_numpy(rows), torch.from_numpy(columns).T, out=products)
+                products = _product(rows, points[other : other + COLUMNS], block)
                 if other == start:  # nobody is alike to itself, and one order of two is enough
                     products[:, : len(rows)].masked_fill_(past[: len(rows), : len(rows)], -9)
-                self._keep(start, other, *_reaching(products.numpy(), limits[start : start + ROWS]))
+                row, column = _reaching(products.numpy(), limits[start : start + ROWS])
+                self._keep(row + start, column + other)
                 done += products.numel()
                 self._tell(min(done / whole, 1.0))
-        return _best(self._found) if self._found else _NONE
 
-    def _rows(self, places: NDArray[np.int64] | slice) -> Single:
+    def _near_cells(self, points: Single, limits: Single) -> None:
+        cells = Cells(points[:, :-1], REACH * max(0.0, 2 - 2 * self._threshold) ** 0.5, self._tell)
+        done, whole = 0, cells.visits
+        block = torch.empty(ROWS * COLUMNS)
+        for members, visitors in cells:
+            for other in range(0, len(members), CELL):
+                columns = points[members[other : other + CELL]]
+                for start in range(0, len(visitors), COLUMNS):
+                    who = visitors[start : start + COLUMNS]
+                    rows = points[who]
+                    rows[:, -1] = -1
+                    row, column = _reaching(_product(rows, columns, block).numpy(), limits[who])
+                    first, second = who[row], members[other + column]
+                    once = (first < second) | ((first > second) & ~cells.visited(second, first))
+                    self._keep(first[once], second[once])
+            done += len(visitors)
+            self._tell(done / whole)
+
+    def _rows(self, places: Places | slice) -> Single:
         """Those vectors at unit length."""
         rows = self._vectors[places].astype(np.float32)
         rows /= np.maximum(np.sqrt(np.einsum("ij,ij->i", rows, rows)), 1e-9)[:, None]
@@ -125,7 +158,7 @@ class _Comparison:
         """In how many dimensions it is cheapest to compare: fewer leave more candidates to be looked at in full."""
         dim, half = sample.shape[1], len(sample) // 2
         distances = np.zeros((half, len(sample) - half), np.float32)
-        cheapest, least = dim, np.inf
+        cheapest, least = dim, float("inf")
         for tried in range(STEP, dim, STEP):
             part = sample[:, tried - STEP : tried]
             squares = np.einsum("ij,ij->i", part, part)
@@ -135,21 +168,27 @@ class _Comparison:
                 cheapest, least = tried, cost
         return cheapest if least < dim else dim
 
-    def _keep(self, start: int, other: int, row: NDArray[np.int64], column: NDArray[np.int64]) -> None:
-        """Keep those candidates of a block, by their places in it, that are alike in full."""
-        first, second = row + start, column + other
+    def _keep(self, first: Places, second: Places) -> None:
+        """Keep those candidates that are alike in full."""
         for begin in range(0, len(first), GATHERED):
             one, two = first[begin : begin + GATHERED], second[begin : begin + GATHERED]
             similarity = np.einsum("ij,ij->i", self._rows(one), self._rows(two))
             alike = similarity >= self._threshold
-            self._found.append(Pairs(one[alike], two[alike], similarity[alike]))
+            low, high = np.minimum(one, two), np.maximum(one, two)
+            self._found.append(Pairs(low[alike], high[alike], similarity[alike]))
             self._held += int(alike.sum())
         if self._held > HELD:
             self._found = [_best(self._found)]
             self._held = 0
 
 
-def _reaching(products: Single, limits: Single) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _product(rows: Single, columns: Single, block: torch.Tensor) -> torch.Tensor:
+    """The product of matrices, of shape (rows, columns), in the memory of `block`."""
+    out = block[: len(rows) * len(columns)].view(len(rows), len(columns))
+    return torch.mm(torch.from_numpy(rows), torch.from_numpy(columns).T, out=out)
+
+
+def _reaching(products: Single, limits: Single) -> tuple[Places, Places]:
     """The rows and columns of a block where the row's limit is reached: of each row some 2 * MAX_ALIKE at most, the
     nearest."""
     hot = np.flatnonzero(products.max(1) >= limits)

@@ -20,7 +20,12 @@ RULES = {
     "tagged": "One with tags",
     "domain": "From a site",
 }
-SPOKEN = {"largest": "largest", "oldest": "oldest", "tagged": "tagged", "domain": "site's own"}
+SPOKEN = {
+    "largest": "the largest picture stays",
+    "oldest": "the oldest picture stays",
+    "tagged": "a picture with tags stays, where there is one",
+    "domain": "a picture from the site stays, where there is one",
+}
 
 state = st.session_state
 house = engine()
@@ -36,6 +41,7 @@ def chosen_rule() -> Rule:
             format_func=RULES.__getitem__,
             key="keep",
             bind="query-params",
+            wrap=True,
             help="Of equals the largest stays. You can choose another picture in any group.",
         )
         if keep != "domain":
@@ -98,17 +104,21 @@ def show_groups(kind: str, found: list[Group], rule: Rule) -> None:
         show_bar(kind, found, picked, rule)
 
 
+def spoken(rule: Rule) -> str:
+    return SPOKEN[rule.keep] + (", or the one that you chose" if state.get("chosen") else "")
+
+
 def show_bar(kind: str, found: list[Group], picked: list[Group], rule: Rule) -> None:
     gone = sum(len(group.members) for group in found)
     st.markdown(f"**{counted(len(found), 'group')}**, {counted(gone, 'duplicate')} in them.", width="stretch")
     if picked and st.button(
         f"Review {counted(len(picked), 'selected group')}", key=f"{kind}-some", icon=":material/checklist:"
     ):
-        preview(picked, SPOKEN[rule.keep])
+        preview(picked, spoken(rule))
     if st.button(
         f"Review all {counted(gone, 'removal')}", key=f"{kind}-all", type="primary", icon=":material/delete_sweep:"
     ):
-        preview(found, SPOKEN[rule.keep])
+        preview(found, spoken(rule))
 
 
 def empty(title: str, text: str) -> None:

@@ -25,16 +25,16 @@ SHEET = """<style>
 .sheet figure {margin: 0; font-size: 0.8125rem}
 .sheet div {display: flex; gap: 2px}
 .sheet img {width: 50%; height: 5rem; object-fit: cover; border-radius: 0.25rem}
-.sheet img + img {opacity: 0.45}
+.sheet img.goes {opacity: 0.45}
 </style>"""
 
 
 @st.dialog("What would be removed", width="large")
 def preview(groups: Sequence[Group], rule: str) -> None:
-    """Show what the removal of these groups' duplicates would do, and let it be done. `rule` says what stays."""
+    """Show what the removal of these groups' duplicates would do, and let it be done; `rule` says what stays."""
     gone = [(group.keeper, member.picture) for group in groups for member in group.members]
     st.markdown(
-        f"Of {counted(len(groups), 'group')} the **{rule}** picture stays. "
+        f"In {_each(len(groups))} {rule}. "
         f"**{counted(len(gone), 'picture')}** with files of {size(engine().duplicates.size([id for _, id in gone]))} "
         "would leave the collection. You can undo it."
     )
@@ -49,11 +49,17 @@ def preview(groups: Sequence[Group], rule: str) -> None:
             st.rerun()
 
 
+def _each(groups: int) -> str:
+    return "this group" if groups == 1 else f"each of {groups:,} groups"
+
+
 def _figure(keeper: UUID, picture: UUID) -> str:
-    settings = engine().settings
-    stays, goes = (escape(thumbnail_path(settings, id)) for id in (keeper, picture))
-    images = f'<img src="{stays}" loading="lazy" alt="Stays"><img src="{goes}" loading="lazy" alt="Would go">'
-    return f"<figure><div>{images}</div></figure>"
+    return f"<figure><div>{_image(keeper, 'Stays')}{_image(picture, 'Would go', 'goes')}</div></figure>"
+
+
+def _image(picture: UUID, alt: str, kind: str = "") -> str:
+    path = escape(thumbnail_path(engine().settings, picture))
+    return f'<img src="{path}" loading="lazy" alt="{alt}" class="{kind}">'
 
 
 def remove(groups: Sequence[Group]) -> None:
@@ -85,10 +91,15 @@ def show_said() -> None:
     count, said = engine().duplicates.said(SAID)
     if not count:
         return
-    with st.expander(f"{counted(count, 'pair')} that you said are no duplicates", icon=":material/difference:"):
+    # With a name of its own, for it would close whenever a count in it changes.
+    with st.expander("Said to be no duplicates", icon=":material/difference:", key="said", on_change="rerun") as box:
+        if not box.open:
+            return
+        st.caption(f"{counted(count, 'pair')} of pictures, the last first. They are in no group together.")
         for entry in said:
             with st.container(horizontal=True, vertical_alignment="center", key=f"said-{entry.picture}-{entry.other}"):
-                st.html(SHEET + f'<div class="sheet">{_pair(entry.picture, entry.other)}</div>', width=200)
+                images = _image(entry.picture, "One picture") + _image(entry.other, "The other")
+                st.html(SHEET + f'<div class="sheet"><figure><div>{images}</div></figure></div>', width=200)
                 st.caption(f"{entry.said_at.astimezone():%d %b %Y, %H:%M}", width="stretch")
                 st.button(
                     "Take back",
@@ -100,10 +111,6 @@ def show_said() -> None:
                 )
         if count > len(said):
             st.caption(f"… and {count - len(said):,} earlier ones.")
-
-
-def _pair(one: UUID, other: UUID) -> str:
-    return _figure(one, other).replace("Stays", "One picture").replace("Would go", "The other")
 
 
 def _take_back(pair: Pair) -> None:

@@ -1,0 +1,83 @@
+"""Points in space, in cells: which lie together, and which are near enough to look into each cell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+CELL = 128
+"""Points in a cell on average, up to MOST cells."""
+
+MOST = 2_000
+"""Cells: the distances between them take 16 MB."""
+
+SAMPLED, ROUNDS = 32, 4
+"""Points in the sample for each cell, and rounds of k-means on it."""
+
+BLOCK = 2_048
+"""Points that are assigned at a time."""
+
+Points = NDArray[np.float32]
+Places = NDArray[np.int64]
+
+
+class Cells:
+    """The cells of k-means (S. Lloyd, "Least squares quantization in PCM", 1982), and who looks into them.
+
+    A point looks into its own cell and into each whose border with that is no farther from it than `reach`, a length
+    (pruning by generalised hyperplanes: S. Brin, "Near Neighbor Search in Large Metric Spaces", VLDB 1995). That is a
+    bit for each point and cell. `visits` counts them. `tell` hears 0 now and then, and may raise.
+    """
+
+    def __init__(self, points: Points, reach: float, tell: Callable[[float], None]) -> None:
+        self._count = len(points)
+        self._tell = tell
+        self._centres = self._find_centres(points, min(MOST, max(1, len(points) // CELL)))
+        self._own = np.empty(len(points), np.int64)
+        self._bits = np.empty((-(-len(points) // 8), len(self._centres)), np.uint8)  # eight points to a byte
+        self.visits = 0
+        lengths = np.einsum("ij,ij->i", self._centres, self._centres)
+        squares = lengths[:, None] + lengths[None] - 2 * self._centres @ self._centres.T
+        apart = np.sqrt(np.maximum(squares, 1e-9))
+        for start in range(0, len(points), BLOCK):
+            far = lengths - 2 * points[start : start + BLOCK] @ self._centres.T
+            own = far.argmin(1)
+            rows = np.arange(len(own))
+            far -= far[rows, own][:, None]
+            near = far <= 2 * reach * apart[own]  # half the difference over that is how far the border is
+            near[rows, own] = True
+            self._own[start : start + BLOCK] = own
+            self._bits[start // 8 : (start + BLOCK) // 8] = np.packbits(near, axis=0)
+            self.visits += int(np.count_nonzero(near))
+            tell(0.0)
+
+    def __iter__(self) -> Iterator[tuple[Places, Places]]:
+        """For each cell the points in it, and all that look into it, both in ascending order."""
+        order = np.argsort(self._own, kind="stable")
+        bounds = np.searchsorted(self._own[order], np.arange(len(self._centres) + 1))
+        for cell in range(len(self._centres)):
+            looking = np.unpackbits(np.ascontiguousarray(self._bits[:, cell]), count=self._count)
+            yield order[bounds[cell] : bounds[cell + 1]], np.flatnonzero(looking)
+
+    def visited(self, points: Places, others: Places) -> NDArray[np.bool_]:
+        """Whether each of these points looks into the cell of the other at its place."""
+        return (self._bits[points >> 3, self._own[others]] >> (7 - (points & 7)) & 1).astype(bool)
+
+    def _find_centres(self, points: Points, count: int) -> Points:
+        chance = np.random.default_rng(0)
+        size = min(len(points), SAMPLED * count)
+        sample = points[np.sort(chance.choice(len(points), size, replace=False))]
+        centres = sample[chance.choice(size, count, replace=False)]
+        for _ in range(ROUNDS):
+            lengths = np.einsum("ij,ij->i", centres, centres)
+            nearest = np.empty(size, np.int64)
+            for start in range(0, size, BLOCK):
+                nearest[start : start + BLOCK] = (lengths - 2 * sample[start : start + BLOCK] @ centres.T).argmin(1)
+                self._tell(0.0)
+            order = np.argsort(nearest, kind="stable")
+            filled, starts = np.unique(nearest[order], return_index=True)
+            sums = np.add.reduceat(sample[order], starts, axis=0)
+            centres[filled] = sums / np.diff(np.append(starts, size))[:, None]
+        return centres
