@@ -17,7 +17,7 @@ SAMPLE = 4_096
 EXACT = 20_000
 """Vectors up to which each is compared with each."""
 
-REACH = 0.2
+REACH = 0.23
 """Of the distance that look-alikes may have, the share by which a cell may lie beyond the border with a vector's own
 and still be looked into. With 1 no pair would be missed, for what is across a border is no nearer than that; but in
 many dimensions hardly any pair lies square to a border. `bench/duplicates.py` measures what is missed."""
@@ -34,6 +34,9 @@ million pairs. Whoever groups by them reaches more of them once the first are de
 
 ROWS, COLUMNS = 512, 2_048
 """Of one block: 4 MB of distances, which stay in the processor's cache, made in 1 to 2 ms on two cores."""
+
+VISITORS = ROWS * COLUMNS // CELL
+"""Vectors that are compared with a cell at a time: as large a block."""
 
 GATHERED = 8_192
 """Candidates looked at in full at a time: 34 MB at 512 dimensions."""
@@ -119,8 +122,8 @@ class _Comparison:
         for members, visitors in cells:
             for other in range(0, len(members), CELL):
                 columns = points[members[other : other + CELL]]
-                for start in range(0, len(visitors), COLUMNS):
-                    who = visitors[start : start + COLUMNS]
+                for start in range(0, len(visitors), VISITORS):
+                    who = visitors[start : start + VISITORS]
                     rows = points[who]
                     rows[:, -1] = -1
                     row, column = _reaching(_product(rows, columns, block).numpy(), limits[who])
@@ -166,7 +169,7 @@ class _Comparison:
             cost = tried + VERIFY * float(np.mean(distances <= 2 - 2 * self._threshold))
             if cost < least:
                 cheapest, least = tried, cost
-        return cheapest if least < dim else dim
+        return cheapest if least < dim else int(dim)
 
     def _keep(self, first: Places, second: Places) -> None:
         """Keep those candidates that are alike in full."""

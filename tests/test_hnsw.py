@@ -265,7 +265,8 @@ def test_upkeep_makes_the_index_for_the_model_that_searches_use(database: Databa
     model = store.use_model(encoder.name, encoder.dim, MODEL_SETTING)
     fill(database, model, unit_vectors(1_500, encoder.dim))
     models = Models(store, loader)
-    upkeep = Upkeep(database, store, models, nearest, Uploads(database, timedelta(days=1)), works=True)
+    uploads, comparisons = Uploads(database, timedelta(days=1)), Comparisons(database)
+    upkeep = Upkeep(database, store, models, nearest, uploads, comparisons, works=True)
     upkeep.start()
     deadline = time.monotonic() + 60
     while not nearest.search(model, unit_vectors(1, encoder.dim)[0], 20).approximate:

@@ -31,8 +31,9 @@ def threshold_slider(model: Model) -> float:
 
 def show_comparison(model: Model, threshold: float) -> Comparison:
     """Draw how the comparison stands, and the buttons for it; returns it. The page runs again when that changes."""
-    house = engine()
-    comparison = house.comparisons.read(model)
+    from core.pairs import MAX_ALIKE  # with it comes torch, which the model has loaded by now
+
+    comparison = engine().comparisons.read(model)
     _watch(model, (comparison.wanted, comparison.made_at, comparison.problem))
     if comparison.wanted is not None:
         return comparison
@@ -56,7 +57,8 @@ def show_comparison(model: Model, threshold: float) -> Comparison:
     st.caption(
         f"{counted(comparison.pictures, 'picture')} compared with each other on "
         f"{comparison.made_at.astimezone():%d %b %Y at %H:%M} with {model.name}, at "
-        f"{comparison.threshold * 100:.0f}\u202f% and above, in {duration(comparison.seconds)}."
+        f"{comparison.threshold * 100:.0f}\u202f% and above, in {duration(comparison.seconds)}. "
+        f"Of a picture with very many look-alikes the nearest {MAX_ALIKE} are kept."
     )
     return comparison
 
