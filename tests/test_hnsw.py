@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from core.comparison import Comparisons
 from core.database import Database, numbers
 from core.embedded import EmbeddedPostgres
 from core.encoder import EncoderLoader
