@@ -109,8 +109,7 @@ def test_a_second_server_gets_the_same_collection(
                 _settings(pooled_url(url, port, "require") if pooled else url, tmp_path), "lookalike test"
             )
             target.open()
-            told = list[tuple[str, int, int]]()
-            manifest = restore(target, backup, lambda *step: told.append(step))
+            manifest = restore(target, backup, silent)
             assert rows(target) == rows(source)
             assert matches(target) == matches(source)
             assert manifest.rows("pictures") == 2 * COUNT
