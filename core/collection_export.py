@@ -46,5 +46,5 @@ def _batches(database: Database, model: Model | None, thumbnails: bool) -> Itera
             found = connection.execute(query, {"after": after, "limit": BATCH}, binary=True).fetchall()
         if not found:
             return
-        yield [Row(*told, vector.to_numpy() if vector is not None else None) for *told, vector in found]
+        yield [Row(*told[:-1], told[-1] and told[-1].to_numpy()) for told in found]  # type: ignore[call-arg]
         after = found[-1][0]

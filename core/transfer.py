@@ -14,7 +14,7 @@ from core.errors import TransferError
 from core.store import Model, make_embeddings
 from core.taking import Batch, Taken
 
-Notice = Callable[[int], None]
+Notice = Callable[[int], object]
 """Told now and then how many rows are done."""
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-import tracemalloc
+import re
+import time
+from base64 import b64encode
 from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
@@ -22,6 +24,7 @@ from core.collection_export import export
 from core.collection_file import Format, neutralised, original
 from core.curation import Curation
 from core.database import Database
+from core.embedded import EmbeddedPostgres
 from core.engine import Engine
 from core.errors import TransferError
 from core.exports import csv_cells
@@ -48,23 +51,27 @@ def jpeg(shade: int = 0, size: tuple[int, int] = (64, 48)) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def source(module_settings: Settings) -> Iterator[Database]:
-    database = Database(module_settings)
+def source(postgres: EmbeddedPostgres, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    for url in _temporary_database(postgres, template):
+        yield from _filled(Database(_settings(url, tmp_path_factory.mktemp("data"))))
+
+
+def _filled(database: Database) -> Iterator[Database]:
     database.open()
     model = Store(database).use_model(NAME, DIM)
     ids = sorted(fill(database, model, unit_vectors(COUNT, DIM), tags=[["red", "-1 ö"], [], ["=SUM(A1)"]]))
     with database.connection() as connection:
         connection.execute("UPDATE pictures SET sha256 = uuid_send(id) || '0123456789abcdef'")
         connection.execute("INSERT INTO thumbnails SELECT id, 'image/jpeg', %s, false FROM pictures", (jpeg(),))
-        for id, title in zip(ids, ["=1+1", "'=quoted", "\"A\", b;\nc", "@x", " ", "Ölbild 雪"], strict=False):
+        for id, title in zip(ids, ["=1+1", "'=quoted", '"A", b;\nc', "@x", " ", "Ölbild 雪"], strict=False):
             connection.execute("UPDATE pictures SET title = %s WHERE id = %s", (title.strip(), id))
         connection.execute("""UPDATE pictures SET fields = '{"Artist": "-Ä", "=x": "1, 2"}' WHERE id = %s""", (ids[3],))
         connection.execute(
             """INSERT INTO sources (key, url, picture, added_at)
-               SELECT 'more' || id::text::bytea, 'https://b.example/?b=' || n, id, now() + '1 day' * n
-               FROM unnest(%s::uuid[], ARRAY[2, 1]) AS more (id, n)""",
-            ([ids[7], ids[7]],),
-        ) if False else None
+               SELECT sha256(url::bytea), url, %s, '2020-01-02'::timestamptz - n * interval '1 day'
+               FROM (VALUES (0, 'https://b.example/?b=0'), (1, 'https://b.example/?b=1')) more (n, url)""",
+            (ids[7],),
+        )
     Curation(database).remove(ids[-3:])
     yield database
     database.close()
@@ -132,7 +139,7 @@ def test_a_full_collection_gains_and_loses_nothing(source: Database, target: Dat
         [(title, tags)] = connection.execute("SELECT title, tags FROM pictures WHERE id = %s", (first[0],)).fetchall()
     assert title == "Mine"
     assert tags[:2] == ["mine", "RED"]
-    assert {tag.casefold() for tag in tags} == {"mine", "red", *first[8]}
+    assert {tag.casefold() for tag in tags} == {"mine", "red", *(tag.casefold() for tag in first[8])}
 
 
 def test_what_a_file_lacks_is_told(source: Database, target: Database) -> None:
@@ -159,7 +166,7 @@ def test_a_file_without_thumbnails_is_fetched(engine: Engine) -> None:
         for _ in range(300):
             if (found := engine.ledger.read(taken.import_id)).done:
                 break
-            __import__("time").sleep(0.1)
+            time.sleep(0.1)
         assert found.counts == {"waiting": 0, "indexed": 2, "already_there": 0, "failed": 1}
     with engine.database.connection() as connection:
         told = connection.execute("SELECT title, tags, fields FROM pictures ORDER BY title DESC").fetchall()
@@ -175,7 +182,7 @@ def test_no_cell_is_a_formula_and_spreadsheets_read_them(source: Database) -> No
     assert len(rows) == COUNT - 3
     for row in rows:
         assert not any(cell.startswith(("=", "+", "-", "@")) for cell in row.values())
-    assert sorted(row["title"] for row in rows)[-6:] != []
+    assert {"'=1+1", "''=quoted", "'@x", "Ölbild 雪"} <= {row["title"] for row in rows}
     frame = pd.read_parquet(io.BytesIO(exported(source, "parquet")))
     assert np.linalg.norm(np.stack(frame["embedding"]), axis=1) == pytest.approx(1, abs=1e-3)
     assert frame["model"].unique().tolist() == [NAME]
@@ -200,7 +207,7 @@ def altered(source: Database, change: Any) -> bytes:
 
 
 def vector(*values: float) -> str:
-    return __import__("base64").b64encode(np.array(values, "<f2").tobytes()).decode()
+    return b64encode(np.array(values, "<f2").tobytes()).decode()
 
 
 @pytest.mark.parametrize(
@@ -228,7 +235,7 @@ def test_a_bad_cell_is_told_and_the_others_are_taken(
     assert taken.rows == 10
     [(number, note)] = taken.notes
     assert number == 5
-    pytest.importorskip("re").search(sentence, note) or pytest.fail(note)
+    assert re.search(sentence, note)
     assert taken.lost == 0
     assert taken.added + taken.waiting == 10
     assert len(state(target)) == taken.added >= 9
@@ -243,8 +250,10 @@ def test_broken_lines_of_csv(source: Database, target: Database) -> None:
     assert taken.waiting == COUNT - 3
     assert taken.lost == 2
     assert any("has 3 cells instead of 12" in sentence for _, sentence in taken.notes)
-    open_ended = read_back(target, b"\r\n".join([*text[:2], b'"never closed', *text[2:]]))
+    good = b"".join(b"https://c.example/%d.jpg,x\r\n" % number for number in range(3))
+    open_ended = read_back(target, b"urls,title\r\n" + good + b'"never closed,y\r\n' + good)
     assert any("never closed" in sentence for _, sentence in open_ended.notes)
+    assert open_ended.waiting == 3
 
 
 def test_a_semicolon_and_mixed_columns_are_read(source: Database, target: Database) -> None:
@@ -280,17 +289,6 @@ def test_what_is_no_collection(target: Database, data: bytes, sentence: str) -> 
     with pytest.raises(TransferError, match=sentence):
         read_back(target, data)
     assert Ledger(target).imports() == []
-
-
-def test_memory_is_bounded(source: Database) -> None:
-    """A batch is in memory, not the collection: twice as many pictures take no more."""
-    tracemalloc.start()
-    for kind in ("csv", "parquet"):
-        size = sum(map(len, export(source, model_of(source), kind)))
-        assert size > 200_000
-    _, most = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert most < 25_000_000
 
 
 def test_the_call_gives_the_collection(source: Database, engine: Engine) -> None:
