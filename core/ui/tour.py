@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from core.errors import LookalikeError
-from core.query import Part
+from core.query import Part, write_parts
 from core.sample import DRAWN, NAME, REPEATED, sample
 from core.tour import Tour, read_tour
 from core.ui import composer
@@ -87,11 +87,11 @@ def _say(tour: Tour, current: str | None) -> None:
                 st.progress(tour.done / max(1, tour.total), text=f"Indexing: {tour.done} of {tour.total} drawings")
             case "Search":
                 st.markdown(
-                    "Which drawings look like this boat? Ask, then drag the line between the cards.", width="content"
+                    "Which drawings look like a boat? Ask, then drag the line between the cards.", width="content"
                 )
                 if tour.first is not None and st.button("Search with a boat", icon=":material/search:", type="primary"):
-                    composer.ask([Part(picture=tour.first)], composer.NEW)
-                    st.switch_page("pages/search.py")
+                    query = write_parts([Part(picture=tour.first)])
+                    st.switch_page("pages/search.py", query_params={composer.ADDRESS: query})
             case "Judge":
                 st.markdown(
                     f"Say of {VERDICTS} matches whether they are right, with ✓ and ✗ on the cards: "
