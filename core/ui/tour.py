@@ -40,15 +40,13 @@ def show_tour() -> None:
         return
     try:
         tour = read_tour(engine().database)
+        now = (tour.import_id, tour.done == tour.total, tour.done > 0) if tour else None
+        if state.setdefault("tour-state", now) != now:
+            state["tour-state"] = now
+            st.rerun()
         _offer_undo(tour)
         if tour is None:
             return
-        if state.setdefault("tour-done", tour.done) != tour.done:
-            finished = tour.done == tour.total
-            state["tour-done"] = tour.done
-            if finished or "tour-begun" not in state:
-                state["tour-begun"] = True
-                st.rerun()
         _show(tour)
     except LookalikeError:  # the status line says what is wrong with the database
         return
@@ -110,7 +108,7 @@ def _say(tour: Tour, current: str | None) -> None:
 def _start() -> None:
     with notices(), st.spinner("Drawing…"):
         engine().submit_files(NAME, sample())
-        for name in ("tour-dismissed", "tour-done", "tour-begun", "deleted-import"):
+        for name in ("tour-dismissed", "deleted-import"):
             state.pop(name, None)
 
 
