@@ -82,7 +82,8 @@ def _csv(name: str, file: IO[bytes]) -> Iterator[_Batch]:
     number = 1
 
     def skip(row: pacsv.InvalidRow) -> str:
-        lost.append((row.number or 0, f"The line has {row.actual_columns} cells instead of {row.expected_columns}."))
+        cells = f"The line has {row.actual_columns} cells instead of {row.expected_columns}"
+        lost.append((row.number or 0, f"{cells}: perhaps a quotation mark is opened in it and never closed."))
         return "skip"
 
     try:

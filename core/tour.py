@@ -30,15 +30,11 @@ def read_tour(database: Database) -> Tour | None:
         found = connection.execute(
             """SELECT imports.id, count(items.key), count(items.key) FILTER (WHERE status <> 'waiting'),
                       (array_agg(picture) FILTER (WHERE url = %s))[1],
-                      EXISTS (SELECT FROM models WHERE threshold IS NOT NULL),
-                      to_regclass('verdicts') IS NOT NULL
+                      (SELECT count(*) FROM verdicts WHERE is_right IS NOT NULL),
+                      EXISTS (SELECT FROM thresholds WHERE threshold IS NOT NULL)
                FROM imports LEFT JOIN items ON import = imports.id
                WHERE imports.id = (SELECT max(id) FROM imports WHERE name = %s AND deleted_at IS NULL)
                GROUP BY imports.id""",
             (FIRST_QUERY, NAME),
         ).fetchone()
-        if found is None:
-            return None
-        import_id, total, done, first, tuned, has_verdicts = found
-        verdicts = connection.execute("SELECT count(*) FROM verdicts").fetchall()[0][0] if has_verdicts else 0
-    return Tour(import_id, total, done, first, verdicts, tuned)
+    return Tour(*found) if found else None

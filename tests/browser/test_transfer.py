@@ -36,7 +36,7 @@ def test_a_sample_teaches_and_travels(app: App, page: Page, tmp_path: Path) -> N
     page.get_by_role("button", name="Search with a boat").click()
     matches = page.get_by_role("list", name="Matches")
     expect(matches.get_by_role("img").first).to_be_visible()
-    expect(page.get_by_text("That is all")).to_be_visible()
+    expect(page.get_by_text(re.compile("Say of 10 matches"))).to_be_visible()
     assert pictures(app) == 120
     copies = page.get_by_text(re.compile("boats-01"))
     expect(copies.first).to_be_visible()
