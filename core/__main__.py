@@ -1,4 +1,4 @@
-"""`python -m core run`: serve the app with the address and port of the settings."""
+"""`python -m core run`: serve the app with the address and port of the settings; other commands are `core.commands`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import sys
 
 from core.errors import SettingsError
 from core.settings import Settings, load_settings
-
-USAGE = "Usage: python -m core run"
 
 
 def port_is_free(host: str, port: int) -> bool:
@@ -37,8 +35,9 @@ def serve(settings: Settings) -> None:
 def main(arguments: list[str]) -> int:
     """Run a command and return its exit status."""
     if arguments != ["run"]:
-        print(USAGE, file=sys.stderr)
-        return 2
+        from core.commands import run_command  # the app itself needs none of it
+
+        return run_command(arguments)
     try:
         settings = load_settings()
     except SettingsError as error:

@@ -10,6 +10,8 @@ from uuid import UUID
 from core.settings import Settings
 from core.store import FILE_PATH
 
+COLLECTION_PATH = "/api/collection"
+
 LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]"]
 
 
@@ -24,6 +26,18 @@ def has_token(settings: Settings, authorization: str | None) -> bool:
 def thumbnail_path(settings: Settings, picture: UUID) -> str:
     """The address of a picture's thumbnail, signed when the API needs a token."""
     return _signed(settings, f"/api/thumb/{picture}")
+
+
+def collection_path(settings: Settings, kind: str, *, thumbnails: bool, embeddings: bool) -> str:
+    """The address of the collection as a file, signed when the API needs a token."""
+    choices = f"format={kind}&thumbnails={int(thumbnails)}&embeddings={int(embeddings)}"
+    path = _signed(settings, COLLECTION_PATH)
+    return f"{path}{'&' if '?' in path else '?'}{choices}"
+
+
+def is_signed_collection(settings: Settings, signature: str | None) -> bool:
+    """Whether this is the signature of that address."""
+    return hmac.compare_digest((signature or "").encode(), _signature(settings, COLLECTION_PATH).encode())
 
 
 def link(settings: Settings, url: str) -> str:

@@ -1,4 +1,4 @@
-"""The HTTP routes. Every answer but a thumbnail or a kept file is JSON; every error is {"error": "<a sentence>"}."""
+"""The HTTP routes. Every answer but a picture or the collection is JSON; every error is {"error": "<a sentence>"}."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from core.access import has_token, is_signed
-from core.calls import file, health, picture_id, read_import, thumbnail, upsert
+from core.access import COLLECTION_PATH, has_token, is_signed, is_signed_collection
+from core.calls import collection, file, health, picture_id, read_import, thumbnail, upsert
 from core.engine import Engine
 from core.errors import (
     DatabaseError,
@@ -75,6 +75,7 @@ def routes(engine: Callable[[], Engine], settings: Settings) -> list[BaseRoute]:
         ("POST", "/api/search", search, LARGEST_AT_ONCE * form_size),
         ("GET", "/api/thumb/{id}", thumbnail, 0),
         ("GET", f"{FILE_PATH}{{id}}", file, 0),
+        ("GET", COLLECTION_PATH, collection, 0),
         ("GET", "/api/health", health, 0),
     ]
     made: list[BaseRoute] = [
@@ -134,9 +135,12 @@ def _guarded(call: Endpoint, engine: Callable[[], Engine]) -> Callable[[Request]
 def _may_call(settings: Settings, request: Request) -> bool:
     if has_token(settings, request.headers.get("authorization")):
         return True
+    signature = request.query_params.get("signature")
+    if request.url.path == COLLECTION_PATH:
+        return is_signed_collection(settings, signature)
     for path, what in SIGNED:
         if request.url.path.startswith(path):
-            return is_signed(settings, picture_id(request), request.query_params.get("signature"), what)
+            return is_signed(settings, picture_id(request), signature, what)
     return False
 
 

@@ -11,8 +11,9 @@ from uuid import UUID
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from core.collection_file import FORMATS
 from core.engine import Engine
 from core.errors import DatabaseError, NotFoundError, UrlError
 from core.files import base_name
@@ -90,6 +91,23 @@ async def file(engine: Engine, request: Request) -> Response:
     headers = _safe_headers(engine.settings)
     headers["Content-Disposition"] = f"inline; filename*=UTF-8''{quote(base_name(found.name), safe='')}"
     return Response(found.data, media_type=found.mime, headers=headers)
+
+
+async def collection(engine: Engine, request: Request) -> Response:
+    """GET /api/collection: all pictures as CSV or Parquet; ?thumbnails=1 and ?embeddings=1 add those."""
+    asked = request.query_params.get("format", "csv")
+    kind = next((kind for kind in FORMATS if kind == asked), None)
+    if kind is None:
+        return error_answer(400, "'format' must be csv or parquet.")
+    choices = {
+        name: bool(read_number(request.query_params.get(name), name, 0, 0, 1)) for name in ("thumbnails", "embeddings")
+    }
+    chunks = await run_in_threadpool(lambda: engine.export(kind, **choices))
+    return StreamingResponse(
+        chunks,
+        media_type="text/csv; charset=utf-8" if kind == "csv" else "application/vnd.apache.parquet",
+        headers={"Content-Disposition": f'attachment; filename="collection.{kind}"', "Cache-Control": "no-store"},
+    )
 
 
 def _safe_headers(settings: Settings) -> dict[str, str]:

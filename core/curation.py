@@ -49,7 +49,7 @@ class Curation:
         """
         tag = checked_tag(tag)
         with self._database.connection() as connection:
-            connection.execute("SELECT pg_advisory_xact_lock(%s)", (_TAGGING,))
+            lock_tagging(connection)
             spelled = _spelling(connection, tag)
             return _change(connection, ids, "tags = tags || %(tag)s::text", "NOT tags @> ARRAY[%(tag)s::text]", spelled)
 
@@ -82,11 +82,20 @@ class Curation:
             return _change(connection, ids, "removed_at = NULL", "removed_at IS NOT NULL")
 
 
+def lock_tagging(connection: Connection[Any]) -> None:
+    """Keep others who tag waiting until the transaction ends."""
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", (_TAGGING,))
+
+
+def spellings(connection: Connection[Any]) -> dict[str, str]:
+    """The tags as they are written in the collection, by their folded case."""
+    known = connection.execute("SELECT DISTINCT unnest(tags) FROM pictures WHERE tags <> '{}'").fetchall()
+    return {spelled.casefold(): spelled for (spelled,) in known}
+
+
 def _spelling(connection: Connection[Any], tag: str) -> str:
     """A tag as it is written in the collection, else as it is. Postgres's own lower() may know only A to Z."""
-    known = connection.execute("SELECT DISTINCT unnest(tags) FROM pictures WHERE tags <> '{}'").fetchall()
-    folded = tag.casefold()
-    return next((spelled for (spelled,) in known if spelled.casefold() == folded), tag)
+    return spellings(connection).get(tag.casefold(), tag)
 
 
 def _change(

@@ -33,11 +33,14 @@ POOL_SECONDS = 30.0
 PATIENCE_SECONDS = 1.0
 """How long a caller waits before the database is asked whether it is there at all."""
 
+APPLICATION = "lookalike"
+"""What the connections of a running app call themselves; those of its worker say so after it."""
+
 CONNECTION: dict[str, Any] = {
     # Behind a pooler in transaction mode, prepared statements answer with another client's rows.
     "prepare_threshold": None,
     "connect_timeout": CONNECT_SECONDS,
-    "application_name": "lookalike",
+    "application_name": APPLICATION,
 }
 
 
@@ -52,10 +55,12 @@ class Versions(NamedTuple):
 class Database:
     """The database of the settings. Threads may share it; `open` it first."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, name: str = APPLICATION) -> None:
+        """`name` is what its connections call themselves."""
         url = settings.postgres_url
         self._embedded = None if url else EmbeddedPostgres(settings.data_dir)
         self._conninfo = self._embedded.conninfo if self._embedded else url.get_secret_value() if url else ""
+        self._connection = {**CONNECTION, "application_name": name}
         self._pool: ConnectionPool[Connection[Any]] | None = None
         self._lock = threading.Lock()
 
@@ -96,7 +101,7 @@ class Database:
                 self._prepare(connection)
             pool = ConnectionPool(
                 self._conninfo,
-                kwargs=CONNECTION,
+                kwargs=self._connection,
                 configure=register_vector,
                 check=ConnectionPool.check_connection,
                 min_size=0,
@@ -162,7 +167,7 @@ class Database:
         """A connection beside the pool, in autocommit mode, whose failure says why. Raises DatabaseError."""
         check_url(self._conninfo)
         try:
-            return psycopg.connect(self._conninfo, autocommit=True, **CONNECTION)
+            return psycopg.connect(self._conninfo, autocommit=True, **self._connection)
         except psycopg.Error as error:
             # From None: libpq's message may hold parts of a mistyped URL.
             raise refusal(error, self._conninfo) from None

@@ -7,12 +7,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Literal
+from typing import IO, Literal
 from uuid import UUID
 
+from core.collection_export import export
+from core.collection_file import Format
 from core.comparison import Comparisons
 from core.compose import Composer, Query
 from core.curation import Curation
@@ -34,7 +36,9 @@ from core.query import Part
 from core.search import DEFAULT_TOP_K, Matches, search
 from core.settings import Settings, load_settings
 from core.store import Model, Store
+from core.taking import Taken
 from core.thresholds import Thresholds
+from core.transfer import Notice, take
 from core.upkeep import Upkeep
 from core.uploads import Uploads
 from core.verdicts import Verdicts
@@ -192,6 +196,20 @@ class Engine:
             import_id = self.ledger.create_from_files(connection, name, self.store.keep_files(connection, files))
         self.queue.nudge(import_id)
         return self.ledger.read(import_id)
+
+    def export(self, kind: Format, *, thumbnails: bool, embeddings: bool) -> Iterator[bytes]:
+        """The collection as a file in chunks, with the embeddings of the model that searches use."""
+        self._need_database()
+        return export(
+            self.database, self.model() if embeddings else None, kind, thumbnails=thumbnails, embeddings=embeddings
+        )
+
+    def take(self, name: str, file: IO[bytes], notice: Notice = lambda _: None) -> Taken:
+        """Read a file of a collection into this one, see `core.transfer`. Raises LookalikeError of many kinds."""
+        taken = take(self.database, self.model(), name, file, notice)
+        if taken.import_id is not None and taken.waiting:
+            self.queue.nudge(taken.import_id)
+        return taken
 
     def retry_failed(self, import_id: int) -> int:
         """Try an import's failed items again. Returns how many there are."""

@@ -52,5 +52,9 @@ class TagError(LookalikeError):
     """The text is not a tag that can be used."""
 
 
+class TransferError(LookalikeError):
+    """A backup, or a file with a collection, cannot be written or read."""
+
+
 class NotFoundError(LookalikeError):
     """Nothing has that id."""

@@ -28,6 +28,8 @@ MAX_STEM = 120
 """Bytes of a picture's name in a file name: with rank, percentage and ending it stays below every system's 255."""
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""What a cell begins with that a spreadsheet takes for a formula."""
+
 _ENDINGS = {mime: kind.lower() for kind, mime in MIMES.items()} | {"image/jpeg": "jpg"}
 _PICTURE_ENDINGS = {*(f".{ending}" for ending in _ENDINGS.values()), ".jpeg", ".heic", ".tif"}
 _UNSAFE = '<>:"/\\|?*'

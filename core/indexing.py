@@ -24,6 +24,7 @@ from core.files import base_name
 from core.ledger import Item, Ledger, Outcome
 from core.loading import STRANGE, Loader, Ready
 from core.priority import step_aside
+from core.said import keep_said
 from core.settings import Settings
 from core.store import Model, NewPicture, Store, Vector, file_path, picture_id
 
@@ -147,6 +148,8 @@ class Indexer:
                     ),
                 ],
             )
+            for import_id in {item.import_id for _, item in entries}:
+                keep_said(connection, import_id, [id for id, item in entries if item.import_id == import_id])
 
 
 def _items(ready: Iterable[Ready], outcomes: Iterable[Outcome]) -> list[Item]:

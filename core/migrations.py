@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +25,42 @@ def migrate(connection: Connection[Any]) -> list[str]:
     nothing has changed.
     """
     with connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+        lock_migrations(connection)
         connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
         connection.execute(
             "CREATE TABLE IF NOT EXISTS schema_migrations"
             " (name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
         )
-        done = {name for (name,) in connection.execute("SELECT name FROM schema_migrations")}
-        applied = _apply(connection, _files(SCHEMA, ""), done)
+        done = set(applied_migrations(connection))
+        applied = _apply(connection, own_migrations(), done)
         return applied + _apply_queue(connection, done)
+
+
+def own_migrations() -> dict[str, Path]:
+    """The SQL files of `core/schema` by name, in the order in which they are applied."""
+    return _files(SCHEMA, "")
+
+
+def applied_migrations(connection: Connection[Any]) -> list[str]:
+    """The names of the migrations that a database has, the job queue's too, in order."""
+    return [name for (name,) in connection.execute("SELECT name FROM schema_migrations ORDER BY name")]
+
+
+def lock_migrations(connection: Connection[Any]) -> None:
+    """Keep whoever starts on this database waiting until the transaction ends."""
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+
+
+def apply_anew(connection: Connection[Any], names: Iterable[str]) -> None:
+    """Apply migrations of ours, in order, to a database whose tables of the collection were dropped."""
+    files = own_migrations()
+    connection.execute("DELETE FROM schema_migrations WHERE name = ANY(%s)", (list(files),))
+    _apply(connection, {name: files[name] for name in names}, set())
+
+
+def apply_missing(connection: Connection[Any]) -> None:
+    """Apply those of our migrations that a database lacks."""
+    _apply(connection, own_migrations(), set(applied_migrations(connection)))
 
 
 def _files(folder: Path, prefix: str) -> dict[str, Path]:

@@ -106,6 +106,18 @@ def file_path(picture: UUID) -> str:
     return f"{FILE_PATH}{picture}"
 
 
+def make_embeddings(connection: Connection, model: Model) -> None:
+    """Make the table of a model's embeddings if there is none."""
+    connection.execute(
+        sql.SQL(
+            """CREATE TABLE IF NOT EXISTS {} (
+                   picture uuid PRIMARY KEY REFERENCES pictures ON DELETE CASCADE,
+                   embedding halfvec({}) NOT NULL
+               )"""
+        ).format(model.table, sql.Literal(model.dim))
+    )
+
+
 class Store:
     """The collection. Methods that take a connection join its transaction; the others make their own."""
 
@@ -130,14 +142,7 @@ class Store:
                 )
                 model = cursor.fetchone()
             assert model is not None
-            connection.execute(
-                sql.SQL(
-                    """CREATE TABLE IF NOT EXISTS {} (
-                           picture uuid PRIMARY KEY REFERENCES pictures ON DELETE CASCADE,
-                           embedding halfvec({}) NOT NULL
-                       )"""
-                ).format(model.table, sql.Literal(model.dim))
-            )
+            make_embeddings(connection, model)
             return model
 
     def models(self) -> list[Model]:

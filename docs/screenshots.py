@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from docs.drawings import drawings, jpeg
+from core.sample import drawings, jpeg
 from tests.app import App
 from tests.browser.conftest import CHROMIUM, FLAGS
 from tests.data import MODEL_SETTING

@@ -7,8 +7,10 @@ from core.errors import LookalikeError
 from core.files import MAX_ZIP_BYTES, Findings, FoundFile, Upload, find_pictures, read_files
 from core.ledger import Import
 from core.llamaindex import Offer, find_offers, take
-from core.ui.house import engine
+from core.ui.house import engine, notices
 from core.ui.imports import show_imports
+from core.ui.tour import offer_sample, show_tour
+from core.ui.transfer import show_transfer
 from core.ui.words import counted, plain
 from core.urls import Line, Table, read_lines, read_table, url_column
 
@@ -221,8 +223,17 @@ def show_offers() -> None:
             )
 
 
+def show_first_steps() -> None:
+    """While the collection is empty, something to try."""
+    if engine().database_state.state == "ready":
+        with notices():
+            if not engine().store.count():
+                offer_sample("sample-index")
+
+
 st.title("Index pictures", anchor=False)
 st.caption("Give Lookalike your pictures, by their web addresses or as files. From then on, it finds them.")
+show_tour()
 paste, upload, drop = st.tabs(["Paste addresses", "Upload a list", "Drop pictures"])
 with paste:
     ask_paste()
@@ -235,3 +246,6 @@ if problem := state.pop("index-problem", None):
 show_offers()
 st.subheader("Imports", anchor=False)
 show_imports()
+show_first_steps()
+st.subheader("Collections from elsewhere", anchor=False)
+show_transfer()

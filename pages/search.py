@@ -19,6 +19,7 @@ from core.ui.filters import filters
 from core.ui.gallery import Card, Mark, gallery
 from core.ui.house import engine, notices
 from core.ui.paste import paste_anywhere
+from core.ui.tour import offer_sample, show_tour
 from core.ui.words import counted, plain
 from core.verdicts import Verdict, asked
 
@@ -110,8 +111,13 @@ def forget_foreign_threshold(query: Query) -> None:
 def empty_collection() -> None:
     with st.container(border=True, horizontal_alignment="center"):
         st.markdown("#### There is nothing to search yet", text_alignment="center")
-        st.markdown("First give Lookalike the addresses of some pictures.", text_alignment="center")
-        st.page_link("pages/index.py", label="Index pictures", icon=":material/arrow_forward:")
+        st.markdown(
+            "First give Lookalike the addresses of some pictures, or see in a minute what it does with drawings.",
+            text_alignment="center",
+        )
+        with st.container(horizontal=True, horizontal_alignment="center", vertical_alignment="center"):
+            st.page_link("pages/index.py", label="Index pictures", icon=":material/arrow_forward:")
+            offer_sample("sample-search")
 
 
 def invitation(count: int) -> None:
@@ -177,6 +183,7 @@ def results(query: Query) -> None:
         show_picture(next(match for match in matches.found if str(match.id) == shown.opened))
 
 
+show_tour()
 left, right = st.columns([1, 3.4], gap="medium")
 try:
     ready = house.database_state.state == "ready"

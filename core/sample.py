@@ -1,16 +1,35 @@
-"""A small collection of drawings, made on the spot, so that the README's pictures show nobody else's work."""
+"""A sample collection: drawings made on the spot, so that a first visitor has something to search at once.
+
+They are the same every time, and nobody else's work.
+"""
 
 from __future__ import annotations
 
 import colorsys
+import hashlib
 import io
 import math
 import random
 from collections.abc import Callable, Iterator
 
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
+
+from core.files import File
 
 SIZE = 720
+
+NAME = "Sample collection"
+"""The import that brings it."""
+
+DRAWN = 100
+"""Drawings in it."""
+
+REPEATED = 20
+"""Of the first of them, the sample has another version too."""
+
+FIRST_QUERY = "boats-01.jpg"
+"""A good one to begin with: three others look much like it."""
+
 Paint = tuple[int, int, int]
 
 
@@ -35,12 +54,18 @@ def flower(dice: random.Random) -> Image.Image:
     for ring, value in ((0.36, 0.82), (0.27, 0.95)):
         for petal in range(petals):
             angle = 2 * math.pi * (petal + ring) / petals
-            leaf = Image.new("RGBA", (SIZE, SIZE))
             length, width = SIZE * ring, SIZE * ring * 2.2 / petals
-            outline = (SIZE / 2, SIZE / 2 - width / 2, SIZE / 2 + length, SIZE / 2 + width / 2)
-            ImageDraw.Draw(leaf).ellipse(outline, fill=shade(hue, 0.55, value), outline=shade(hue, 0.7, value - 0.2))
-            leaf = leaf.rotate(math.degrees(angle), resample=Image.Resampling.BICUBIC)
-            image.paste(leaf, (0, 0), leaf)
+            outline = list[tuple[float, float]]()
+            for step in range(48):
+                turn = math.pi * step / 24
+                along, across = length / 2 * (1 + math.cos(turn)), width / 2 * math.sin(turn)
+                outline.append(
+                    (
+                        SIZE / 2 + along * math.cos(angle) + across * math.sin(angle),
+                        SIZE / 2 - along * math.sin(angle) + across * math.cos(angle),
+                    )
+                )
+            draw.polygon(outline, fill=shade(hue, 0.55, value), outline=shade(hue, 0.7, value - 0.2))
     heart = SIZE * 0.09
     draw.ellipse((SIZE / 2 - heart, SIZE / 2 - heart, SIZE / 2 + heart, SIZE / 2 + heart), fill=shade(0.12, 0.75, 0.9))
     return image
@@ -149,3 +174,32 @@ def jpeg(image: Image.Image, quality: int = 90) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
+
+
+def sample() -> Iterator[File]:
+    """The files of the sample: DRAWN drawings, and of REPEATED the same once more, smaller, cropped or mirrored."""
+    for number, (name, image) in enumerate(drawings(DRAWN)):
+        yield _file(name, jpeg(image))
+        if number < REPEATED:
+            how, change = _VERSIONS[number % len(_VERSIONS)]
+            yield _file(name.replace(".jpg", f"-{how}.jpg"), jpeg(change(image), 70))
+
+
+def _smaller(image: Image.Image) -> Image.Image:
+    return image.reduce(2)
+
+
+def _cropped(image: Image.Image) -> Image.Image:
+    width, height = image.size
+    return image.crop((width // 10, height // 10, width - width // 20, height - height // 20))
+
+
+_VERSIONS: list[tuple[str, Callable[[Image.Image], Image.Image]]] = [
+    ("smaller", _smaller),
+    ("cropped", _cropped),
+    ("mirrored", ImageOps.mirror),
+]
+
+
+def _file(name: str, data: bytes) -> File:
+    return File(hashlib.sha256(data).digest(), name, data)

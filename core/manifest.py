@@ -1,0 +1,109 @@
+"""What a backup holds: a ZIP with a member a table, and this list of them, written last."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ValidationError
+
+from core.errors import TransferError
+
+FORMAT = 1
+"""Raised when a backup of this Lookalike could be misread by an older one."""
+
+MANIFEST = "manifest.json"
+
+CHUNK = 1_000_000
+"""Bytes that are read or written at once."""
+
+Progress = Callable[[str, int, int], None]
+"""Told what is being done, how many bytes of it are, and how many there will be, as far as is known."""
+
+
+class TablePart(BaseModel):
+    """A table: its columns with their types, how many rows it has, and size and SHA-256 of its binary COPY."""
+
+    name: str
+    columns: dict[str, str]
+    rows: int
+    bytes: int
+    sha256: str
+    counters: dict[str, tuple[int, bool]]
+    """For each column that numbers the rows the sequence's last value, and whether that was given out."""
+
+
+class Manifest(BaseModel):
+    """All that a backup holds. `migrations` are those that its database had, in order."""
+
+    kind: Literal["Lookalike backup"] = "Lookalike backup"
+    format: int = FORMAT
+    made_at: datetime
+    postgres: int
+    migrations: list[str]
+    tables: list[TablePart]
+
+    def rows(self, table: str) -> int:
+        """How many rows a table has; 0 when it is not in the backup."""
+        return next((part.rows for part in self.tables if part.name == table), 0)
+
+
+class _Format(BaseModel):
+    kind: Literal["Lookalike backup"]
+    format: int
+
+
+def member_name(table: str) -> str:
+    """A table's place in the ZIP."""
+    return f"tables/{table}.copy"
+
+
+def read_manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:
+    """What a backup says of itself. Raises TransferError."""
+    try:
+        with archive.open(MANIFEST) as file:
+            text = file.read(50_000_000)
+        told = _Format.model_validate_json(text)
+        if told.format > FORMAT:
+            raise TransferError(f"{path.name} was made by a newer Lookalike. Update this one, and restore it then.")
+        return Manifest.model_validate_json(text)
+    except (KeyError, ValidationError):
+        raise TransferError(f"{path.name} is no backup that Lookalike made.") from None
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError):
+        raise _damaged(path) from None
+
+
+def open_backup(path: Path) -> zipfile.ZipFile:
+    """A backup's ZIP. Raises TransferError."""
+    try:
+        return zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, EOFError):
+        raise TransferError(
+            f"{path.name} is no whole backup: its end is missing, or it is another kind of file. Copy it anew."
+        ) from None
+    except OSError as error:
+        raise TransferError(f"{path} cannot be read: {error.strerror}.") from None
+
+
+def read_part(path: Path, archive: zipfile.ZipFile, part: TablePart) -> Iterator[bytes]:
+    """A table's COPY in chunks, to the last checked by its size and SHA-256. Raises TransferError."""
+    digest, size = hashlib.sha256(), 0
+    try:
+        with archive.open(member_name(part.name)) as file:
+            while chunk := file.read(CHUNK):
+                digest.update(chunk)
+                size += len(chunk)
+                yield chunk
+    except (KeyError, OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError):
+        raise _damaged(path) from None
+    if (digest.hexdigest(), size) != (part.sha256, part.bytes):
+        raise _damaged(path)
+
+
+def _damaged(path: Path) -> TransferError:
+    return TransferError(f"{path.name} is damaged, so nothing was restored. Copy it anew, or use another backup.")

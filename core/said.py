@@ -1,0 +1,45 @@
+"""What files and lists say of pictures: a title where there is none, fields, and tags that they lack."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, LiteralString
+from uuid import UUID
+
+from psycopg import Connection
+
+_GAIN: LiteralString = """title = coalesce(nullif(pictures.title, ''), said.title),
+           fields = pictures.fields || said.fields,
+           tags = pictures.tags || ARRAY(SELECT tag FROM unnest(said.tags) WITH ORDINALITY AS t (tag, place)
+                                         WHERE tag <> ALL(pictures.tags) ORDER BY place)"""
+
+
+def say(connection: Connection[Any], said: Sequence[tuple[UUID, str, Sequence[str], Mapping[str, str]]]) -> None:
+    """Give pictures, each once, a title, tags and fields. They are locked in the order of their ids."""
+    ids, titles, tags, fields = zip(*said, strict=True)
+    _lock(connection, ids)
+    connection.execute(
+        f"""UPDATE pictures SET {_GAIN}
+            FROM (SELECT id, title, ARRAY(SELECT jsonb_array_elements_text(tags)) AS tags, fields
+                  FROM unnest(%s::uuid[], %s::text[], %s::jsonb[], %s::jsonb[]) AS u (id, title, tags, fields)) said
+            WHERE pictures.id = said.id""",  # noqa: S608
+        (list(ids), list(titles), [json.dumps(list(one)) for one in tags], [json.dumps(dict(one)) for one in fields]),
+    )
+
+
+def keep_said(connection: Connection[Any], import_id: int, pictures: Sequence[UUID]) -> None:
+    """Give pictures that an import has just brought what its items say of them."""
+    _lock(connection, pictures)
+    connection.execute(
+        f"""UPDATE pictures SET {_GAIN}
+            FROM (SELECT DISTINCT ON (picture) picture, title, fields, tags FROM items
+                  WHERE import = %s AND picture = ANY(%s) AND (title <> '' OR fields <> '{{}}' OR tags <> '{{}}')
+                  ORDER BY picture, position) said
+            WHERE id = said.picture""",  # noqa: S608
+        (import_id, list(pictures)),
+    )
+
+
+def _lock(connection: Connection[Any], pictures: Sequence[UUID]) -> None:
+    connection.execute("SELECT FROM pictures WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE", (list(pictures),))
