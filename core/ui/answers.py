@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
 
 
-def fresh_answers(key: str, name: str) -> list[tuple[str, str]]:
-    """The (id, answer) pairs that the component `key` has told in its state `name` since the last call."""
+def hear_answers(key: str, name: str, act: Callable[[str, str], None]) -> bool:
+    """Call `act` with each (id, answer) that the component `key` has told in its state `name` and that was not heard.
+
+    Call it in the component's callback, and again in the run: Streamlit breaks a callback off when the next answer
+    comes, and does not call it anew. An answer counts as heard once `act` has returned. Returns whether there were any.
+    """
     told: dict[str, Any] = (st.session_state.get(key) or {}).get(name) or {}
     heard = heard_answers(key)
     visit, answers = told.get("visit", ""), told.get("answers", [])
-    before, heard[visit] = heard.get(visit, 0), len(answers)
-    return [(str(id), str(answer)) for id, answer in answers[before:]]
+    before = heard.get(visit, 0)
+    for place in range(before, len(answers)):
+        act(*answers[place])
+        heard[visit] = place + 1
+    return len(answers) > before
 
 
 def heard_answers(key: str) -> dict[str, int]:

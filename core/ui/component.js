@@ -17,15 +17,14 @@ function whenQuiet(act) {
 
 /**
  * A list of answers that only grows, so that none is lost when several are given before Python looks. `tell` is
- * called with `{visit, answers}` once the hand rests; Python knows by the visit how many of them it has heard.
+ * called at once with `{visit, answers}`; Python knows by the visit how many of them it has heard.
  */
 function answerSheet(tell) {
   const visit = Math.random().toString(36).slice(2);
   const answers = [];
-  const later = whenQuiet(() => tell({ visit, answers: [...answers] }));
   const put = (id, answer) => {
     answers.push([id, answer]);
-    later();
+    tell({ visit, answers: [...answers] });
   };
   return { put, visit, answers };
 }

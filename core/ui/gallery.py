@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, NotRequired, TypedDict
 import streamlit as st
 
 from core.score import per_mille
-from core.ui.answers import fresh_answers, heard_answers
+from core.ui.answers import hear_answers, heard_answers
 from core.ui.component import component
 
 Ask = Literal["more", "less"]
@@ -126,11 +126,15 @@ def gallery(
         if on_threshold is not None:
             on_threshold(float(st.session_state[key]["threshold"]["value"]))
 
-    def hear_verdicts() -> None:
-        for id, answer in fresh_answers(key, "verdicts"):
-            if on_verdict is not None:
-                on_verdict(id, {"yes": True, "no": False}.get(answer))
+    def take_verdict(id: str, answer: str) -> None:
+        if on_verdict is not None:
+            on_verdict(id, {"yes": True, "no": False}.get(answer))
 
+    def hear_verdicts() -> bool:
+        return hear_answers(key, "verdicts", take_verdict)
+
+    if hear_verdicts():
+        st.rerun()
     result = _component(
         key=key,
         data={

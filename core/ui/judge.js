@@ -1,6 +1,5 @@
 /**
- * One match after the other to judge. The next one shows at once: Python sends some ahead, and hears of the answers
- * when the hand rests.
+ * One match after the other to judge. The next one shows at once, for Python sends some ahead.
  *
  * @typedef {{id: string, querySrc: string, queryWords: string, queryName: string, matchSrc: string, matchName: string}}
  *   Pair

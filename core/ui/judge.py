@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypedDict
 
-from core.ui.answers import fresh_answers, heard_answers
+import streamlit as st
+
+from core.ui.answers import hear_answers, heard_answers
 from core.ui.component import component
 
 _component = component("judge")
@@ -30,10 +32,11 @@ def judge(pairs: Sequence[Pair], *, given: int, done: str, key: str, on_answer: 
     that back: "undo" and "unskip".
     """
 
-    def hear() -> None:
-        for id, answer in fresh_answers(key, "answers"):
-            on_answer(id, answer)
+    def hear() -> bool:
+        return hear_answers(key, "answers", on_answer)
 
+    if hear():
+        st.rerun()
     _component(
         key=key,
         data={"pairs": list(pairs), "given": given, "heard": heard_answers(key), "done": done},

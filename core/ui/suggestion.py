@@ -49,17 +49,18 @@ def suggestion(tuning: Tuning, saved: Saved | None, in_use: InUse, kind: Kind, d
         help=f"**{BALANCE}** has the highest F1: few wrong ones shown, few right ones missed. "
         f"**{PRECISION}** shows as much as it can while so many of those shown are right.",
     )
-    threshold: float | None = tuning.best
+    threshold = tuning.best
     if how == PRECISION:
         wished = st.slider("Of those shown, so many should be right", 50, 99, WISHED, format="%d %%", key="wished")
-        threshold = tuning.for_precision(wished / 100)
-        if threshold is None:
+        cut = tuning.for_precision(wished / 100)
+        if cut is None:
             st.warning(
                 f"These verdicts promise {wished}\u202f% at no threshold: the highest is "
                 f"{percent(tuning.reachable)}. Wish for less, or judge more matches.",
                 icon=":material/block:",
             )
             return
+        threshold = cut
     reading = tuning.at(threshold)
     st.markdown(f"#### {reading.sentence}")
     _figures(tuning, reading)

@@ -193,7 +193,7 @@ def test_matches_are_judged_on_the_gallery_by_click_and_by_key(app: App, page: P
         )
 
     assert [given(place) for place in (1, 2, 3)] == [["yes"], ["no"], []]
-    open_tune(page, app)
+    page.get_by_role("link", name="Tune").click()
     expect(tally(page)).to_have_text(f"{VERDICTS + 2} verdicts so far")
     page.goto(query)
     expect(cards.nth(1).locator("[data-verdict=yes]")).to_have_attribute("aria-pressed", "true")
