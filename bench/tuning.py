@@ -37,17 +37,18 @@ class World:
 def run(report: Report) -> None:
     """A promise for each suggested threshold, and how wide its intervals are."""
     world = classes()
+    curators = [judge(world, seed) for seed in range(SEEDS)]
     for name, wished in (("best F1", None), ("precision 80 %", 0.8), ("precision 95 %", 0.95)):
-        results = [judge_and_check(world, seed, wished) for seed in range(SEEDS)]
-        share = sum(precise and complete for _, precise, complete in results) / SEEDS
+        results = [check(world, *curator, wished) for curator in curators]
         row = f"{name}, {VERDICTS} verdicts"
         for what in ("precision", "recall"):
             parts = [getattr(reading, what) for reading, *_ in results]
             report.note(f"{row}: {what}, mean", float(np.mean([part.value for part in parts])), "")
             report.note(f"{row}: {what}, width", float(np.mean([part.high - part.low for part in parts])), "")
-        report.note(f"{row}: precision as stated", sum(precise for _, precise, _ in results) / SEEDS, "")
-        report.note(f"{row}: recall as stated", sum(complete for *_, complete in results) / SEEDS, "")
-        report.at_least(f"{row}: both as stated, of {SEEDS} curators", share, 0.9, "")
+        report.note(f"{row}: precision as stated", float(np.mean([precise for _, precise, _ in results])), "")
+        report.note(f"{row}: recall as stated", float(np.mean([complete for *_, complete in results])), "")
+        both = float(np.mean([precise and complete for _, precise, complete in results]))
+        report.at_least(f"{row}: both as stated, of {SEEDS} curators", both, 0.9, "")
 
 
 def classes() -> World:
@@ -74,9 +75,8 @@ def world_of(vectors: np.ndarray, names: np.ndarray) -> World:
     return World(places, np.take_along_axis(similarities, places, axis=1), names[places] == names[:, None])
 
 
-def judge_and_check(world: World, seed: int, wished: float | None) -> tuple[Reading, bool, bool]:
-    """One curator: what the suggested threshold promises, and whether precision and recall on the queries that were
-    not judged are as promised."""
+def judge(world: World, seed: int) -> tuple[Tuning, set[str]]:
+    """One curator: what the verdicts say, and the keys of the queries that were judged."""
     rng = np.random.default_rng(seed)
     drawn = rng.choice(len(world.places), QUERIES, replace=False)
     pool = [_candidates(world, int(query)) for query in drawn]
@@ -99,9 +99,14 @@ def judge_and_check(world: World, seed: int, wished: float | None) -> tuple[Read
             cut = tuning.best
     if tuning is None:
         raise AssertionError("sixty verdicts were too few")
+    return tuning, {key for key, _ in judged}
+
+
+def check(world: World, tuning: Tuning, seen: set[str], wished: float | None) -> tuple[Reading, bool, bool]:
+    """What the suggested threshold promises, and whether precision and recall on the queries that were not judged are
+    as promised."""
     threshold = tuning.best if wished is None else tuning.for_precision(wished)
     reading = tuning.at(tuning.span[1] if threshold is None else threshold)
-    seen = {key for key, _ in judged}
     rest = [place for place in range(len(world.places)) if query_key([Part(picture=UUID(int=place))]) not in seen]
     shown = world.similarities[rest] >= reading.threshold
     hits = float((shown & world.right[rest]).sum())

@@ -82,7 +82,9 @@ def advice(matches: Matches) -> str:
 
 
 def keep_verdict(matches: Matches, id: str, right: bool | None) -> None:
-    match = next(match for match in matches.found if str(match.id) == id)
+    match = next((match for match in matches.found if str(match.id) == id), None)
+    if match is None:
+        return
     with notices():
         house.verdicts.judge(matches.query.model, Verdict(asked(matches.query), match.id, match.similarity, right))
 

@@ -93,7 +93,6 @@ class Gallery {
     this.releaseSoon = whenQuiet(() => this.release());
     this.tellSelection = whenQuiet(() =>
       this.setState("selected", { revision: this.revision, ids: this.selectedIds() }));
-    this.sheet = answerSheet((sheet) => this.setState("verdicts", sheet));
     this.listenToScale();
     this.listenToCards();
     this.parts.closest.onclick = () => {
@@ -145,6 +144,7 @@ class Gallery {
     this.matches = matches;
     this.revision = revision;
     this.tellSelection.cancel();
+    this.sheet = answerSheet((sheet) => this.setState("verdicts", sheet)); // what was said of others stays theirs
     this.cards = matches.map((match) => this.card(match));
     this.copies = new Map();
     matches.forEach(({ leader }, place) => {

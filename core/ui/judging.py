@@ -36,7 +36,9 @@ def show_judging(in_use: InUse, kind: Kind, pool: Sequence[Candidates], verdicts
 
 def _answer(in_use: InUse, id: str, given: str) -> None:
     """Keep what was answered about a proposal, or what took that back."""
-    proposal: Proposal = st.session_state["proposed"][id]
+    proposal: Proposal | None = st.session_state["proposed"].get(id)
+    if proposal is None:  # of a visit before the server's last start: it was kept then
+        return
     pair = proposal.query.key, proposal.picture
     if given == "skip":
         st.session_state["passed"].add(pair)
