@@ -329,7 +329,7 @@ class Store:
             connection.cursor(binary=True, row_factory=class_row(KeptFile)) as cursor,
         ):
             cursor.execute(
-                "SELECT mime, name, data FROM pictures JOIN files ON key = sha256 WHERE id = %s",
+                "SELECT mime, files.name, data FROM pictures JOIN files ON key = sha256 WHERE id = %s",
                 (picture,),
             )
             found = cursor.fetchone()
