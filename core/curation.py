@@ -168,7 +168,7 @@ class Curation:
         return Deletable(count, until)
 
     def delete(
-        self, chosen: Chosen, until: datetime | None, hear: Callable[[int, int], None] = lambda done, total: None
+        self, chosen: Chosen, until: datetime | None, hear: Callable[[int, int], object] = lambda done, total: None
     ) -> int:
         """Delete removed pictures for good: thumbnails, addresses, kept files, embeddings, all but what their imports
         tell of them. Nothing undoes it. Returns how many.
