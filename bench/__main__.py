@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.report import Report, machine
 
-BENCHES = ("indexing", "queue", "memory", "people", "search", "query", "page", "retrieval", "duplicates")
+BENCHES = ("browse", "indexing", "queue", "memory", "people", "search", "query", "page", "retrieval", "duplicates")
 """Modules of this package with a function `run(report)`, each measuring for some minutes."""
 
 LONG = ("million",)

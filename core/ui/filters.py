@@ -25,7 +25,8 @@ KEYS = (
 def filters() -> Filter:
     """Draw the choices of both pages, and return them. Raises DatabaseError."""
     facets = engine().nearest.facets()
-    names = {str(entry.id): f"{entry.name} · {entry.count:,}" for entry in facets.imports}
+    # The address holds what the menu shows: a count in it would end the link with the next picture.
+    names = {str(entry.id): f"{entry.id} · {entry.name}" for entry in facets.imports}
     tags = st.multiselect(
         "Tags",
         [entry.name for entry in facets.tags],
@@ -116,12 +117,11 @@ def _field(names: list[str], left: DeltaGenerator, right: DeltaGenerator) -> tup
     name = left.selectbox("Field", [ANY, *names], key="field", bind="query-params")
     if name in (None, ANY):
         return None
-    values = {entry.name: f"{entry.name} · {entry.count:,}" for entry in engine().nearest.values(name)}
+    values = [entry.name for entry in engine().nearest.values(name)]
     value = right.selectbox(
         plain(name),
         [ANY, *values],
         key="value",
-        format_func=lambda value: values.get(value, value),
         accept_new_options=True,
         bind="query-params",
     )
