@@ -25,7 +25,7 @@ PAGE = 100
 ORDERS = [order for order in get_args(Order) if order != "removed"]
 TURNS = 20
 
-SLOWEST = 150.0
+SLOWEST = 200.0
 """Milliseconds that 19 of 20 pages may take at most, the count of all pages with it."""
 
 FILTERS = {
@@ -58,7 +58,8 @@ def _fill(database: Database) -> None:
     fill(database, model, unit_vectors(SIZE, 8), tags=[["red"], [], ["blue", "red"]], hosts=hosts, days=days)
     with database.connection() as connection:
         connection.execute(
-            """UPDATE pictures SET name = (hashtext(id::text) & 262143) || '.jpg', phash = hashtextextended(id::text, 0),
+            """UPDATE pictures SET name = (hashtext(id::text) & 262143) || '.jpg',
+                      phash = hashtextextended(id::text, 0),
                       width = 300 + (hashtext(id::text) & 4095), height = 200 + (hashtext(id::text) >> 12 & 4095),
                       fields = jsonb_build_object('artist', 'Artist ' || (hashtext(id::text) & 127))"""
         )

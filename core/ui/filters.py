@@ -16,10 +16,13 @@ from core.ui.words import plain
 ANY = "Any"
 MEGAPIXEL = 1_000_000
 
-KEYS = (
-    *("tag", "untagged", "import", "domain", "since", "until"),
-    *("min_side", "max_side", "min_mp", "max_mp", "field", "value"),
-)
+NOTHING: dict[str, Any] = {
+    "tag": [],
+    "untagged": False,
+    **dict.fromkeys(("import", "domain", "field", "value"), ANY),
+    **dict.fromkeys(("since", "until", "min_side", "max_side", "min_mp", "max_mp")),
+}
+"""What each choice holds while it keeps to nothing."""
 
 
 def filters() -> Filter:
@@ -79,9 +82,7 @@ def browsing_filters() -> Filter:
 
 def clear_filters() -> None:
     """Keep to nothing any more."""
-    for key in KEYS:
-        st.session_state.pop(key, None)
-        st.query_params.pop(key, None)
+    st.session_state.update(NOTHING)
 
 
 def described(where: Filter) -> list[str]:
