@@ -48,10 +48,11 @@ def _drawer(search: Callable[[UUID], None], note: str) -> None:
     picture = path[-1]
     try:
         facts = read_facts(engine().database, picture)
-        if len(path) > 1:
-            st.button("Back", icon=":material/arrow_back:", type="tertiary", key="drawer-back", on_click=_back)
-        if st.session_state.get("undo") is not st.session_state["undo-before-drawer"]:
-            offer_undo("drawer")
+        with st.container():  # one place, so that what follows is exchanged where it stands
+            if len(path) > 1:
+                st.button("Back", icon=":material/arrow_back:", type="tertiary", key="drawer-back", on_click=_back)
+            if st.session_state.get("undo") is not st.session_state["undo-before-drawer"]:
+                offer_undo("drawer")
         _head(facts, note if len(path) == 1 else "", search)
         _edit(facts)
         _tell(facts)
