@@ -13,6 +13,7 @@ page = st.navigation(
         # Without icons: Streamlit would make them the tab's icon too, and fetch that from a server of Google's.
         st.Page("pages/search.py", title="Search", default=True),
         st.Page("pages/index.py", title="Index", url_path="index"),
+        st.Page("pages/collection.py", title="Collection", url_path="collection"),
         st.Page("pages/duplicates.py", title="Duplicates", url_path="duplicates"),
         st.Page("pages/tune.py", title="Tune", url_path="tune"),
     ],

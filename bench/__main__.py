@@ -11,7 +11,10 @@ from pathlib import Path
 
 from bench.report import Report, machine
 
-BENCHES = ("indexing", "queue", "memory", "people", "search", "query", "page", "retrieval", "duplicates", "tuning")
+BENCHES = (
+    *("indexing", "queue", "memory", "people", "search", "query", "page", "retrieval"),
+    *("browse", "duplicates", "tuning"),
+)
 """Modules of this package with a function `run(report)`, each measuring for some minutes."""
 
 LONG = ("million",)

@@ -7,12 +7,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import IO, Literal
 from uuid import UUID
 
+from core.browse import Browser
 from core.collection_export import export
 from core.collection_file import Format
 from core.comparison import Comparisons
@@ -24,6 +25,7 @@ from core.encoder import EncoderLoader, LoadState
 from core.errors import DatabaseError, EncoderError, SettingsError
 from core.facets import Filter
 from core.fetch import Fetcher
+from core.fields import Said
 from core.files import File
 from core.indexing import Indexer
 from core.jobs import Queue, Worker
@@ -69,6 +71,7 @@ class Engine:
         self.curation = Curation(self.database)
         self.comparisons = Comparisons(self.database)
         self.duplicates = Duplicates(self.database)
+        self.browser = Browser(self.database)
         self.fetcher = Fetcher(settings)
         kept = timedelta(days=settings.keep_queries_days)
         self.uploads = Uploads(self.database, kept)
@@ -182,10 +185,10 @@ class Engine:
         """How far a change of model is; None when there is none."""
         return self._models.reembedding
 
-    def submit(self, name: str, urls: Sequence[tuple[bytes, str]]) -> Import:
-        """Queue an import of URLs, each as (identity key, URL)."""
+    def submit(self, name: str, urls: Sequence[tuple[bytes, str]], said: Mapping[bytes, Said] | None = None) -> Import:
+        """Queue an import of URLs, each as (identity key, URL), and what its list says of them."""
         self._need_database()
-        import_id = self.ledger.create(name, urls)
+        import_id = self.ledger.create(name, urls, said)
         self.queue.nudge(import_id)
         return self.ledger.read(import_id)
 

@@ -27,13 +27,16 @@ class FetchError(LookalikeError):
     """A URL gave no bytes.
 
     `retryable` says whether the same URL may work later; `retry_after` is the wait in seconds that the server
-    asked for, when it did.
+    asked for, when it did; `status` is the HTTP status of an answer that was no picture.
     """
 
-    def __init__(self, message: str, *, retryable: bool = False, retry_after: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, retryable: bool = False, retry_after: float | None = None, status: int | None = None
+    ) -> None:
         super().__init__(message)
         self.retryable = retryable
         self.retry_after = retry_after
+        self.status = status
 
 
 class PictureError(LookalikeError):

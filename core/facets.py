@@ -1,4 +1,4 @@
-"""What a search can keep to: tags, an import, a domain, days; and which of them the collection has."""
+"""What a search can keep to: tags, an import, a domain, days, sizes, fields; and which of them the collection has."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
-from typing import Any
+from typing import Any, LiteralString
 
 from psycopg import Connection, sql
 from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
 
 MOST = 200
 """Facets of one kind that are listed, those with most pictures first: more do not fit a menu."""
@@ -23,7 +24,9 @@ class Filter:
     """What a search keeps to; empty, it keeps to nothing.
 
     A picture must have all the `tags`, be one of the import's, have an address on that domain or a subdomain of it,
-    and have been indexed between the two days, both included, as this machine's time zone has them.
+    and have been indexed between the two days, both included, as this machine's time zone has them. Its shorter side
+    and its area must lie within bounds, both included, in pixels, and its `fields` have these values. `untagged`
+    asks for those without a tag, and `removed` for those that are not in the collection any more: the bin.
     """
 
     tags: tuple[str, ...] = ()
@@ -31,11 +34,21 @@ class Filter:
     domain: str = ""
     since: date | None = None
     until: date | None = None
+    min_side: int | None = None
+    max_side: int | None = None
+    min_area: int | None = None
+    max_area: int | None = None
+    fields: tuple[tuple[str, str], ...] = ()
+    untagged: bool = False
+    removed: bool = False
 
 
 @dataclass(frozen=True)
 class Facet:
-    """A tag, an import or a domain, and how many pictures of the collection have it. `id` is 0 but for imports."""
+    """A tag, an import, a domain or the name of a field, and how many pictures of the collection have it.
+
+    `id` is 0 but for imports.
+    """
 
     id: int
     name: str
@@ -49,6 +62,7 @@ class Facets:
     tags: list[Facet]
     imports: list[Facet]
     domains: list[Facet]
+    fields: list[Facet]
 
 
 def read_facets(connection: Connection[Any]) -> Facets:
@@ -58,7 +72,13 @@ def read_facets(connection: Connection[Any]) -> Facets:
         def read(statement: bytes) -> list[Facet]:
             return cursor.execute(statement, (MOST,)).fetchall()
 
-        return Facets(read(TAGS), read(IMPORTS), read(DOMAINS))
+        return Facets(read(TAGS), read(IMPORTS), read(DOMAINS), read(FIELDS))
+
+
+def read_values(connection: Connection[Any], field: str) -> list[Facet]:
+    """The values of a field and how many pictures of the collection have each, up to MOST, the commonest first."""
+    with connection.cursor(row_factory=class_row(Facet)) as cursor:
+        return cursor.execute(VALUES, {"field": field, "most": MOST}).fetchall()
 
 
 TAGS = b"""
@@ -76,6 +96,14 @@ DOMAINS = b"""
     FROM sources JOIN pictures p ON p.id = picture AND removed_at IS NULL
     WHERE host <> '' GROUP BY host ORDER BY count DESC, name LIMIT %s"""
 
+FIELDS = b"""
+    SELECT 0 AS id, field AS name, count(*) FROM pictures, jsonb_object_keys(fields) AS field
+    WHERE removed_at IS NULL AND fields <> '{}' GROUP BY field ORDER BY count DESC, name LIMIT %s"""
+
+VALUES = b"""
+    SELECT 0 AS id, fields ->> %(field)s AS name, count(*) FROM pictures
+    WHERE removed_at IS NULL AND fields ? %(field)s GROUP BY 2 ORDER BY count DESC, name LIMIT %(most)s"""
+
 
 def kept_share(connection: Connection[Any], where: Filter) -> float:
     """About what share of the collection a filter keeps."""
@@ -90,7 +118,8 @@ def kept_share(connection: Connection[Any], where: Filter) -> float:
 
 def conditions(where: Filter) -> tuple[sql.Composed, Mapping[str, Any]]:
     """What a row `p` of pictures must meet to be kept, and the values for that."""
-    parts, values = ["p.removed_at IS NULL"], dict[str, Any]()
+    parts = ["p.removed_at IS NOT NULL" if where.removed else "p.removed_at IS NULL"]
+    values = dict[str, Any]()
     if where.tags:
         parts.append("p.tags @> %(tags)s::text[]")
         values["tags"] = list(where.tags)
@@ -109,7 +138,24 @@ def conditions(where: Filter) -> tuple[sql.Composed, Mapping[str, Any]]:
     if where.until is not None:
         parts.append("p.indexed_at <= %(until)s")
         values["until"] = _at(where.until, time.max)
+    for bound, condition in _BOUNDS.items():
+        if (pixels := getattr(where, bound)) is not None:
+            parts.append(condition)
+            values[bound] = pixels
+    if where.fields:
+        parts.append("p.fields @> %(fields)s")
+        values["fields"] = Jsonb(dict(where.fields))
+    if where.untagged:
+        parts.append("p.tags = '{}'")
     return sql.SQL(" AND ").join(map(sql.SQL, parts)), values
+
+
+_BOUNDS: dict[str, LiteralString] = {
+    "min_side": "least(p.width, p.height) >= %(min_side)s",
+    "max_side": "least(p.width, p.height) <= %(max_side)s",
+    "min_area": "p.width::bigint * p.height >= %(min_area)s",
+    "max_area": "p.width::bigint * p.height <= %(max_area)s",
+}
 
 
 def _at(day: date, moment: time) -> datetime:

@@ -173,17 +173,17 @@ def _look(host: str, body: bytearray) -> None:
 def _refusal(host: str, answer: httpx2.Response) -> FetchError:
     status = answer.status_code
     if status in (404, 410):
-        return FetchError(f"{host} answered {status}: the picture is not there any more.")
+        return FetchError(f"{host} answered {status}: the picture is not there any more.", status=status)
     if status in (401, 403):
-        return FetchError(f"{host} answered {status}: it refuses to give this picture to us.")
+        return FetchError(f"{host} answered {status}: it refuses to give this picture to us.", status=status)
     if status == 429:
         reason = "it is asked too often"
     elif status in (408, 425) or status >= 500:
         reason = "it cannot give the picture now"
     else:
-        return FetchError(f"{host} answered {status} instead of giving the picture.")
+        return FetchError(f"{host} answered {status} instead of giving the picture.", status=status)
     after = _seconds(answer.headers.get("retry-after", ""))
-    return FetchError(f"{host} answered {status}: {reason}.", retryable=True, retry_after=after)
+    return FetchError(f"{host} answered {status}: {reason}.", retryable=True, retry_after=after, status=status)
 
 
 def _seconds(retry_after: str) -> float | None:

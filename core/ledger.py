@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, LiteralString
@@ -14,6 +15,7 @@ from psycopg.rows import class_row, dict_row
 
 from core.database import Database
 from core.errors import NotFoundError
+from core.fields import NOTHING, Said, keep_fields
 
 Status = Literal["waiting", "indexed", "already_there", "failed"]
 
@@ -126,19 +128,27 @@ class Ledger:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def create(self, name: str, urls: Sequence[tuple[bytes, str]]) -> int:
+    def create(self, name: str, urls: Sequence[tuple[bytes, str]], said: Mapping[bytes, Said] | None = None) -> int:
         """Record an import of URLs, each as (identity key, URL); a key's first URL counts. Returns its id.
 
-        What the collection already holds is "already there" from the start and is not fetched again.
+        What the collection already holds is "already there" from the start and is not fetched again. `said` is what
+        the list says of some of the keys.
         """
+        entries = [(key, url, urlsplit(url).hostname or "") for key, url in urls]
         with self._database.connection() as connection:
-            return self._create(connection, name, [(key, url, urlsplit(url).hostname or "") for key, url in urls])
+            return self._create(connection, name, entries, said or {})
 
     def create_from_files(self, connection: Connection, name: str, files: Sequence[tuple[bytes, str]]) -> int:
         """Record an import of dropped files, each as (SHA-256 of its bytes, name), likewise. Returns its id."""
-        return self._create(connection, name, [(key, file, "") for key, file in files])
+        return self._create(connection, name, [(key, file, "") for key, file in files], {})
 
-    def _create(self, connection: Connection, name: str, entries: Sequence[tuple[bytes, str, str]]) -> int:
+    def _create(
+        self,
+        connection: Connection,
+        name: str,
+        entries: Sequence[tuple[bytes, str, str]],
+        said: Mapping[bytes, Said],
+    ) -> int:
         unique = dict[bytes, tuple[str, str]]()
         for key, url, host in entries:
             unique.setdefault(key, (url, host))
@@ -147,16 +157,20 @@ class Ledger:
         import_id = int(row[0])
         with (
             connection.cursor() as cursor,
-            cursor.copy("COPY items (import, key, position, url, host) FROM STDIN") as copy,
+            cursor.copy("COPY items (import, key, position, url, host, title, fields) FROM STDIN") as copy,
         ):
             for position, (key, (url, host)) in enumerate(unique.items()):
-                copy.write_row((import_id, key, position, url, host))
+                row_said = said.get(key, NOTHING)
+                fields = json.dumps(dict(row_said.fields), ensure_ascii=False)
+                copy.write_row((import_id, key, position, url, host, row_said.title, fields))
         connection.execute(
             """UPDATE items SET status = 'already_there', picture = s.picture, finished_at = now()
                FROM sources s JOIN pictures p ON p.id = s.picture AND p.removed_at IS NULL
                WHERE import = %s AND items.key = s.key""",
             (import_id,),
         )
+        if said:
+            keep_fields(connection, import_id)
         return import_id
 
     def imports(self, limit: int = 20) -> list[Import]:

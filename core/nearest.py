@@ -16,7 +16,7 @@ from psycopg import Connection, sql
 from psycopg.rows import class_row, scalar_row
 
 from core.database import Database
-from core.facets import Facets, Filter, conditions, kept_share, read_facets
+from core.facets import Facet, Facets, Filter, conditions, kept_share, read_facets, read_values
 from core.hnsw import Hnsw, Thresholds, prepare
 from core.store import Match, Model, Vector
 
@@ -117,6 +117,11 @@ class Nearest:
                 found = time.monotonic()
                 self._facets = found + CALM * (found - now), facets
             return self._facets[1]
+
+    def values(self, field: str) -> list[Facet]:
+        """The values of a field that a search can keep to, see `core.facets`. Raises DatabaseError."""
+        with self._database.connection() as connection:
+            return read_values(connection, field)
 
     def similarities(self, model: Model, vector: Vector, limit: int, candidates: int | None = None) -> list[float]:
         """The similarities of the `limit` matches of a unit vector of shape (dim,), best first.

@@ -252,9 +252,9 @@ class Store:
         ordered = sorted(pictures, key=lambda new: new.id)
         ids, files = [new.id for new in ordered], [new.picture for new in ordered]
         made = connection.execute(
-            """INSERT INTO pictures (id, sha256, phash, width, height, bytes, mime, title)
+            """INSERT INTO pictures (id, sha256, phash, width, height, bytes, mime, title, name)
                SELECT * FROM unnest(%s::uuid[], %s::bytea[], %s::bigint[], %s::integer[], %s::integer[], %s::bigint[],
-                                    %s::text[], %s::text[])
+                                    %s::text[], %s::text[], %s::text[])
                ON CONFLICT (id) DO UPDATE SET removed_at = NULL WHERE pictures.removed_at IS NOT NULL
                RETURNING id""",
             (
@@ -266,6 +266,7 @@ class Store:
                 [file.size for file in files],
                 [file.mime for file in files],
                 [new.title for new in ordered],
+                [picture_name("", new.url)[:200] for new in ordered],
             ),
         ).fetchall()
         connection.execute(

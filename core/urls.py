@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import html
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 from urllib.parse import urlsplit
 
 from w3lib.url import canonicalize_url, safe_url_string
 
 from core.errors import UrlError
+from core.fields import MAX_TITLE, MAX_VALUE, NOTHING, Said, field_names, readable
 from core.lists import read_rows
 
 MAX_LENGTH = 4096
@@ -52,7 +53,8 @@ _PICTURE = re.compile(r"\.(?:jpe?g|png|webp|gif|avif|bmp|tiff?|hei[cf])(?:[?#]\S
 class Line:
     """An address in a list: `url` to be fetched and its 32-byte `key`, or else the `problem` with `text`.
 
-    `number` counts lines or rows from 1; `repeat_of` is the number where the same key was first seen.
+    `number` counts lines or rows from 1; `repeat_of` is the number where the same key was first seen. `said` is what
+    the row says beside it.
     """
 
     number: int
@@ -61,6 +63,7 @@ class Line:
     key: bytes | None = None
     problem: str | None = None
     repeat_of: int | None = None
+    said: Said = NOTHING
 
 
 @dataclass(frozen=True)
@@ -71,9 +74,19 @@ class Table:
     rows: list[list[str]]
     first: int
 
-    def lines(self, column: int) -> list[Line]:
-        """The addresses in one column."""
-        return _lines((number, row[column]) for number, row in enumerate(self.rows, self.first) if column < len(row))
+    def lines(self, column: int, fields: Collection[int] = (), title: int | None = None) -> list[Line]:
+        """The addresses in one column, with the columns `fields` and the title beside each; empty cells say nothing."""
+        lines = _lines((number, row[column]) for number, row in enumerate(self.rows, self.first) if column < len(row))
+        if not fields and title is None:
+            return lines
+        names = field_names(self.columns)
+        return [replace(line, said=self._said(line.number, names, fields, title)) for line in lines]
+
+    def _said(self, number: int, names: list[str], fields: Collection[int], title: int | None) -> Said:
+        cells = dict(enumerate(self.rows[number - self.first]))
+        told = {names[column]: readable(cells.get(column, ""), MAX_VALUE) for column in fields}
+        name = "" if title is None else " ".join(readable(cells.get(title, ""), MAX_TITLE).split())
+        return Said(name, {name: value for name, value in told.items() if value})
 
 
 def clean(url: str) -> str:

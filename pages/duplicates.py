@@ -6,11 +6,11 @@ import streamlit as st
 from core.duplicates import Rule
 from core.errors import LookalikeError
 from core.groups import Group
-from core.ui.actions import offer_undo
 from core.ui.comparing import compare_button, show_comparison, threshold_slider
 from core.ui.groups import Asked, drawn, groups
 from core.ui.house import engine
 from core.ui.removal import preview, remove, say_different, show_said
+from core.ui.undo import offer_undo
 from core.ui.words import counted
 
 ON_A_PAGE = 10

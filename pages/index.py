@@ -4,6 +4,7 @@ import streamlit as st
 from streamlit.typing import UploadedFile
 
 from core.errors import LookalikeError
+from core.fields import NOTHING, Said, title_column
 from core.files import MAX_ZIP_BYTES, Findings, FoundFile, Upload, find_pictures, read_files
 from core.ledger import Import
 from core.llamaindex import Offer, find_offers, take
@@ -30,6 +31,11 @@ def pasted_lines(text: str) -> list[Line]:
 @st.cache_data(max_entries=8, show_spinner="Reading the file…")
 def uploaded_table(name: str, data: bytes) -> Table:
     return read_table(name, data)
+
+
+@st.cache_data(max_entries=8, show_spinner="Reading the table…")
+def table_lines(file_id: str, _table: Table, column: int, title: int | None, fields: tuple[int, ...]) -> list[Line]:
+    return _table.lines(column, fields, title)
 
 
 @st.cache_data(max_entries=8, show_spinner="Looking through the files…")
@@ -80,15 +86,38 @@ def ask_list() -> None:
     except LookalikeError as error:
         st.error(str(error), icon=":material/error:")
         return
-    column = url_column(table)
-    if len(table.columns) > 1:
-        column = st.selectbox(
-            "Column with the addresses",
-            range(len(table.columns)),
-            index=column,
-            format_func=lambda i: table.columns[i],
-        )
-    preview_lines("list", file.name, table.lines(column))
+    column, title, fields = choose_columns(table) if len(table.columns) > 1 else (url_column(table), None, ())
+    preview_lines("list", file.name, table_lines(file.file_id, table, column, title, tuple(fields)))
+
+
+def choose_columns(table: Table) -> tuple[int, int | None, list[int]]:
+    """The columns with the addresses, with the titles, and those that are kept as fields."""
+
+    def name(column: int | None) -> str:
+        return "None" if column is None else table.columns[column]
+
+    column = st.selectbox(
+        "Column with the addresses", range(len(table.columns)), index=url_column(table), format_func=name
+    )
+    others = [other for other in range(len(table.columns)) if other != column]
+    titles = title_column(table.columns)
+    left, right = st.columns([1, 2])
+    title = left.selectbox(
+        "Column with the titles",
+        [None, *others],
+        index=others.index(titles) + 1 if titles in others else 0,
+        format_func=name,
+        help="Fills the titles of pictures that have none.",
+    )
+    fields = right.multiselect(
+        "Columns to keep beside the pictures",
+        others,
+        default=others,
+        format_func=name,
+        help="They are shown with each picture, and you can filter by them. Where an earlier list said something else, "
+        "this one counts.",
+    )
+    return column, title, fields
 
 
 def ask_files() -> None:
@@ -109,7 +138,9 @@ def preview_lines(source: str, name: str, lines: list[Line]) -> None:
     """Show what would happen to each line, and the button that makes it happen."""
     if not lines:
         return
-    good = [(line.key, line.url) for line in lines if line.key and line.url and not line.repeat_of]
+    kept = [line for line in lines if line.key and line.url and not line.repeat_of]
+    good = [(line.key, line.url) for line in kept]
+    said = {line.key: line.said for line in kept if line.said != NOTHING}
     bad = sum(line.problem is not None for line in lines)
     odd = [line for line in lines if line.problem or line.repeat_of]
     show_counts(len(good), [(len(odd) - bad, *REPEATED), (bad, "cannot be read", *REFUSED)])
@@ -124,7 +155,7 @@ def preview_lines(source: str, name: str, lines: list[Line]) -> None:
                 hide_index=True,
                 column_config={"Line": st.column_config.NumberColumn(width=60)},
             )
-    index_button(source, len(good), start_urls, source, name, good)
+    index_button(source, len(good), start_urls, source, name, good, said)
 
 
 def preview_files(files: list[UploadedFile], found: Findings) -> None:
@@ -179,8 +210,8 @@ def start(submit: Callable[[], Import]) -> bool:
     return True
 
 
-def start_urls(source: str, name: str, urls: list[tuple[bytes, str]]) -> None:
-    if start(lambda: engine().submit(name, urls)):
+def start_urls(source: str, name: str, urls: list[tuple[bytes, str]], said: dict[bytes, Said]) -> None:
+    if start(lambda: engine().submit(name, urls, said)):
         if source == "paste":
             state["pasted"] = ""
         else:

@@ -14,13 +14,15 @@ from core.search import DEFAULT_THRESHOLD, DEFAULT_TOP_K, Matches
 from core.store import Match
 from core.thresholds import Saved
 from core.ui import composer
-from core.ui.actions import offer_undo, show_actions
+from core.ui.actions import show_actions
+from core.ui.drawer import show_picture
 from core.ui.filters import filters
 from core.ui.gallery import Card, Mark, gallery
 from core.ui.house import engine, notices
 from core.ui.paste import paste_anywhere
 from core.ui.tour import offer_sample, show_tour
-from core.ui.words import counted, plain
+from core.ui.undo import offer_undo
+from core.ui.words import counted
 from core.verdicts import Verdict, asked
 
 TOP_KS = [10, 20, 50, 100, 200, 500, 1000]
@@ -143,15 +145,9 @@ def facts(matches: Matches) -> str:
     return how
 
 
-@st.dialog("Picture", width="large")
-def show_picture(match: Match) -> None:
-    st.image(house.store.thumbnail(match.id)[1], width=320, alt=plain(match.title or "The picture"))
-    st.markdown(f"**{percent(match.similarity)}** similar · {match.width:,} × {match.height:,} pixels")
-    if match.url.startswith("http"):
-        st.markdown(f"[{plain(match.url)}]({match.url.replace(')', '%29').replace('(', '%28')})")
-    if st.button("Search with this picture alone", icon=":material/search:"):
-        composer.ask([Part(picture=match.id)], composer.NEW)
-        st.rerun()
+def search_alone(picture: UUID) -> None:
+    composer.ask([Part(picture=picture)], composer.NEW)
+    st.rerun()
 
 
 def results(query: Query) -> None:
@@ -182,7 +178,8 @@ def results(query: Query) -> None:
         composer.ask([Part(picture=UUID(id), **weight)])
         st.rerun()
     if shown.opened:
-        show_picture(next(match for match in matches.found if str(match.id) == shown.opened))
+        match = next(match for match in matches.found if str(match.id) == shown.opened)
+        show_picture(match.id, search_alone, f"**{percent(match.similarity)}** similar")
 
 
 show_tour()

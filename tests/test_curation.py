@@ -10,9 +10,10 @@ from uuid import UUID
 import numpy as np
 import pytest
 
-from core.curation import MAX_TAG, Curation, checked_tag
+from core.curation import DELETED_AT_ONCE, MAX_TAG, Curation, checked_tag
 from core.database import Database
-from core.errors import TagError
+from core.errors import NotFoundError, TagError
+from core.facets import Filter
 from core.nearest import Nearest
 from core.store import Store
 
@@ -206,3 +207,117 @@ def test_one_new_tag_in_two_spellings_at_once_is_one_tag(curation: Curation, pic
         low, high = f"cat {number}", f"CAT {number}"
         together(lambda low=low: curation.tag([first], low), lambda high=high: curation.tag([second], high))
     assert [count for _, count in curation.tags()] == [2] * 20
+
+
+def test_all_that_a_filter_keeps_are_changed_and_changed_back(
+    database: Database, curation: Curation, pictures: list[UUID]
+) -> None:
+    curation.tag(pictures[:6], "red")
+    curation.remove(pictures[:1])
+    where = Filter(tags=("red",))
+    assert curation.tag(where, "seen") == pictures[1:6]
+    removed = curation.remove(where)
+    assert removed == pictures[1:6]
+    assert curation.restore(Filter(tags=("seen",), removed=True)) == removed
+    assert curation.untag(Filter(), "seen") == removed
+
+
+def test_two_curators_who_tag_the_same_share_the_work(curation: Curation, pictures: list[UUID]) -> None:
+    first, second = together(lambda: curation.tag(Filter(), "loan"), lambda: curation.tag(pictures, "LOAN"))
+    assert sorted([*first, *second]) == pictures  # type: ignore[misc]
+    assert [count for _, count in curation.tags()] == [10]
+
+
+def test_a_tag_is_renamed_everywhere_and_back(database: Database, curation: Curation, pictures: list[UUID]) -> None:
+    curation.tag(pictures[:4], "red")
+    curation.tag(pictures[3:6], "Crimson")
+    curation.tag(pictures[:1], "last")
+    curation.remove(pictures[:1])
+    done = curation.rename_tag("RED", "crimson")
+    assert (done.old, done.new, done.renamed, done.merged) == ("red", "Crimson", pictures[:3], pictures[3:4])
+    assert curation.tags() == [("Crimson", 5)]
+    assert tags_of(database, pictures[0]) == ["Crimson", "last"]
+    curation.untag(pictures[1:2], "Crimson")
+    assert curation.undo_renaming(done) == [pictures[0], *pictures[2:4]]
+    curation.restore(pictures)
+    assert curation.tags() == [("Crimson", 3), ("red", 3), ("last", 1)]
+    assert tags_of(database, pictures[0]) == ["red", "last"]
+
+
+def test_a_new_spelling_of_a_tag_is_another_name(curation: Curation, pictures: list[UUID]) -> None:
+    curation.tag(pictures, "loan")
+    done = curation.rename_tag("loan", "LOAN")
+    assert curation.tags() == [("LOAN", 10)]
+    assert curation.undo_renaming(done) == pictures
+    with pytest.raises(TagError, match="is called loan already"):
+        curation.rename_tag("loan", "loan")
+    assert curation.rename_tag("nobody", "has it").renamed == []
+
+
+def test_a_title_is_given_and_taken_back_unless_somebody_else_gave_one(
+    curation: Curation, pictures: list[UUID]
+) -> None:
+    one = pictures[0]
+    assert curation.retitle(one, "  A  cat\x00 ") == ""
+    assert curation.retitle(one, "A cat") is None
+    assert curation.retitle(one, "My cat") == "A cat"
+    assert curation.retitle(one, "", instead_of="A cat") is None
+    assert curation.retitle(one, "A cat", instead_of="My cat") == "My cat"
+    with pytest.raises(NotFoundError, match="deleted it for good"):
+        curation.retitle(UNKNOWN, "x")
+
+
+def test_the_bin_is_emptied_of_what_was_in_it(database: Database, curation: Curation, pictures: list[UUID]) -> None:
+    store = Store(database)
+    model = store.use_model("test/two", 2)
+    store.embed(model, dict.fromkeys(pictures, np.array([1, 0], np.float32)))
+    with database.connection() as connection:
+        hashes = [row[0] for row in connection.execute("SELECT sha256 FROM pictures ORDER BY id")]
+        connection.execute("INSERT INTO thumbnails SELECT id, 'image/png', '' FROM pictures")
+        connection.execute("INSERT INTO sources SELECT sha256, 'https://a.example', id FROM pictures")
+        connection.execute("INSERT INTO copies VALUES (%s, %s, 1)", (pictures[1], pictures[9]))
+        connection.execute("INSERT INTO imports (name) VALUES ('list')")
+        connection.cursor().executemany(
+            "INSERT INTO files (key, name, data) VALUES (%s, 'x', '')", [(key,) for key in hashes[:3]]
+        )
+        connection.cursor().executemany(
+            "INSERT INTO items (import, key, position, url, host, status, picture) VALUES (1, %s, 1, 'x', '', %s, %s)",
+            [(hashes[0], "indexed", pictures[0]), (hashes[1], "waiting", None)],
+        )
+    curation.remove(pictures[:5])
+    found = curation.deletable(Filter(removed=True))
+    assert found.count == 5
+    curation.remove(pictures[5:6])
+    curation.restore(pictures[4:5])
+    heard = list[tuple[int, int]]()
+    assert curation.delete(Filter(removed=True), found.until, lambda done, total: heard.append((done, total))) == 4
+    assert heard == [(4, 4)]
+    assert curation.restore(pictures) == pictures[5:6]
+    assert store.count() == 6
+    with database.connection() as connection:
+
+        def count(table: str) -> int:
+            return int(connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])
+
+        tables = ("thumbnails", "sources", f"embeddings_{model.id}", "copies", "files", "items")
+        assert [count(table) for table in tables] == [6, 6, 6, 0, 1, 2]
+        assert connection.execute("SELECT picture FROM items WHERE status = 'indexed'").fetchall() == [(pictures[0],)]
+
+
+def test_what_is_in_the_collection_is_never_deleted(curation: Curation, pictures: list[UUID]) -> None:
+    curation.remove(pictures[:1])
+    until = curation.deletable(pictures).until
+    assert curation.delete(pictures, until) == 1
+    assert curation.delete(pictures, until) == 0
+    assert curation.deletable(pictures).until is None
+    assert curation.delete(pictures, None) == 0
+    assert curation.restore(pictures) == []
+
+
+def test_many_are_deleted_in_turns(database: Database, curation: Curation) -> None:
+    many = made(database, 2 * DELETED_AT_ONCE + 1)
+    curation.remove(many)
+    heard = list[int]()
+    until = curation.deletable(many).until
+    assert curation.delete(many, until, lambda done, _: heard.append(done)) == len(many)
+    assert heard == [DELETED_AT_ONCE, 2 * DELETED_AT_ONCE, len(many)]

@@ -8,7 +8,8 @@
  * @typedef {{label: string, at: number, reason: string}} Mark
  * @typedef {{matches: Match[], revision: string, threshold: number, heard: number, selected: string[],
  *   selectable: boolean, total: number, label: string, marks: Mark[], advice: string, caution: boolean,
- *   verdicts: Record<string, boolean> | null, heard_verdicts: Record<string, number>}} Data
+ *   verdicts: Record<string, boolean> | null, heard_verdicts: Record<string, number>,
+ *   browsing: string, page: number, everything: boolean}} Data
  */
 
 const STEP = 5; // a drag and an arrow key move by half a percent
@@ -121,6 +122,7 @@ class Gallery {
     parts.root.classList.toggle("selectable", data.selectable);
     parts.picks.hidden = !data.selectable;
     this.suggest(data);
+    this.browse(data);
     const renewed = data.revision !== this.revision;
     const held = renewed && this.focused() ? this.matches[this.current].id : null;
     if (renewed) this.replace(data);
@@ -168,6 +170,17 @@ class Gallery {
     this.showSelection();
   }
 
+  /** Without a query there are no scores and no line: `browsing` says what is shown instead. */
+  browse({ browsing, page, everything }) {
+    const { root, selectAll } = this.parts;
+    this.browsing = browsing;
+    root.classList.toggle("browsing", browsing !== "");
+    root.classList.toggle("everything", everything);
+    if (browsing) [selectAll.textContent, selectAll.title] = ["Select this page", "All pictures of this page"];
+    if (this.page && page !== this.page) root.scrollIntoView();
+    this.page = page;
+  }
+
   /** The suggested cuts, a button and a tick each, and the sentence about them. */
   suggest({ marks, advice, caution }) {
     const { parts } = this;
@@ -204,7 +217,8 @@ class Gallery {
     say(card.querySelector(".badge"), match.badge);
     const kind = match.leader === null ? "" : "a copy";
     card.classList.toggle("copy", kind !== "");
-    const words = [name, percentTenths(match.score), match.note, match.badge, kind].filter(Boolean);
+    const score = this.browsing ? "" : percentTenths(match.score);
+    const words = [name, score, match.note, match.badge, kind].filter(Boolean);
     card.querySelector(".picture").setAttribute("aria-label", words.join(", "));
     for (const ask of card.querySelectorAll(".asks button")) ask.setAttribute("aria-label", `${ask.title}: ${name}`);
     for (const button of card.querySelectorAll("[data-verdict]")) {
@@ -300,7 +314,7 @@ class Gallery {
     const line = percent(threshold);
     const verb = reaching === 1 ? "reaches" : "reach";
     const least = reaching === matches.length && reaching < this.total ? "At least " : "";
-    const text = `${least}${grouped(reaching)} of ${grouped(this.total)} ${verb} ${line}`;
+    const text = this.browsing || `${least}${grouped(reaching)} of ${grouped(this.total)} ${verb} ${line}`;
     parts.handle.setAttribute("aria-valuenow", threshold / 10);
     parts.handle.setAttribute("aria-valuetext", `${line}, ${text}`);
     parts.empty.hidden = reaching > 0;

@@ -90,6 +90,9 @@ def gallery(
     caution: bool = False,
     verdicts: Mapping[str, bool] | None = None,
     on_verdict: Callable[[str, bool | None], None] | None = None,
+    browsing: str = "",
+    page: int = 0,
+    everything: bool = False,
 ) -> GalleryState:
     """Draw the matches that reach the threshold, and the controls to move it.
 
@@ -101,6 +104,10 @@ def gallery(
     them; `caution` makes that sentence a notice that cannot be overlooked. `verdicts` says of pictures by id whether
     they are right, and puts a button for yes and for no on each card; `on_verdict` is called with an id and the new
     verdict, None when it was taken back, before the script runs.
+
+    `browsing` is a sentence such as "1 to 100 of 5,175 pictures": with it the gallery shows all it is given, in that
+    order, without line, scale and scores. Another `page` scrolls back to the top, and `everything` shows all as
+    selected, those of other pages too.
 
     Copies (`copy_of`) that reach the threshold are folded under the card of the match they are copies of, and unfold
     behind it. The sentences count pictures, folded or not.
@@ -151,6 +158,9 @@ def gallery(
             "caution": caution,
             "verdicts": None if verdicts is None else dict(verdicts),
             "heard_verdicts": heard_answers(key),
+            "browsing": browsing,
+            "page": page,
+            "everything": everything,
         },
         on_threshold_change=hear_threshold,
         on_selected_change=_ignore,

@@ -10,8 +10,8 @@ import streamlit as st
 
 from core.access import thumbnail_path
 from core.groups import Group, Pair, pairs_within
-from core.ui.actions import attempt
 from core.ui.house import engine
+from core.ui.undo import attempt
 from core.ui.words import counted, size
 
 PREVIEWED = 60
