@@ -14,6 +14,7 @@ from core.ui.drawer import show_picture
 from core.ui.filters import browsing_filters, clear_filters, described
 from core.ui.gallery import Card, gallery
 from core.ui.house import engine
+from core.ui.transfer import show_transfer
 from core.ui.undo import offer_undo
 from core.ui.words import counted, plain
 
@@ -217,5 +218,7 @@ try:
             show_pictures(page)
         else:
             show_nothing(where)
+        if not where.removed:
+            show_transfer()
 except LookalikeError as error:
     st.error(str(error), icon=":material/error:")

@@ -11,7 +11,6 @@ from core.llamaindex import Offer, find_offers, take
 from core.ui.house import engine, notices
 from core.ui.imports import show_imports
 from core.ui.tour import offer_sample, show_tour
-from core.ui.transfer import show_transfer
 from core.ui.words import counted, plain
 from core.urls import Line, Table, read_lines, read_table, url_column
 
@@ -278,5 +277,3 @@ show_offers()
 st.subheader("Imports", anchor=False)
 show_imports()
 show_first_steps()
-st.subheader("Collections from elsewhere", anchor=False)
-show_transfer()

@@ -21,7 +21,7 @@ def app() -> Iterator[App]:
 
 
 def open_transfer(page: Page, app: App) -> None:
-    page.goto(f"{app.url}/index")
+    page.goto(f"{app.url}/collection")
     page.get_by_text("The collection as a file").click()
     expect(page.get_by_text("Take it out")).to_be_visible()
 
@@ -50,6 +50,7 @@ def test_a_sample_teaches_and_travels(app: App, page: Page, tmp_path: Path) -> N
     file = tmp_path / "collection.parquet"
     file.write_bytes(app.raw("GET", str(link.get_attribute("href")).removeprefix(app.url)).content)
 
+    page.goto(f"{app.url}/index")
     page.get_by_role("button", name="Remove the sample").click()
     expect(page.get_by_text(re.compile("The sample is gone, 120 pictures with it"))).to_be_visible()
     assert pictures(app) == 0
