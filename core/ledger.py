@@ -15,7 +15,8 @@ from psycopg.rows import class_row, dict_row
 
 from core.database import Database
 from core.errors import NotFoundError
-from core.fields import NOTHING, Said, keep_fields
+from core.fields import NOTHING, Said
+from core.said import keep_said
 
 Status = Literal["waiting", "indexed", "already_there", "failed"]
 
@@ -163,14 +164,14 @@ class Ledger:
                 row_said = said.get(key, NOTHING)
                 fields = json.dumps(dict(row_said.fields), ensure_ascii=False)
                 copy.write_row((import_id, key, position, url, host, row_said.title, fields))
-        connection.execute(
+        there = connection.execute(
             """UPDATE items SET status = 'already_there', picture = s.picture, finished_at = now()
                FROM sources s JOIN pictures p ON p.id = s.picture AND p.removed_at IS NULL
-               WHERE import = %s AND items.key = s.key""",
+               WHERE import = %s AND items.key = s.key RETURNING items.picture""",
             (import_id,),
-        )
+        ).fetchall()
         if said:
-            keep_fields(connection, import_id)
+            keep_said(connection, import_id, [row[0] for row in there])
         return import_id
 
     def imports(self, limit: int = 20) -> list[Import]:

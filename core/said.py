@@ -9,11 +9,10 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from core.fields import keep_fields
-
-_MORE_TAGS: LiteralString = """tags = pictures.tags || ARRAY(
-    SELECT tag FROM unnest(said.tags) WITH ORDINALITY AS t (tag, place)
-    WHERE tag <> ALL(pictures.tags) ORDER BY place)"""
+_GAIN: LiteralString = """title = coalesce(nullif(pictures.title, ''), said.title),
+           fields = pictures.fields || said.fields,
+           tags = pictures.tags || ARRAY(SELECT tag FROM unnest(said.tags) WITH ORDINALITY AS t (tag, place)
+                                         WHERE tag <> ALL(pictures.tags) ORDER BY place)"""
 
 
 def say(connection: Connection[Any], said: Sequence[tuple[UUID, str, Sequence[str], Mapping[str, str]]]) -> None:
@@ -21,8 +20,7 @@ def say(connection: Connection[Any], said: Sequence[tuple[UUID, str, Sequence[st
     ids, titles, tags, fields = zip(*said, strict=True)
     _lock(connection, ids)
     connection.execute(
-        f"""UPDATE pictures SET title = coalesce(nullif(pictures.title, ''), said.title),
-                   fields = pictures.fields || said.fields, {_MORE_TAGS}
+        f"""UPDATE pictures SET {_GAIN}
             FROM (SELECT id, title, ARRAY(SELECT jsonb_array_elements_text(tags)) AS tags, fields
                   FROM unnest(%s::uuid[], %s::text[], %s::jsonb[], %s::jsonb[]) AS u (id, title, tags, fields)) said
             WHERE pictures.id = said.id""",  # noqa: S608
@@ -31,13 +29,19 @@ def say(connection: Connection[Any], said: Sequence[tuple[UUID, str, Sequence[st
 
 
 def keep_said(connection: Connection[Any], import_id: int, pictures: Sequence[UUID]) -> None:
-    """Give pictures that an import has just brought what its items say of them, see `core.fields.keep_fields`."""
-    keep_fields(connection, import_id, pictures)
+    """Give pictures that an import has just brought, or found there, what its items say of them.
+
+    The list that speaks last wins, column by column: a corrected list may be imported again. A column that it does
+    not have, and a cell that is empty, leave what an earlier list said. Of rows of one list that lead to the same
+    picture, the first counts. A title fills only an empty one, for a person may have given it. Nothing takes back what
+    an import said when it is deleted.
+    """
     _lock(connection, pictures)
     connection.execute(
-        f"""UPDATE pictures SET {_MORE_TAGS}
-            FROM (SELECT DISTINCT ON (picture) picture, tags FROM items
-                  WHERE import = %s AND picture = ANY(%s) AND tags <> '{{}}' ORDER BY picture, position) said
+        f"""UPDATE pictures SET {_GAIN}
+            FROM (SELECT DISTINCT ON (picture) picture, title, fields, tags FROM items
+                  WHERE import = %s AND picture = ANY(%s) AND (title <> '' OR fields <> '{{}}' OR tags <> '{{}}')
+                  ORDER BY picture, position) said
             WHERE id = said.picture""",  # noqa: S608
         (import_id, list(pictures)),
     )

@@ -9,9 +9,10 @@ import pytest
 
 from core.database import Database
 from core.facets import Facet, Filter
-from core.fields import MAX_VALUE, Said, field_names, keep_fields, title_column
+from core.fields import MAX_VALUE, Said, field_names, title_column
 from core.ledger import Ledger
 from core.nearest import Nearest
+from core.said import keep_said
 from core.store import Store
 from core.urls import Table, key_of, read_table
 from tests.collection import fill, unit_vectors
@@ -99,7 +100,7 @@ def test_a_deleted_import_takes_nothing_back(database: Database, ledger: Ledger,
     assert told(database, ids[1:2]) == [("A title", {"a": "b"})]
 
 
-def test_of_rows_that_lead_to_one_picture_the_last_wins(database: Database, ledger: Ledger, ids: list[UUID]) -> None:
+def test_of_rows_that_lead_to_one_picture_the_first_counts(database: Database, ledger: Ledger, ids: list[UUID]) -> None:
     urls = [(bytes([number]) * 32, f"https://b.example/{number}") for number in range(3)]
     said = {
         key: Said(f"Title {number}", {"n": str(number), f"only {number}": "yes"})
@@ -108,9 +109,9 @@ def test_of_rows_that_lead_to_one_picture_the_last_wins(database: Database, ledg
     import_id = ledger.create("list", urls, said)
     with database.connection() as connection:
         connection.execute("UPDATE items SET picture = %s WHERE import = %s AND position < 2", (ids[0], import_id))
-        keep_fields(connection, import_id, [ids[0]])
+        keep_said(connection, import_id, [ids[0]])
         assert connection.execute("SELECT count(*) FROM pictures WHERE fields <> '{}'").fetchall() == [(1,)]
-    assert told(database, ids[:1]) == [("Title 1", {"n": "1", "only 0": "yes", "only 1": "yes"})]
+    assert told(database, ids[:1]) == [("Title 0", {"n": "0", "only 0": "yes"})]
 
 
 def test_a_search_keeps_to_a_field(database: Database, ledger: Ledger, ids: list[UUID]) -> None:
