@@ -97,9 +97,10 @@ def test_a_list_with_columns_is_indexed_and_kept_to(app: App, site: WebServer, p
     open_page(page, app, "?sort=Name,+A+to+Z")
     assert names(page) == [f"Plate {n}" for n in range(10)]
     page.get_by_role("button", name="Filter").click()
-    for box, choice in (("Field", "artist"), ("artist", "Hals")):
-        page.get_by_role("combobox", name=box).fill(choice)
-        page.keyboard.press("Enter")
+    page.get_by_role("combobox", name="Field").click()
+    page.get_by_role("option", name="artist").click()
+    page.get_by_role("combobox", name="artist").fill("Hals")
+    page.keyboard.press("Enter")
     expect(pictures(page)).to_have_count(4)
     assert names(page) == ["Plate 0", "Plate 3", "Plate 6", "Plate 9"]
     expect(page).to_have_url(re.compile("field=artist.*value=Hals"))
