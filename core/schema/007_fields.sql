@@ -1,5 +1,5 @@
 -- What a list said of a picture beside its address: the column's name -> the cell's text. An item keeps what its own
--- list said, a picture what all lists say together; see `core.fields`.
+-- list said, a picture what all lists say together; see `core.said`.
 ALTER TABLE items ADD COLUMN fields jsonb NOT NULL DEFAULT '{}', ADD COLUMN title text NOT NULL DEFAULT '';
 ALTER TABLE pictures ADD COLUMN fields jsonb NOT NULL DEFAULT '{}';
 CREATE INDEX pictures_fields ON pictures USING gin (fields jsonb_path_ops);
