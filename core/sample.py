@@ -47,13 +47,14 @@ def sky(top: Paint, bottom: Paint, size: tuple[int, int]) -> Image.Image:
 
 def flower(dice: random.Random) -> Image.Image:
     """A blossom with 5 to 13 petals."""
-    hue, petals = dice.random(), dice.choice([5, 6, 8, 13])
-    image = sky(shade(hue + 0.45, 0.12, 0.97), shade(hue + 0.5, 0.2, 0.86), (SIZE, SIZE))
+    hue, petals, turned, dusk = dice.random(), dice.choice([5, 6, 8, 13]), dice.random(), dice.uniform(0, 0.6)
+    x, y = dice.uniform(0.4, 0.6) * SIZE, dice.uniform(0.38, 0.55) * SIZE
+    image = sky(shade(hue + 0.45, 0.12, 0.97 - dusk), shade(hue + 0.5, 0.2, 0.86 - dusk), (SIZE, SIZE))
     draw = ImageDraw.Draw(image)
-    draw.line([(SIZE / 2, SIZE / 2), (SIZE * dice.uniform(0.42, 0.58), SIZE)], fill=shade(0.33, 0.55, 0.5), width=16)
+    draw.line([(x, y), (SIZE * dice.uniform(0.3, 0.7), SIZE)], fill=shade(0.33, 0.55, 0.5), width=16)
     for ring, value in ((0.36, 0.82), (0.27, 0.95)):
         for petal in range(petals):
-            angle = 2 * math.pi * (petal + ring) / petals
+            angle = 2 * math.pi * (petal + ring + turned) / petals
             length, width = SIZE * ring, SIZE * ring * 2.2 / petals
             outline = list[tuple[float, float]]()
             for step in range(48):
@@ -61,13 +62,13 @@ def flower(dice: random.Random) -> Image.Image:
                 along, across = length / 2 * (1 + math.cos(turn)), width / 2 * math.sin(turn)
                 outline.append(
                     (
-                        SIZE / 2 + along * math.cos(angle) + across * math.sin(angle),
-                        SIZE / 2 - along * math.sin(angle) + across * math.cos(angle),
+                        x + along * math.cos(angle) + across * math.sin(angle),
+                        y - along * math.sin(angle) + across * math.cos(angle),
                     )
                 )
             draw.polygon(outline, fill=shade(hue, 0.55, value), outline=shade(hue, 0.7, value - 0.2))
     heart = SIZE * 0.09
-    draw.ellipse((SIZE / 2 - heart, SIZE / 2 - heart, SIZE / 2 + heart, SIZE / 2 + heart), fill=shade(0.12, 0.75, 0.9))
+    draw.ellipse((x - heart, y - heart, x + heart, y + heart), fill=shade(0.12, 0.75, 0.9))
     return image
 
 
@@ -95,18 +96,24 @@ def mountains(dice: random.Random) -> Image.Image:
 def vase(dice: random.Random) -> Image.Image:
     """A turned vase with bands of glaze."""
     hue, width, height = dice.random(), round(SIZE * 0.75), SIZE
-    image = sky((246, 244, 239), (222, 218, 210), (width, height))
+    wall, shelf = dice.uniform(0.3, 0.97), dice.uniform(0.3, 0.9)
+    image = sky(shade(0.1, 0.04, wall), shade(0.1, 0.06, shelf), (width, height))
     draw = ImageDraw.Draw(image)
-    neck, belly, foot = dice.uniform(0.1, 0.2), dice.uniform(0.26, 0.4), dice.uniform(0.1, 0.22)
-    top, bottom = 0.14, 0.86
+    neck, belly, foot = dice.uniform(0.1, 0.2), dice.uniform(0.2, 0.4), dice.uniform(0.1, 0.22)
+    top, bottom, middle, bands = (
+        dice.uniform(0.1, 0.35),
+        0.88,
+        dice.uniform(0.4, 0.6) * width,
+        dice.choice([5, 7, 9, 13]),
+    )
     for y in range(round(height * top), round(height * bottom)):
         t = (y / height - top) / (bottom - top)
         radius = width * (neck * (1 - t) ** 3 + belly * 4 * t * (1 - t) ** 0.6 * 0.62 + foot * t**3)
-        band = 0.22 if int(t * 9) % 3 == 1 else 0.0
+        band = 0.22 if int(t * bands) % 3 == 1 else 0.0
         for step in range(24):
             u = step / 23 * 2 - 1
             light = 0.95 - 0.45 * (u + 0.35) ** 2
-            left = width / 2 + u * radius
+            left = middle + u * radius
             draw.line([(left, y), (left + radius / 11, y)], fill=shade(hue + band, 0.5, max(0.25, light)))
     return image.filter(ImageFilter.SMOOTH)
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 from core.sample import drawings, jpeg
 from tests.app import App
@@ -15,7 +15,8 @@ from tests.data import MODEL_SETTING
 from tests.webserver import WebServer
 
 HERE = Path(__file__).parent
-COUNT = 160
+COUNT = 110
+VERDICTS = 60
 VIEW = {"width": 1280, "height": 800}
 
 
@@ -44,6 +45,31 @@ def index(page: Page, url: str, addresses: list[str]) -> None:
     page.screenshot(path=HERE / "index.png")
 
 
+def duplicates(page: Page, url: str) -> None:
+    """Copies in groups."""
+    page.goto(f"{url}/duplicates")
+    page.get_by_text("Review all").wait_for()
+    page.wait_for_load_state("networkidle")
+    page.wait_for_timeout(1500)
+    page.screenshot(path=HERE / "duplicates.png")
+
+
+def tune(page: Page, app: App, query: bytes) -> None:
+    """What a threshold means, after a drawing's kind was judged some dozen times."""
+    answer = app.post("/api/search", files={"file": query}, data={"top_k": "1000"})
+    kinds = {match["id"]: match["url"].rpartition("/")[2].rpartition("-")[0] for match in answer["matches"]}
+    page.goto(f"{app.url}/tune")
+    page.get_by_text("Do these belong together?").wait_for()
+    for _ in range(VERDICTS):
+        shown = page.locator(".judge").get_attribute("data-pair") or ""
+        match, _, query = shown.partition(" picture:")
+        page.keyboard.press("y" if kinds[match] == kinds[query] else "n")
+        expect(page.locator(".judge")).not_to_have_attribute("data-pair", shown)
+    page.get_by_text("are right").first.wait_for()
+    page.wait_for_timeout(2500)
+    page.screenshot(path=HERE / "tune.png")
+
+
 def main() -> None:
     """Draw, index, search and take the pictures."""
     images = dict(drawings(COUNT))
@@ -60,6 +86,8 @@ def main() -> None:
         page = browser.new_page(viewport=VIEW, device_scale_factor=1.5)
         search(page, app.url, images["boats-08.jpg"])
         index(page, app.url, addresses)
+        duplicates(page, app.url)
+        tune(page, app, jpeg(images["boats-08.jpg"]))
         browser.close()
 
 
