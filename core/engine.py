@@ -144,9 +144,7 @@ class Engine:
                 self._start_worker()
 
     def _make_indexer(self) -> Indexer:
-        while not self._closing.is_set():
-            if self.loader.state.state == "ready":
-                break
+        while self.model_state.state != "ready" and not self._closing.is_set():
             time.sleep(0.2)
         used = self._models.configured()
         return Indexer(self.settings, self.database, self.store, self.ledger, self.fetcher, used.encoder, used.model)
@@ -157,7 +155,7 @@ class Engine:
         while self._database_state.state != "ready" and time.monotonic() < deadline:
             time.sleep(0.05)
         self._need_database()
-        self.loader.get(max(0.0, deadline - time.monotonic()))
+        self.choice.loader.get(max(0.0, deadline - time.monotonic()))
 
     @property
     def database_state(self) -> DatabaseState:
@@ -165,14 +163,9 @@ class Engine:
         return self._database_state
 
     @property
-    def loader(self) -> EncoderLoader:
-        """That of the model that is to have an embedding of every picture."""
-        return self.choice.loader
-
-    @property
     def model_state(self) -> LoadState:
-        """How far the model's loading is."""
-        return self.loader.state
+        """How far the loading of the model is that is to have an embedding of every picture."""
+        return self.choice.loader.state
 
     def _need_database(self) -> None:
         state = self._database_state

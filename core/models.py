@@ -74,8 +74,8 @@ class Models:
 
     def change(self, loader: EncoderLoader) -> None:
         """Make that of `loader` the configured model; the one so far, if it is loaded, is the former from now on."""
+        self._let_go()
         with self._lock:
-            self._let_go()
             self._begun = self._configured is not None
             if self._configured is not None:
                 self._former = _Former(self._configured.model, self._loader)
