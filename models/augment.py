@@ -5,13 +5,14 @@ All pictures here are float32 (n, 3, side, side), 0 to 1; every draw comes from 
 
 from __future__ import annotations
 
+import io
 import random
 import string
 
+import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch.nn.functional import affine_grid, grid_sample, interpolate
-from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
 
 GREY = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in brightness (ITU-R BT.601)."""
@@ -49,7 +50,7 @@ class Augment:
     def _move(self, pixels: torch.Tensor, ratios: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
         count = len(pixels)
         way = self._draw(count)
-        cut, framed, turned = way < 0.45, (way >= 0.45) & (way < 0.57), (way >= 0.57) & (way < 0.77)
+        cut, framed, turned = way < 0.45, (way >= 0.45) & (way < 0.6), (way >= 0.6) & (way < 0.78)
         scale = torch.where(cut, self._draw(count, 0.35, 0.9), torch.ones(count))
         scale = torch.where(framed, self._draw(count, 1.05, 1.5), scale)
         stretch = torch.where(cut, self._draw(count, -0.12, 0.12), torch.zeros(count)).exp()
@@ -87,7 +88,7 @@ class Augment:
         mean = image.mean((1, 2, 3), keepdim=True)
         image = mean + (image - mean) * gains(0.3, 0.6, 1.5)
         grey = (image * torch.tensor(GREY).view(1, 3, 1, 1)).sum(1, keepdim=True)
-        saturation = torch.where(self._some(count, 0.15).view(count, 1, 1, 1), 0.0, gains(0.3, 0.0, 1.6))
+        saturation = torch.where(self._some(count, 0.3).view(count, 1, 1, 1), 0.0, gains(0.3, 0.3, 1.6))
         return (grey + (image - grey) * saturation).clamp(0, 1)
 
     def _write(self, image: torch.Tensor) -> torch.Tensor:
@@ -109,8 +110,11 @@ class Augment:
     def _compress(self, image: torch.Tensor) -> torch.Tensor:
         for number in self._some(len(image), 0.25).nonzero()[:, 0].tolist():
             quality = int(self._draw(1, 20, 75))
-            packed = encode_jpeg((image[number] * 255).round().to(torch.uint8), quality)
-            image[number] = decode_jpeg(packed, ImageReadMode.RGB).float() / 255
+            buffer = io.BytesIO()
+            pixels = (image[number] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+            Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
+            packed = torch.from_numpy(np.array(Image.open(buffer)))
+            image[number] = packed.permute(2, 0, 1).float() / 255
         return image
 
 

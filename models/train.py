@@ -7,15 +7,18 @@ The student learns to say of a changed view of a photo what the teacher says of 
   the teacher's vectors of all photos: SEED, Fang et al. 2021);
 - two views of a photo are nearer to each other than to all others of the batch (InfoNCE: van den Oord et al. 2018).
 
-What is kept is the running average of its weights, as float16. Every minute all of it is saved, and the same command
-goes on from there. The same seed on the same machine draws the same photos and changes in the same order.
+What is kept is the running average of its weights, with a last layer of its own (`models.whiten`), as float16. Every
+minute all of it is saved, and the same command goes on from there. The same seed on the same machine draws the same
+photos and changes in the same order.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import math
 import queue
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -32,6 +35,7 @@ from core.clip_model import CONFIG, WEIGHTS
 from models.augment import Augment
 from models.lessons import Lessons, prepare
 from models.photos import PHOTOS, TEACHER, split
+from models.whiten import whiten
 
 HERE = Path(__file__).resolve().parent
 BUILTIN = HERE / "builtin"
@@ -39,19 +43,19 @@ BUILTIN = HERE / "builtin"
 BATCH = 96
 """Photos a step, with two views each."""
 
-SIDES = ((0.5, 96), (1.0, 128))
+SIDES = ((0.8, 96), (1.0, 128))
 """Until which part of the training the views have how many pixels a side: small ones first, for they cost half."""
 
 WARM_UP = 0.03
 RATE = 2e-3
 DECAY = 0.05
-KEPT = 0.998
+KEPT = 0.99
 """Of the running average, a step."""
 
 SOFTNESS = 0.1
 """Divides similarities in both softmaxes."""
 
-POINT, ALIKE, APART = 2.0, 1.0, 0.5
+POINT, ALIKE, APART = 2.0, 1.0, 1.0
 """Weights of the three losses."""
 
 SAVE_SECONDS = 60.0
@@ -95,19 +99,12 @@ class Student:
         self.average.update_parameters(self.module)
         self.step += 1
 
-    def save(self, path: Path, folder: Path) -> None:
-        """The whole progress to `path`, and the averaged weights to the model in `folder`, each at one stroke."""
+    def save(self, path: Path) -> None:
+        """The whole progress, at one stroke."""
         state = {name: getattr(self, name).state_dict() for name in ("module", "average", "optimizer")}
         part = path.with_suffix(".part")
         torch.save({**state, "step": self.step, "seconds": self.seconds}, part)
         part.replace(path)
-        weights = {
-            name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous().cpu()
-            for name, tensor in self.average.module.state_dict().items()
-        }
-        part = folder / f"{WEIGHTS[0]}.part"
-        save_file(weights, part)
-        part.replace(folder / WEIGHTS[0])
 
     def restore(self, path: Path) -> None:
         """Go on from what `save` wrote."""
@@ -167,6 +164,8 @@ def train(student: Student, lessons: Lessons, options: argparse.Namespace, devic
         done = progress(student, steps, options.minutes)
         return next((side for until, side in SIDES if done < until), SIDES[-1][1])
 
+    if progress(student, steps, options.minutes) >= 1:
+        return
     lecture = Lecture(lessons, options.seed, student.step, side)
     saved = time.monotonic()
     while (done := progress(student, steps, options.minutes)) < 1:
@@ -183,9 +182,24 @@ def train(student: Student, lessons: Lessons, options: argparse.Namespace, devic
                 f"{done:6.1%}, step {student.step:,} of {steps:,}, {student.seconds / 60:.1f} min: {told}", flush=True
             )
         if time.monotonic() > saved + SAVE_SECONDS:
-            student.save(options.progress, options.out)
+            student.save(options.progress)
             saved = time.monotonic()
-    student.save(options.progress, options.out)
+    student.save(options.progress)
+
+
+def finish(student: Student, lessons: Lessons, folder: Path, seed: int) -> None:
+    """Give the averaged student its last layer, write it as float16, and its checksum on the card the app trusts."""
+    module = student.average.module
+    whiten(module, lessons, SIDES[-1][1], student.mean, student.std, seed)
+    weights = {
+        name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous().cpu()
+        for name, tensor in module.state_dict().items()
+    }
+    save_file(weights, folder / WEIGHTS[0])
+    card, digest = folder / "README.md", hashlib.sha256((folder / WEIGHTS[0]).read_bytes()).hexdigest()
+    if card.is_file():
+        card.write_text(re.sub(r"\b[0-9a-f]{64}\b", digest, card.read_text("utf-8")), "utf-8")
+    print(f"SHA-256 of the weights: {digest}")
 
 
 def progress(student: Student, steps: int, minutes: float) -> float:
@@ -214,6 +228,7 @@ def main() -> None:
     if options.progress.is_file():
         student.restore(options.progress)
     train(student, lessons, options, device)
+    finish(student, lessons, options.out, options.seed)
 
 
 if __name__ == "__main__":
