@@ -33,7 +33,7 @@ def encode(encoder: Encoder, images: Sequence[Image.Image]) -> Vectors:
 def copies_found(
     encoder: Encoder, images: Sequence[Image.Image], vectors: Vectors, sample: int
 ) -> Iterator[tuple[str, float]]:
-    """For each change, the share of `sample` changed `images` that are nearest to the `vectors` row of their original."""
+    """For each change, the share of `sample` changed `images` nearest to the `vectors` row of their original."""
     numbers = np.linspace(0, len(images) - 1, min(sample, len(images))).astype(int)
     for name, change in CHANGES.items():
         changed = [change(images[number], random.Random(int(number))) for number in numbers]  # noqa: S311
