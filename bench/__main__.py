@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.report import Report, machine
 
 BENCHES = (
-    *("indexing", "queue", "memory", "people", "search", "query", "page", "retrieval"),
+    *("builtin", "indexing", "queue", "memory", "people", "search", "query", "page", "retrieval"),
     *("browse", "duplicates", "tuning"),
 )
 """Modules of this package with a function `run(report)`, each measuring for some minutes."""

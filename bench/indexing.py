@@ -40,7 +40,7 @@ def _model(report: Report, site: Site, name: str, clip_model: str, photos: int, 
     plain = _PlainLoop(clip_model)
     bare, ours, loop, ratios, gains = list[float](), list[float](), list[float](), list[float](), list[float]()
     with running_engine(clip_model) as engine:
-        encoder = engine.loader.get()
+        encoder = engine.choice.loader.get()
         batches = _batches(encoder)
         index(engine, site.urls(0, BATCH))  # connections, caches and threads are there from now on
         first = BATCH

@@ -76,7 +76,7 @@ def run(report: Report) -> None:
     urls = [f"http://{number % HOSTS}.example/{number}.jpg" for number in range(ITEMS)]
     with (
         patch("core.engine.Fetcher", _Fetcher),
-        patch("core.engine.EncoderLoader", _Loader),
+        patch("core.choice.EncoderLoader", _Loader),
         patch("core.loading.read_picture", _read_picture),
         running_engine() as engine,
     ):

@@ -150,6 +150,7 @@ def _health(engine: Engine) -> Response:
                 "message": model.message,
                 "done_bytes": model.done_bytes,
                 "total_bytes": model.total_bytes,
+                **({"awaited": asdict(awaited)} if (awaited := engine.choice.awaited) else {}),
             },
             "worker": {"state": worker, "message": engine.worker.problem if engine.worker else None},
             "pictures": pictures,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
 CONFIG = "open_clip_config.json"
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 """What open_clip's `push_to_hf_hub` calls the files of a model; safetensors first, as open_clip prefers."""
+
+BUILTIN = "built-in"
+"""CLIP_MODEL's value for the encoder in the box: Lookalike's own, which ships with it."""
+
+BOX = Path(__file__).resolve().parents[1] / "models" / "builtin"
+"""Its folder. The model card there, README.md, tells the SHA-256 of the weights."""
 
 SMALLEST_TEXT_TOWER = 1_000_000
 """Parameters below which a text transformer was never meant to read: the smallest of open_clip's own
@@ -113,6 +120,8 @@ def find_model(setting: str, on_progress: Progress) -> ClipModel:
 
     `on_progress` hears of the weights' bytes while they come. Raises EncoderError, and what `on_progress` raises.
     """
+    if setting == BUILTIN:
+        return _in_the_box()
     kind, colon, rest = setting.partition(":")
     if kind == "local-dir" and colon:
         return _in_folder(Path(rest).expanduser())
@@ -141,6 +150,23 @@ def _in_folder(folder: Path) -> ClipModel:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     name = f"local-dir:{folder.resolve().name}@{digest.hexdigest()[:12]}"
     return ClipModel(name, f"local-dir:{folder}", None, (config, *weights), cached=False)
+
+
+def _in_the_box() -> ClipModel:
+    """Our own encoder, once its weights are those of its card. Raises EncoderError."""
+    weights = BOX / WEIGHTS[0]
+    try:
+        promised = re.findall(r"\b[0-9a-f]{64}\b", (BOX / "README.md").read_text("utf-8"))
+        with weights.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except (OSError, UnicodeDecodeError):
+        promised, digest = [], ""
+    if promised != [digest] or not (BOX / CONFIG).is_file() or not _is_config(BOX / CONFIG):
+        raise EncoderError(
+            f"The encoder that ships with Lookalike is damaged, for the files in {BOX} are not those of its model "
+            "card: copy that folder from Lookalike's repository once more, or set CLIP_MODEL."
+        )
+    return ClipModel(f"{BUILTIN}@{digest[:12]}", f"local-dir:{BOX}", None, (BOX / CONFIG, weights), cached=False)
 
 
 def _on_hub(setting: str, repository: str, on_progress: Progress) -> ClipModel:

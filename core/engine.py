@@ -14,6 +14,7 @@ from typing import IO, Literal
 from uuid import UUID
 
 from core.browse import Browser
+from core.choice import Choice
 from core.collection_export import export
 from core.collection_file import Format
 from core.comparison import Comparisons
@@ -79,31 +80,32 @@ class Engine:
         self.thresholds = Thresholds(self.database)
         self.composer = Composer(settings, self.store, self.uploads, self.fetcher)
         self.proposals = Proposals(self.nearest, self.composer, self.verdicts)
-        self.loader = EncoderLoader(settings.clip_model)
+        self.choice = Choice(settings.clip_model)
         self.queue = Queue(self.database)
         self.worker: Worker | None = None
         self._database_state = DatabaseState("starting")
-        self._models = Models(self.store, self.loader)
+        self._models = Models(self.store, self.choice.loader, self.choice.wanted)
         self._upkeep: Upkeep | None = None
         self._closing = threading.Event()
+        self._hiring = threading.Lock()
         self._opener = threading.Thread(target=self._open, name="database", daemon=True)
 
     def start(self) -> None:
         """Open the database, load the model and start the worker, all in the background."""
         self._opener.start()
-        self.loader.start()
+        self.choice.start(self._change_model)
 
     def close(self) -> None:
         """Let the worker finish its batch, then close everything."""
         self._closing.set()
         if self._opener.ident is not None:  # it may be about to start the worker
             self._opener.join()
+        self.choice.close()
         if self.worker is not None:
             self.worker.stop()
         if self._upkeep is not None:
             self._upkeep.stop()
         self._models.close()
-        self.loader.close()
         self.fetcher.close()
         self.database.close()
 
@@ -124,15 +126,25 @@ class Engine:
                 self.database, self.store, self._models, self.nearest, self.uploads, self.comparisons, works=works
             )
             self._upkeep.start()
-            if self.settings.workers:
-                self.worker = Worker(self.database, self.ledger, self._make_indexer)
-                self.worker.start()
+            with self._hiring:
+                self._start_worker()
             return
 
+    def _start_worker(self) -> None:
+        if self.settings.workers:
+            self.worker = Worker(self.database, self.ledger, self._make_indexer)
+            self.worker.start()
+
+    def _change_model(self, loader: EncoderLoader) -> None:
+        """Work with another model from now on, in imports, too: a worker keeps the one that it began with."""
+        self._models.change(loader)
+        with self._hiring:
+            if self.worker is not None:
+                self.worker.stop()
+                self._start_worker()
+
     def _make_indexer(self) -> Indexer:
-        while not self._closing.is_set():
-            if self.loader.state.state == "ready":
-                break
+        while self.model_state.state != "ready" and not self._closing.is_set():
             time.sleep(0.2)
         used = self._models.configured()
         return Indexer(self.settings, self.database, self.store, self.ledger, self.fetcher, used.encoder, used.model)
@@ -143,7 +155,7 @@ class Engine:
         while self._database_state.state != "ready" and time.monotonic() < deadline:
             time.sleep(0.05)
         self._need_database()
-        self.loader.get(max(0.0, deadline - time.monotonic()))
+        self.choice.loader.get(max(0.0, deadline - time.monotonic()))
 
     @property
     def database_state(self) -> DatabaseState:
@@ -152,8 +164,8 @@ class Engine:
 
     @property
     def model_state(self) -> LoadState:
-        """How far the model's loading is."""
-        return self.loader.state
+        """How far the loading of the model is that is to have an embedding of every picture."""
+        return self.choice.loader.state
 
     def _need_database(self) -> None:
         state = self._database_state

@@ -72,6 +72,11 @@ def fetch(repository: str, names: Sequence[str], on_progress: Progress) -> Path:
     )
 
 
+def is_cached(repository: str, names: Sequence[str]) -> bool:
+    """Whether this computer has one of `names` of `repository`, so that `fetch` need not ask the hub."""
+    return any(isinstance(try_to_load_from_cache(repository, name), str) for name in names)
+
+
 def discard(path: Path) -> None:
     """Take a file that `fetch` returned out of the cache, so that the next `fetch` downloads it again."""
     blob = path.resolve()

@@ -50,15 +50,17 @@ class Models:
     says how far it is, so it goes on after any restart. Threads may share this object.
     """
 
-    def __init__(self, store: Store, loader: EncoderLoader) -> None:
-        """`loader` is that of the configured model."""
+    def __init__(self, store: Store, loader: EncoderLoader, awaited: str = "") -> None:
+        """`loader` is that of the configured model, and `awaited` the CLIP_MODEL of the one that it stands in for."""
         self._store = store
         self._loader = loader
+        self._awaited = awaited
         self._lock = threading.RLock()
         self._begun = False
         self._configured: InUse | None = None
         self._former: _Former | None = None
         self._reembedding: Reembedding | None = None
+        self._settled = False
 
     @property
     def reembedding(self) -> Reembedding | None:
@@ -68,7 +70,16 @@ class Models:
     @property
     def settled(self) -> bool:
         """Whether the configured model is loaded and had every picture at the last look."""
-        return self._configured is not None and self._former is None and self._reembedding is None
+        return self._settled
+
+    def change(self, loader: EncoderLoader) -> None:
+        """Make that of `loader` the configured model; the one so far, if it is loaded, is the former from now on."""
+        self._let_go()
+        with self._lock:
+            self._begun = self._configured is not None
+            if self._configured is not None:
+                self._former = _Former(self._configured.model, self._loader)
+            self._loader, self._configured, self._reembedding, self._settled = loader, None, None, False
 
     def configured(self) -> InUse:
         """The configured model. Raises EncoderError while it is not loaded, or DatabaseError."""
@@ -107,14 +118,17 @@ class Models:
         self._check_former(configured)
         if configured is None:
             return
-        missing = self._store.missing(configured.model)
-        if not missing:
-            self._let_go()
+        missing, total = self._store.missing(configured.model), self._store.count()
+        with self._lock:
+            if self._configured is not configured:
+                return  # it was changed meanwhile
+            self._settled = not missing
+            if missing:
+                serving = self._former.model if self._former else configured.model
+                self._reembedding = Reembedding(configured.model.name, serving.name, max(0, total - missing), total)
+                return
             self._reembedding = None
-            return
-        total = self._store.count()
-        serving = self._former.model if self._former else configured.model
-        self._reembedding = Reembedding(configured.model.name, serving.name, max(0, total - missing), total)
+        self._let_go()
 
     def close(self) -> None:
         """Stop loading."""
@@ -131,7 +145,7 @@ class Models:
                 return
             configured = self._loader.state.model
             best = min(known, key=lambda model: (known[model], model.setting != configured, -model.id))
-            if best.setting not in ("", configured) and known[best] < self._store.count():
+            if best.setting not in ("", configured, self._awaited) and known[best] < self._store.count():
                 logger.info("%s serves searches until %s has every picture", best.name, configured)
                 self._former = _Former(best, EncoderLoader(best.setting))
                 self._former.loader.start()

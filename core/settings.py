@@ -15,8 +15,6 @@ from pydantic_settings import (
 
 from core.errors import SettingsError
 
-DEFAULT_MODEL = "ViT-B-32/laion2b_s34b_b79k"
-
 
 class Settings(BaseSettings):
     """All settings of one process. Names are those of the environment, in lower case."""
@@ -36,8 +34,9 @@ class Settings(BaseSettings):
     )
     data_dir: Path = Field(Path("data"), description="Where the embedded Postgres keeps the collection.")
     clip_model: str = Field(
-        DEFAULT_MODEL,
-        description="The model: an open_clip `NAME/TAG`, `hf-hub:ORGANISATION/NAME`, or `local-dir:PATH`.",
+        "",
+        description="The model: an open_clip `NAME/TAG`, `hf-hub:ORGANISATION/NAME`, `local-dir:PATH`, or `built-in`. "
+        "Unset: CLIP's `ViT-B-32/laion2b_s34b_b79k` when it is here or can be downloaded, until then `built-in`.",
     )
     host: str = Field("127.0.0.1", description="Address to listen on. `0.0.0.0` opens the app to your network.")
     port: int = Field(8501, ge=1, le=65535, description="Port to listen on.")

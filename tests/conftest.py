@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+import huggingface_hub
 import psycopg
 import pytest
 from psycopg import sql
@@ -23,7 +25,8 @@ from core.embedded import EmbeddedPostgres
 from core.engine import Engine
 from core.migrations import migrate
 from core.settings import Settings
-from tests.data import MODEL_SETTING
+from tests.data import MODEL, MODEL_SETTING
+from tests.fakehub import FakeHub
 from tests.pgbouncer import free_port, pgbouncer, pooled_url
 
 TEMPLATE = "migrated"
@@ -136,6 +139,37 @@ def database(settings: Settings) -> Iterator[Database]:
     database.open()
     yield database
     database.close()
+
+
+@pytest.fixture
+def use_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Points the library to a hub and an empty cache, as HF_ENDPOINT and HF_HOME do before it is imported."""
+
+    def use(url: str, cache: Path = tmp_path / "hub") -> Path:
+        constants = huggingface_hub.constants
+        monkeypatch.setattr(constants, "ENDPOINT", url)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+        return cache
+
+    yield use
+    huggingface_hub.close_session()
+
+
+@pytest.fixture
+def hub(use_hub: Callable[[str], Path]) -> Iterator[FakeHub]:
+    """A model hub that has test/small, and nothing of it in the cache."""
+    with FakeHub({"test/small": MODEL}) as hub:
+        use_hub(hub.url)
+        yield hub
+
+
+@pytest.fixture
+def nobody() -> Iterator[str]:
+    """An address where nobody answers: the port is taken and not listened on."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,10 @@ import json
 import os
 import resource
 import shutil
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import huggingface_hub
@@ -24,36 +23,6 @@ from tests.fakehub import VIT_B_32, FakeHub, Mode, make_vit_b_32
 
 SMALL = "hf-hub:test/small"
 WEIGHTS = MODEL / "open_clip_model.safetensors"
-
-
-@pytest.fixture
-def use_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """Points the library to a hub and an empty cache, as HF_ENDPOINT and HF_HOME do before it is imported."""
-
-    def use(url: str, cache: Path = tmp_path / "hub") -> Path:
-        constants = huggingface_hub.constants
-        monkeypatch.setattr(constants, "ENDPOINT", url)
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
-        return cache
-
-    yield use
-    huggingface_hub.close_session()
-
-
-@pytest.fixture
-def hub(use_hub: Callable[[str], Path]) -> Iterator[FakeHub]:
-    with FakeHub({"test/small": MODEL}) as hub:
-        use_hub(hub.url)
-        yield hub
-
-
-@pytest.fixture
-def nobody() -> Iterator[str]:
-    """An address where nobody answers: the port is taken and not listened on."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
 def failure(model: str) -> str:

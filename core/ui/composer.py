@@ -94,7 +94,15 @@ def inputs() -> None:
         on_change=_hear_files,
         args=(key,),  # of this very uploader: a drop may reach it after the next one was made
     )
-    st.text_input("Its address, or words", key="box", placeholder=_hint(), on_change=_hear_text)
+    words = _reads_words()
+    st.text_input(
+        "Its address, or words" if words else "Its address",
+        key="box",
+        placeholder="https://…  or  a red bicycle" if words else "https://…",
+        on_change=_hear_text,
+    )
+    if not words:
+        st.caption("Words cannot be searched for now: the model at work knows pictures only.")
     if chips():
         st.segmented_control(
             "What you drop or type next",
@@ -135,7 +143,7 @@ def show_query() -> Query | None:
     if not entries:
         return None
     if not engine().can_search:
-        st.info("Your search starts as soon as CLIP is loaded.", icon=":material/hourglass_top:")
+        st.info("Your search starts as soon as the model is loaded.", icon=":material/hourglass_top:")
         return None
     serving = engine().serving()
     seen = list[Seen]()
@@ -319,7 +327,6 @@ def _forget_complaints() -> None:
     st.session_state.pop("complaints", None)
 
 
-def _hint() -> str:
-    if engine().can_search and not engine().serving().encoder.reads_words:
-        return "https://…"
-    return "https://…  or  a red bicycle"
+def _reads_words() -> bool:
+    """Whether words can be searched for, as far as is known."""
+    return not engine().can_search or engine().serving().encoder.reads_words

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import streamlit as st
 
+from core.clip_model import BUILTIN
+from core.encoder import LoadState
 from core.engine import Engine
 from core.errors import LookalikeError
 from core.models import Reembedding
@@ -47,25 +49,48 @@ def status_line() -> None:
         )
     elif database.state == "starting":
         st.info("The database is starting…", icon=":material/hourglass_top:")
+    name = "Lookalike’s own encoder" if model.model == BUILTIN else "CLIP"
     if model.state == "failed":
-        st.error(model.message, icon=":material/cloud_off:", title="CLIP is not loaded")
-        st.button("Try again", key="retry-model", icon=":material/refresh:", on_click=house.loader.retry)
+        st.error(model.message, icon=":material/cloud_off:", title=f"{name} is not loaded")
+        st.button("Try again", key="retry-model", icon=":material/refresh:", on_click=house.choice.retry)
     elif model.state == "loading":
-        if model.total_bytes:
-            share = min(1.0, model.done_bytes / model.total_bytes)
-            text = f"Loading CLIP: {megabytes(model.done_bytes)} of {megabytes(model.total_bytes)}"
-            st.progress(share, text=text)
-        else:
-            st.info("Loading CLIP…", icon=":material/hourglass_top:")
+        _progress(model, f"Loading {name}")
+    if house.choice.awaited is not None and model.state != "failed":
+        _stand_in(house.choice.awaited, house.choice.retry)
     change = house.reembedding
     if change is not None:
         st.progress(change.done / max(1, change.total), text=_reembedding(change))
     if house.worker is not None and house.worker.problem:
         st.warning(house.worker.problem, icon=":material/engineering:", title="Indexing has stopped for now")
-    ready = (database.state, model.state, change.serving if change else None)
+    ready = (database.state, model.model, model.state, change.serving if change else None)
     if st.session_state.setdefault("house-state", ready) != ready:
         st.session_state["house-state"] = ready
         st.rerun()
+
+
+def _stand_in(clip: LoadState, retry: Callable[[], None]) -> None:
+    """Say that the encoder in the box works in CLIP's place, what that means, and how far CLIP is."""
+    with st.container(gap="small", key="stand-in"):
+        st.warning(
+            "Lookalike’s own small encoder finds copies and close look-alikes. It cannot read words, and is weaker at "
+            "finding other things of the same kind. When CLIP comes, the collection is embedded anew with it.",
+            icon=":material/inventory_2:",
+            title="Working without CLIP",
+        )
+        if clip.state == "failed":
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.button("Try CLIP again", key="retry-clip", icon=":material/refresh:", on_click=retry)
+                st.caption(plain(clip.message), width="stretch")
+        else:
+            _progress(clip, "CLIP is on its way")
+
+
+def _progress(model: LoadState, what: str) -> None:
+    if model.total_bytes:
+        share = min(1.0, model.done_bytes / model.total_bytes)
+        st.progress(share, text=f"{what}: {megabytes(model.done_bytes)} of {megabytes(model.total_bytes)}")
+    else:
+        st.info(f"{what}…", icon=":material/hourglass_top:")
 
 
 def _reembedding(change: Reembedding) -> str:

@@ -180,7 +180,7 @@ def test_a_picture_is_pasted_anywhere(full: App, page: Page) -> None:
 
 def test_search_by_address(full: App, site: WebServer, page: Page) -> None:
     page.goto(full.url)
-    box = page.get_by_label("Its address, or words")
+    box = page.get_by_label("Its address")
     box.fill(addresses(site)[11])
     box.press("Enter")
     expect(page.get_by_role("list", name="Matches").get_by_role("link").first).to_have_attribute(

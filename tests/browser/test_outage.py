@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -80,38 +80,70 @@ def test_two_apps_share_one_data_folder() -> None:
         assert found[0] == urls[0]
 
 
-def test_without_a_hub_the_app_stays_up_and_tries_again_on_demand(tmp_path: Path, page: Page) -> None:
-    with App(until="degraded", CLIP_MODEL="", HF_ENDPOINT="http://127.0.0.1:1", HF_HOME=str(tmp_path)) as app:
+def index_photos(app: App, site: WebServer, pages: Mapping[str, Path]) -> list[str]:
+    urls = [site.url(path) for path in pages]
+    done = app.post("/api/upsert?wait=120", json={"images": urls})
+    assert done["counts"]["indexed"] == len(urls), done
+    return urls
+
+
+PAGES = {f"/{number}.jpg": path for number, path in enumerate(PHOTOS)}
+
+
+def test_without_a_hub_the_encoder_in_the_box_does_the_work(tmp_path: Path, page: Page) -> None:
+    with (
+        WebServer(PAGES) as site,
+        App(CLIP_MODEL="", HF_ENDPOINT="http://127.0.0.1:1", HF_HOME=str(tmp_path)) as app,
+    ):
+        model = app.get("/api/health")["model"]
+        assert (model["name"], model["state"]) == ("built-in", "ready")
+        urls = index_photos(app, site, PAGES)
         page.goto(app.url)
-        alert = page.get_by_role("alert").filter(has_text="CLIP is not loaded")
-        expect(alert).to_be_visible()
-        expect(alert).to_contain_text("local-dir:")
-        page.get_by_role("button", name="Try again").click()
-        expect(alert).to_be_visible()
+        banner = page.get_by_role("alert").filter(has_text="Working without CLIP")
+        expect(banner).to_contain_text("cannot read words")
+        expect(page.get_by_text("The model hub http://127.0.0.1:1 cannot be reached")).to_be_visible()
+        expect(
+            page.get_by_text("Words cannot be searched for now: the model at work knows pictures only")
+        ).to_be_visible()
+        page.locator('input[type="file"]').first.set_input_files(
+            {"name": "copy.jpg", "mimeType": "image/jpeg", "buffer": copy_of(PHOTOS[7])}
+        )
+        first = page.get_by_role("list", name="Matches").get_by_role("link").first
+        expect(first).to_have_attribute("href", urls[7])
+        expect(page.get_by_text(re.compile("24 pictures compared in .* with built-in@"))).to_be_visible()
+        page.get_by_role("button", name="Try CLIP again").click()
+        expect(banner).to_be_visible()
+        page.goto(f"{app.url}/index")
+        expect(banner).to_be_visible()
+        expect(page.get_by_role("button", name="Try CLIP again")).to_be_visible()
+        refused = app.raw("POST", "/api/search", files={"text": (None, "a red bicycle")})
+        assert refused.status_code == 503
+        assert "cannot read words: search with a picture" in refused.json()["error"]
 
 
-def test_the_default_model_comes_from_the_hub_and_finds_pictures(tmp_path: Path, page: Page) -> None:
+def test_clip_comes_when_it_is_tried_again_and_takes_the_collection_over(tmp_path: Path, page: Page) -> None:
     """With random weights: the real CLIP's cannot be had here. They still tell photos apart."""
     hub = FakeHub({VIT_B_32: make_vit_b_32(tmp_path / "vit")})
-    hub.rate = 100e6
-    pages = {f"/{number}.jpg": path for number, path in enumerate(PHOTOS)}
+    hub.rate, hub.mode = 100e6, "broken"
     with (
         hub,
-        WebServer(pages) as site,
-        App(until="starting", CLIP_MODEL="", HF_ENDPOINT=hub.url, HF_HOME=str(tmp_path / "hf")) as app,
+        WebServer(PAGES) as site,
+        App(CLIP_MODEL="", HF_ENDPOINT=hub.url, HF_HOME=str(tmp_path / "hf")) as app,
     ):
+        urls = index_photos(app, site, PAGES)
         page.goto(app.url)
-        expect(page.get_by_text(re.compile("Loading CLIP: [0-9]+ MB of 605 MB"))).to_be_visible()
-        expect(page.get_by_text("There is nothing to search yet")).to_be_visible()
-        wait_for(lambda: app.get("/api/health")["status"] == "ok", 120)
-        urls = [site.url(path) for path in pages]
-        done = app.post("/api/upsert?wait=120", json={"images": urls})
-        assert done["counts"]["indexed"] == len(PHOTOS), done
+        expect(page.get_by_text("out of order (HTTP 503)")).to_be_visible()
+        hub.mode = "whole"
+        page.get_by_role("button", name="Try CLIP again").click()
+        expect(page.get_by_text(re.compile("CLIP is on its way: [0-9]+ MB of 605 MB"))).to_be_visible()
+        expect(page.get_by_text("Working without CLIP")).to_be_hidden()
+        expect(page.get_by_label("Its address, or words")).to_be_visible()
+        wait_for(lambda: "reembedding" not in app.get("/api/health"), 120)
         for number in (0, 7, 15):
             same = app.post("/api/search", files={"file": PHOTOS[number].read_bytes()})
             assert same["model"] == "ViT-B-32/laion2b_s34b_b79k"
             assert same["matches"][0]["url"] == urls[number]
-            assert same["matches"][0]["similarity"] >= 0.995
+            assert same["matches"][0]["similarity"] >= 0.99, "it was embedded from its thumbnail"
             assert app.post("/api/query", files={"file": copy_of(PHOTOS[number])})[0] == urls[number]
         words = app.post("/api/search", files={"text": (None, "a red bicycle")})
         assert len(words["matches"]) == len(PHOTOS)

@@ -287,7 +287,7 @@ def test_fifty_pictures_are_too_many(app: App, page: Page) -> None:
 
 def test_an_address_that_fails_is_told(app: App, site: WebServer, page: Page) -> None:
     page.goto(app.url)
-    box = page.get_by_label("Its address, or words")
+    box = page.get_by_label("Its address")
     box.fill(site.url("/status?code=404"))
     box.press("Enter")
     expect(page.get_by_text(re.compile("answered 404: the picture is not there any more"))).to_be_visible()
