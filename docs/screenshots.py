@@ -8,14 +8,13 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 
-from core.sample import drawings, jpeg
+from core.sample import DRAWN, drawings, jpeg, sample
 from tests.app import App
 from tests.browser.conftest import CHROMIUM, FLAGS
 from tests.data import MODEL_SETTING
 from tests.webserver import WebServer
 
 HERE = Path(__file__).parent
-COUNT = 110
 VERDICTS = 60
 VIEW = {"width": 1280, "height": 800}
 
@@ -57,7 +56,7 @@ def duplicates(page: Page, url: str) -> None:
 def tune(page: Page, app: App, query: bytes) -> None:
     """What a threshold means, after a drawing's kind was judged some dozen times."""
     answer = app.post("/api/search", files={"file": query}, data={"top_k": "1000"})
-    kinds = {match["id"]: match["url"].rpartition("/")[2].rpartition("-")[0] for match in answer["matches"]}
+    kinds = {match["id"]: match["url"].rpartition("/")[2].partition("-")[0] for match in answer["matches"]}
     page.goto(f"{app.url}/tune")
     page.get_by_text("Do these belong together?").wait_for()
     for _ in range(VERDICTS):
@@ -72,8 +71,8 @@ def tune(page: Page, app: App, query: bytes) -> None:
 
 def main() -> None:
     """Draw, index, search and take the pictures."""
-    images = dict(drawings(COUNT))
-    pages = {f"/collection/{name}": jpeg(image) for name, image in images.items()}
+    images = dict(drawings(DRAWN))
+    pages = {f"/collection/{file.name}": file.data for file in sample()}
     with (
         WebServer(pages) as site,
         App(CLIP_MODEL=os.environ.get("CLIP_MODEL", MODEL_SETTING)) as app,
