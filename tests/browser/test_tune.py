@@ -49,7 +49,8 @@ def shown(page: Page) -> Locator:
 
 
 def pair(page: Page) -> tuple[str, str]:
-    """The ids of the match and of the query that are shown."""
+    """The ids of the match and of the query that are shown, once there are."""
+    expect(shown(page)).to_have_attribute("data-pair", re.compile(".+ picture:.+"))
     match, _, query = (shown(page).get_attribute("data-pair") or "").partition(" picture:")
     return match, query
 
