@@ -62,7 +62,11 @@ def status_line() -> None:
         st.progress(change.done / max(1, change.total), text=_reembedding(change))
     if house.worker is not None and house.worker.problem:
         st.warning(house.worker.problem, icon=":material/engineering:", title="Indexing has stopped for now")
-    ready = (database.state, model.model, model.state, change.serving if change else None)
+    try:
+        serving = house.model().name  # it may change though no page saw the change under way
+    except LookalikeError:
+        serving = ""
+    ready = (database.state, model.model, model.state, serving)
     if st.session_state.setdefault("house-state", ready) != ready:
         st.session_state["house-state"] = ready
         st.rerun()
