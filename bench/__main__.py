@@ -13,7 +13,7 @@ from bench.report import Report, machine
 
 BENCHES = (
     *("builtin", "indexing", "queue", "memory", "people", "search", "query", "page", "retrieval"),
-    *("browse", "duplicates", "tuning"),
+    *("browse", "duplicates", "tuning", "curator"),
 )
 """Modules of this package with a function `run(report)`, each measuring for some minutes."""
 

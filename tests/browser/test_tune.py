@@ -10,9 +10,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.app import App
+from tests.browser.curator import classes_of, judge, open_tune, pair, save, tally, truth
 from tests.data import PHOTOS
 from tests.webserver import WebServer
 
@@ -21,7 +22,6 @@ pytestmark = pytest.mark.browser
 CLASSES = [folder for folder in sorted(PHOTOS.iterdir()) if folder.name != "BACKGROUND_Google"][::8][:12]
 PATHS = {f"/{path.parent.name}/{path.name}": path for folder in CLASSES for path in sorted(folder.glob("*.jpg"))[:20]}
 VERDICTS = 60
-MATCHES = 30
 
 SLACK = 0.08
 """The intervals hold in 19 of 20 runs (`bench/tuning.py` counts them), and a test must in all: widened by 0.05, they
@@ -39,49 +39,7 @@ def app() -> Iterator[App]:
 
 @pytest.fixture(scope="module")
 def classes(app: App) -> dict[str, str]:
-    """The class of each picture by its id."""
-    answer = app.post("/api/search", files={"file": next(iter(PATHS.values())).read_bytes()}, data={"top_k": "1000"})
-    return {match["id"]: match["url"].split("/")[-2] for match in answer["matches"]}
-
-
-def shown(page: Page) -> Locator:
-    return page.locator(".judge")
-
-
-def pair(page: Page) -> tuple[str, str]:
-    """The ids of the match and of the query that are shown, once there are."""
-    expect(shown(page)).to_have_attribute("data-pair", re.compile(".+ picture:.+"))
-    match, _, query = (shown(page).get_attribute("data-pair") or "").partition(" picture:")
-    return match, query
-
-
-def open_tune(page: Page, app: App) -> None:
-    page.goto(f"{app.url}/tune")
-    expect(page.get_by_text("Do these belong together?")).to_be_visible()
-
-
-def tally(page: Page) -> Locator:
-    return page.locator('[data-part="tally"]')
-
-
-def stated(page: Page, name: str) -> tuple[float, float]:
-    """The ends of an interval as the page has it."""
-    text = page.get_by_test_id("stMetric").filter(has_text=name).inner_text()
-    low, high = re.findall(r"(\d+)\s%", text)[-2:]
-    return int(low) / 100, int(high) / 100
-
-
-def truth(app: App, classes: dict[str, str], judged: set[str], threshold: float) -> tuple[float, float]:
-    """Precision and recall of a threshold among the matches of the queries that were not judged."""
-    right = all_right = reached = 0
-    for id in classes.keys() - judged:
-        query = {"parts": [{"picture": id}], "leave_out": True, "top_k": MATCHES}
-        for match in app.post("/api/search", json=query)["matches"]:
-            good = classes[match["id"]] == classes[id]
-            all_right += good
-            reached += match["similarity"] >= threshold
-            right += good and match["similarity"] >= threshold
-    return right / reached, right / all_right
+    return classes_of(app)
 
 
 def test_an_answer_is_taken_back_and_a_match_skipped(app: App, page: Page) -> None:
@@ -108,26 +66,12 @@ def test_sixty_verdicts_give_a_threshold_that_keeps_its_word(
     app: App, page: Page, classes: dict[str, str], tmp_path: Path
 ) -> None:
     open_tune(page, app)
-    judged = set[str]()
-    for number in range(VERDICTS):
-        match, query = before = pair(page)
-        judged.add(query)
-        right = classes[match] == classes[query]
-        if number % 10:
-            page.keyboard.press("y" if right else "n")
-        else:
-            page.get_by_role("button", name="Yes" if right else "No").click()
-        expect(shown(page)).not_to_have_attribute("data-pair", f"{before[0]} picture:{before[1]}")
+    judged = judge(page, classes, VERDICTS)
     expect(tally(page)).to_have_text(f"{VERDICTS} verdicts so far")
     expect(page.get_by_text(f"(from {VERDICTS} verdicts)")).to_be_visible()
     expect(page.get_by_text("Checked by leaving each query out in turn")).to_be_visible()
     expect(page.get_by_test_id("stVegaLiteChart").locator("canvas, svg").first).to_be_visible()
-    button = page.get_by_role("button", name=re.compile("^Save"))
-    threshold = float(re.findall(r"[\d.]+", button.inner_text().partition("Save")[2])[0]) / 100
-    precision, recall = stated(page, "Precision"), stated(page, "Recall")
-    button.click()
-    expect(page.get_by_text(f"Yours: {threshold * 100:g}\u202f%.")).to_be_visible()
-    expect(button).to_be_disabled()
+    threshold, precision, recall = save(page)
     found = truth(app, classes, judged, threshold)
     for value, (low, high) in zip(found, (precision, recall), strict=True):
         assert low - SLACK <= value <= high + SLACK
