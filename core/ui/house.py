@@ -98,7 +98,7 @@ def _progress(model: LoadState, what: str) -> None:
 
 
 def _reembedding(change: Reembedding) -> str:
-    text = f"Re-embedding for the new model: {change.done:,} of {change.total:,}; searches "
+    done = f"{change.done:,} of {change.total:,}"
     if change.serving == change.model:
-        return text + "find only those until it is done"
-    return text + f"still use {plain(change.serving)}"
+        return f"Embedding what has no embedding yet: {done}; searches find only those until it is done"
+    return f"Re-embedding for the new model: {done}; searches still use {plain(change.serving)}"
