@@ -61,7 +61,7 @@ class Nearest:
         self.index = Hnsw(database, self, thresholds or Thresholds())
         self._database = database
         self._samples = dict[int, _Sample]()
-        self._facets: tuple[float, Facets] | None = None
+        self._facets: tuple[float, int, Facets] | None = None
         self._lock = threading.Lock()
 
     def search(
@@ -108,15 +108,16 @@ class Nearest:
             return sample.vectors
 
     def facets(self) -> Facets:
-        """What a search can keep to, at most CALM times as old as it took to find. Raises DatabaseError."""
-        with self._lock:
+        """What a search can keep to: of the collection as large as it is, and at most CALM times as old as it took to
+        find. Raises DatabaseError."""
+        with self._lock, self._database.connection() as connection:
             now = time.monotonic()
-            if self._facets is None or now > self._facets[0]:
-                with self._database.connection() as connection:
-                    facets = read_facets(connection)
+            ((pictures,),) = connection.execute("SELECT count(*) FROM pictures WHERE removed_at IS NULL").fetchall()
+            if self._facets is None or now > self._facets[0] or pictures != self._facets[1]:
+                facets = read_facets(connection)
                 found = time.monotonic()
-                self._facets = found + CALM * (found - now), facets
-            return self._facets[1]
+                self._facets = found + CALM * (found - now), pictures, facets
+            return self._facets[2]
 
     def values(self, field: str) -> list[Facet]:
         """The values of a field that a search can keep to, see `core.facets`. Raises DatabaseError."""

@@ -127,12 +127,21 @@ def empty(title: str, text: str) -> None:
         st.markdown(text, text_alignment="center")
 
 
+@st.fragment(run_every=2.0)
+def show_unpaired() -> None:
+    """How many pictures' copies are still looked for; at the end the page shows them."""
+    try:
+        waiting = house.duplicates.unpaired()
+    except LookalikeError:  # the status line says what is wrong with the database
+        return
+    if not waiting:
+        st.rerun()
+    st.caption(f":material/hourglass_top: Looking for the copies of {counted(waiting, 'more picture')}…")
+
+
 def show_copies(rule: Rule) -> None:
-    waiting = house.duplicates.unpaired()
-    if waiting:
-        st.caption(
-            f":material/hourglass_top: {counted(waiting, 'picture')} still to be looked at. Load the page again later."
-        )
+    if house.duplicates.unpaired():
+        show_unpaired()
     chosen = tuple(state.get("chosen", ()))
     found = kept_groups("copies", (rule, chosen), lambda: house.duplicates.copies(rule, chosen))
     if found:
