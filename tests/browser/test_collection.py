@@ -7,6 +7,7 @@ import io
 import re
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
@@ -32,6 +33,12 @@ def site() -> Iterator[WebServer]:
 def app(site: WebServer) -> Iterator[App]:
     with App() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def browser_context_args(browser_context_args: dict[str, Any]) -> dict[str, Any]:
+    """A window so tall that nothing scrolls: a menu closes when what it stands in does."""
+    return {**browser_context_args, "viewport": {"width": 1280, "height": 1600}}
 
 
 @pytest.fixture(scope="module")
