@@ -35,7 +35,9 @@ house = engine()
 
 
 def search_alone(picture: UUID) -> None:
-    st.switch_page("pages/search.py", query_params={composer.ADDRESS: write_parts([Part(picture=picture)])})
+    """Leave the drawer first: a page that is left from within a fragment may come up empty."""
+    state["search-alone"] = picture
+    st.rerun()
 
 
 def card(entry: Entry) -> Card:
@@ -201,6 +203,8 @@ def show_bin() -> None:
             delete_button("Empty the bin", Selection(Filter(removed=True), full))
 
 
+if picture := state.pop("search-alone", None):
+    st.switch_page("pages/search.py", query_params={composer.ADDRESS: write_parts([Part(picture=picture)])})
 try:
     if house.database_state.state == "ready":
         offer_undo()
