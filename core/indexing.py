@@ -198,7 +198,7 @@ class _Run:
                 self._claim()
                 self._load()
                 self._finish()
-                if not (self._queued or self._loading or self._finishing):
+                if not (self._queued or self._loading or self._finishing or self._claim_suspect()):
                     break
                 self._collect()
         finally:
@@ -223,6 +223,13 @@ class _Run:
             self._queued.extend(items)
         self._unclaimed -= len(items)
         self._more = len(items) == room or bool(full)
+
+    def _claim_suspect(self) -> bool:
+        """Take an item that may have crashed a worker, now that no other is in hand. Returns whether there is one."""
+        items = self._indexer._ledger.claim_suspect(self._import_id, LEASE)
+        with self.lock:
+            self._queued.extend(items)
+        return bool(items)
 
     def _load(self) -> None:
         """Start what its hosts have places for."""

@@ -23,6 +23,14 @@ Status = Literal["waiting", "indexed", "already_there", "failed"]
 CANCELLED = "Cancelled before it was fetched."
 """The reason of items that were waiting when their import was cancelled; trying the failed again resumes them."""
 
+SUSPECT, GIVEN_UP = 2, 4
+"""How often an item is in hand when a worker dies until it is claimed alone, and until it is given up. A picture that
+crashes its worker takes some hundred others with it twice, and is then found out; one that was merely near when
+power failed has two more chances."""
+
+STOPPED = "Working on this picture stopped the app again and again, so it was left out."
+"""The reason of items that were given up."""
+
 RATE_WINDOW = timedelta(seconds=30)
 """How far back the rate of an import looks."""
 
@@ -236,7 +244,7 @@ class Ledger:
         """Let the failed items of an import wait again, as if never tried. Returns how many."""
         with self._database.connection() as connection:
             return connection.execute(
-                """UPDATE items SET status = 'waiting', attempts = 0, reason = NULL, finished_at = NULL,
+                """UPDATE items SET status = 'waiting', attempts = 0, lost = 0, reason = NULL, finished_at = NULL,
                           next_try_at = now()
                    WHERE import = %s AND status = 'failed'""",
                 (import_id,),
@@ -320,7 +328,8 @@ class Ledger:
     def claim(self, import_id: int, limit: int, lease: timedelta, full_hosts: Collection[str] = ()) -> list[Item]:
         """Take up to `limit` items that are due, for the length of the lease; nobody else gets them meanwhile.
 
-        Items of `full_hosts` are left for later.
+        Items of `full_hosts` are left for later, and those that may have crashed a worker to `claim_suspect`: a
+        claim that is neither given back nor recorded counts as lost.
         """
         with (
             self._database.connection() as connection,
@@ -328,15 +337,42 @@ class Ledger:
         ):
             # An ARRAY is made once; a plan may run an IN again for each row, and so pass its LIMIT.
             cursor.execute(
-                """UPDATE items SET next_try_at = now() + %(lease)s
+                """UPDATE items SET next_try_at = now() + %(lease)s, lost = lost + 1
                    WHERE import = %(id)s AND key = ANY(ARRAY(
                        SELECT key FROM items
-                       WHERE import = %(id)s AND status = 'waiting' AND next_try_at <= now()
+                       WHERE import = %(id)s AND status = 'waiting' AND next_try_at <= now() AND lost < %(suspect)s
                              AND host <> ALL(%(full)s)
                              AND EXISTS (SELECT FROM imports WHERE id = %(id)s AND paused_at IS NULL)
                        ORDER BY position LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
                    RETURNING import AS import_id, key, url, host, attempts + 1 AS attempts""",
-                {"id": import_id, "limit": limit, "lease": lease, "full": list(full_hosts)},
+                {"id": import_id, "limit": limit, "lease": lease, "full": list(full_hosts), "suspect": SUSPECT},
+            )
+            return cursor.fetchall()
+
+    def claim_suspect(self, import_id: int, lease: timedelta) -> list[Item]:
+        """Take one of the items that `claim` leaves, for a run that has nothing else in hand; give up those that
+        were lost GIVEN_UP times."""
+        with (
+            self._database.connection() as connection,
+            connection.cursor(row_factory=class_row(Item)) as cursor,
+        ):
+            cursor.execute(
+                """UPDATE items SET status = 'failed', reason = %s, finished_at = now()
+                   WHERE import = %s AND key = ANY(ARRAY(
+                       SELECT key FROM items
+                       WHERE import = %s AND status = 'waiting' AND next_try_at <= now() AND lost >= %s
+                       ORDER BY key FOR UPDATE SKIP LOCKED))""",
+                (STOPPED, import_id, import_id, GIVEN_UP),
+            )
+            cursor.execute(
+                """UPDATE items SET next_try_at = now() + %(lease)s, lost = lost + 1
+                   WHERE import = %(id)s AND key = ANY(ARRAY(
+                       SELECT key FROM items
+                       WHERE import = %(id)s AND status = 'waiting' AND next_try_at <= now() AND lost >= %(suspect)s
+                             AND EXISTS (SELECT FROM imports WHERE id = %(id)s AND paused_at IS NULL)
+                       ORDER BY lost, position LIMIT 1 FOR UPDATE SKIP LOCKED))
+                   RETURNING import AS import_id, key, url, host, attempts + 1 AS attempts""",
+                {"id": import_id, "lease": lease, "suspect": SUSPECT},
             )
             return cursor.fetchall()
 
@@ -356,7 +392,7 @@ class Ledger:
         """Give claimed items back untried, to be due at `until` or now."""
         with self._database.connection() as connection:
             connection.execute(
-                """UPDATE items SET next_try_at = coalesce(%s, now())
+                """UPDATE items SET next_try_at = coalesce(%s, now()), lost = greatest(lost - 1, 0)
                    WHERE (import, key) IN (
                        SELECT import, key FROM items
                        WHERE (import, key) IN (SELECT * FROM unnest(%s::bigint[], %s::bytea[])) AND status = 'waiting'
@@ -391,7 +427,7 @@ class Ledger:
         """Write what became of items. An item that already has a final state keeps it."""
         connection.execute(
             """UPDATE items SET status = o.status, picture = o.picture, reason = o.reason, attempts = attempts + 1,
-                      next_try_at = coalesce(o.next_try_at, items.next_try_at),
+                      lost = 0, next_try_at = coalesce(o.next_try_at, items.next_try_at),
                       finished_at = CASE WHEN o.status = 'waiting' THEN NULL ELSE now() END
                FROM unnest(%s::bigint[], %s::bytea[], %s::text[], %s::uuid[], %s::text[], %s::timestamptz[])
                     AS o(import, key, status, picture, reason, next_try_at)

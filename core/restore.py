@@ -112,7 +112,7 @@ def _load_table(
     if part.name not in tables and part.name.startswith("embeddings_"):
         for id, name, dim in connection.execute("SELECT id, name, dim FROM models").fetchall():
             if part.name == f"embeddings_{id}":
-                make_embeddings(connection, Model(id, name, dim, None, ""))
+                make_embeddings(connection, Model(id, name, dim, ""))
         tables = {table.name: table for table in read_tables(connection)}
     table = tables.get(part.name)
     if table is None or table.columns != part.columns or not table.counters.keys() >= part.counters.keys():

@@ -34,7 +34,6 @@ class Model:
     id: int
     name: str
     dim: int
-    threshold: float | None
     setting: str
 
     @property
@@ -137,9 +136,7 @@ class Store:
                 (name, dim, setting),
             )
             with connection.cursor(row_factory=class_row(Model)) as cursor:
-                cursor.execute(
-                    "SELECT id, name, dim, threshold, setting FROM models WHERE name = %s FOR UPDATE", (name,)
-                )
+                cursor.execute("SELECT id, name, dim, setting FROM models WHERE name = %s FOR UPDATE", (name,))
                 model = cursor.fetchone()
             assert model is not None
             make_embeddings(connection, model)
@@ -148,7 +145,7 @@ class Store:
     def models(self) -> list[Model]:
         """All models that were ever used."""
         with self._database.connection() as connection, connection.cursor(row_factory=class_row(Model)) as cursor:
-            cursor.execute("SELECT id, name, dim, threshold, setting FROM models ORDER BY id")
+            cursor.execute("SELECT id, name, dim, setting FROM models ORDER BY id")
             return cursor.fetchall()
 
     def missing(self, model: Model) -> int:

@@ -70,7 +70,7 @@ def asked_threshold(matches: Matches) -> float:
         return matches.yours.threshold
     if matches.cuts:
         return per_mille(matches.cuts.balanced) / 1000
-    return matches.query.model.threshold or DEFAULT_THRESHOLD
+    return DEFAULT_THRESHOLD
 
 
 def keep_threshold(value: float) -> None:

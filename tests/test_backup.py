@@ -30,6 +30,7 @@ from core.restore import restore
 from core.settings import Settings
 from core.store import Store
 from core.tables import read_tables
+from core.thresholds import Thresholds
 from core.uploads import Uploads
 from tests.collection import fill, unit_vectors
 from tests.conftest import _settings, _temporary_database, short_folder
@@ -50,14 +51,15 @@ def source(module_settings: Settings) -> Iterator[Database]:
     database.open()
     store, ledger = Store(database), Ledger(database)
     for name in ("test/first", "test/second"):
-        ids = fill(database, store.use_model(name, DIM), unit_vectors(COUNT, DIM, len(name)), tags=[["red", "ö"], []])
+        model = store.use_model(name, DIM)
+        ids = fill(database, model, unit_vectors(COUNT, DIM, len(name)), tags=[["red", "ö"], []])
     Curation(database).remove(ids[:3])
     with database.connection() as connection:
-        connection.execute("UPDATE models SET threshold = 0.8125 WHERE name = 'test/second'")
         connection.execute("UPDATE pictures SET phash = 7, title = E'a\\tb\\n\\\\N' WHERE id = ANY(%s)", (ids[5:9],))
         connection.execute("INSERT INTO unpaired SELECT id FROM pictures WHERE phash = 7")
         connection.execute("INSERT INTO thumbnails SELECT id, 'image/jpeg', '\\xff00ff', false FROM pictures")
         connection.execute("INSERT INTO files VALUES ('\\x01', 'a.jpg', decode(repeat('00ff', 2000000), 'hex'))")
+    Thresholds(database).save(model, "picture", 0.8125, 64, "From 64 verdicts.")
     pair(database, 2)
     ledger.create("First", [(b"k" * 32, "https://a.example/new.jpg")])
     gone = ledger.create("Second", [(b"l" * 32, "https://a.example/other.jpg")])
@@ -96,7 +98,9 @@ def rows(database: Database) -> dict[str, list[Any]]:
 def matches(database: Database) -> list[Any]:
     [model] = [model for model in Store(database).models() if model.name == "test/second"]
     found = Nearest(database).search(model, unit_vectors(1, DIM, 5)[0], 20)
-    return [model.threshold, [(match.id, match.url, match.similarity) for match in found.matches]]
+    saved = Thresholds(database).current(model, "picture")
+    assert saved is not None
+    return [saved.threshold, [(match.id, match.url, match.similarity) for match in found.matches]]
 
 
 @pytest.mark.parametrize("pooled", [False, True], ids=["direct", "pooled"])

@@ -7,7 +7,7 @@ import pytest
 
 from core.database import Database
 from core.errors import NotFoundError
-from core.ledger import CANCELLED, Item, Ledger, Outcome
+from core.ledger import CANCELLED, STOPPED, SUSPECT, Item, Ledger, Outcome
 from core.urls import key_of
 
 pytestmark = pytest.mark.pooled
@@ -88,6 +88,29 @@ def test_a_released_item_is_as_if_never_claimed(ledger: Ledger) -> None:
     ledger.release(ledger.claim(import_id, 1, LEASE))
     (item,) = ledger.claim(import_id, 1, LEASE)
     assert item.attempts == 1
+
+
+def test_items_lost_again_and_again_are_claimed_alone_and_in_the_end_given_up(ledger: Ledger) -> None:
+    import_id = ledger.create("mine", addresses(3))
+    for _ in range(SUSPECT):
+        assert len(ledger.claim(import_id, 3, timedelta(0))) == 3
+    assert ledger.claim(import_id, 3, timedelta(0)) == []
+    assert ledger.due() == [import_id]
+    order = [item.url for _ in range(3) for item in ledger.claim_suspect(import_id, timedelta(0))]
+    assert order == [url for _, url in addresses(3)], "the one lost last comes last"
+    (first,) = ledger.claim_suspect(import_id, timedelta(0))
+    ledger.release([first])
+    assert [ledger.claim_suspect(import_id, timedelta(0))[0].url for _ in range(3)] == order
+    assert ledger.claim_suspect(import_id, timedelta(0)) == []
+    assert [failure.reason for failure in ledger.failures(import_id)] == [STOPPED] * 3
+
+
+def test_an_item_that_comes_to_an_outcome_is_no_suspect(database: Database, ledger: Ledger) -> None:
+    import_id = ledger.create("mine", addresses(1))
+    for _ in range(SUSPECT):
+        (item,) = ledger.claim(import_id, 1, timedelta(0))
+    record(database, ledger, [Outcome(item, "waiting", reason="Slow.", next_try_at=datetime.now(UTC))])
+    assert len(ledger.claim(import_id, 1, LEASE)) == 1
 
 
 def test_items_of_full_hosts_are_left(ledger: Ledger) -> None:

@@ -13,7 +13,7 @@ from core.database import Database
 from core.embedded import EmbeddedPostgres
 from core.engine import Engine
 from core.indexing import LEASE
-from core.ledger import Ledger
+from core.ledger import GIVEN_UP, STOPPED, Ledger
 from core.settings import Settings
 from core.urls import key_of
 from tests.conftest import short_folder
@@ -165,6 +165,33 @@ def test_a_killed_workers_items_are_picked_up_by_another(ledger: Ledger, start: 
         killed.set()
         wait_until(lambda: ledger.read(import_id).done, second, seconds=60)
     assert ledger.read(import_id).indexed == len(FILES)
+
+
+def test_an_item_that_kills_its_worker_every_time_is_given_up_and_the_others_are_not(
+    database: Database, ledger: Ledger, start: Start
+) -> None:
+    killed = threading.Semaphore(0)
+    poison = "/7.jpg"
+
+    def kills(visit: Visit) -> None:
+        if visit.path == poison:
+            worker.kill()
+            killed.release()
+
+    with Site(kills) as site:
+        import_id = submit(ledger, site.urls)
+        for _ in range(GIVEN_UP):
+            worker = start("one")
+            assert killed.acquire(timeout=PATIENCE), worker.read_log()
+            with database.connection() as connection:  # as if the lease had run out meanwhile
+                connection.execute("UPDATE items SET next_try_at = now() WHERE status = 'waiting'")
+        worker = start("one")
+        wait_until(lambda: ledger.read(import_id).done, worker)
+        assert site.hits[poison] == GIVEN_UP
+    assert [(failure.url, failure.reason) for failure in ledger.failures(import_id)] == [(site.url(poison), STOPPED)]
+    assert ledger.read(import_id).indexed == len(FILES) - 1
+    assert ledger.retry_failed(import_id) == 1
+    assert len(ledger.claim(import_id, 1, LEASE)) == 1
 
 
 def test_a_worker_goes_on_when_its_database_is_back(tmp_path: Path) -> None:

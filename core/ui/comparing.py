@@ -13,9 +13,10 @@ from core.ui.words import counted, duration
 
 
 def threshold_slider(model: Model) -> float:
-    """Ask how alike look-alikes are; returns a cosine. The model's own threshold is the default, but no less than
-    `DEFAULT_THRESHOLD`: what is a good match is not yet a duplicate."""
-    default = max(model.threshold or 0.0, DEFAULT_THRESHOLD)
+    """Ask how alike look-alikes are; returns a cosine. The threshold saved for searches by picture is the default,
+    but no less than `DEFAULT_THRESHOLD`: what is a good match is not yet a duplicate."""
+    saved = engine().thresholds.current(model, "picture")
+    default = max(saved.threshold or 0.0 if saved else 0.0, DEFAULT_THRESHOLD)
     chosen = st.slider(
         "Alike by at least",
         round(LOWEST * 100),

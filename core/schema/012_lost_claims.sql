@@ -1,0 +1,5 @@
+-- How often an item was in hand when a worker died: see Ledger.claim.
+ALTER TABLE items ADD COLUMN lost smallint NOT NULL DEFAULT 0;
+
+-- Saved thresholds have a table of their own.
+ALTER TABLE models DROP COLUMN threshold;
