@@ -172,8 +172,8 @@ class EmbeddedPostgres:
         if version != str(VERSION):
             raise DatabaseError(
                 f"The database in {self.data_dir} was made by Postgres {version}, and this is Postgres "
-                f"{VERSION}; set DATA_DIR to a new folder, and bring the collection over with "
-                "pg_dump and pg_restore."
+                f"{VERSION}; set DATA_DIR to a new folder, and bring the collection over: "
+                "`python -m core backup FILE` with the Lookalike that made it, `python -m core restore FILE` with this."
             )
 
     def _make_cluster(self) -> None:
