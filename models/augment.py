@@ -31,9 +31,9 @@ class Augment:
     def view(self, pixels: torch.Tensor, ratios: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
         """A changed view of each picture.
 
-        `pixels` (n, 3, h, w) uint8 are whole photos squashed to a square, `ratios` (n,) their widths by heights,
-        `boxes` (n, 4) the picture in each photo as centre and half size, −1 to 1. A view is cut out at a random
-        place, or framed, or turned, or whole; half of them are mirrored; then come colour, text, blur and JPEG.
+        `pixels` (n, 3, h, w) float32, 0 to 1, are whole photos squashed to a square, `ratios` (n,) their widths by
+        heights, `boxes` (n, 4) the picture in each photo as centre and half size, −1 to 1. A view is cut out at a
+        random place, or framed, or turned, or whole; half of them are mirrored; then come colour, text, blur and JPEG.
         """
         image = self._move(pixels, ratios, boxes)
         image = self._colour(image)
@@ -70,7 +70,7 @@ class Augment:
         grid = affine_grid(own, [count, 3, self._side, self._side], align_corners=False)
         inside = (grid.abs() <= 1).all(-1)[:, None]
         place = grid * boxes[:, None, None, 2:] + boxes[:, None, None, :2]
-        image = grid_sample(pixels.float() / 255, place, padding_mode="border", align_corners=False)
+        image = grid_sample(pixels, place, padding_mode="border", align_corners=False)
         colour = self._draw(count * 3).view(count, 3, 1, 1)
         plain = self._some(count, 0.7).view(count, 1, 1, 1)
         black_or_white = self._some(count, 0.5).float().view(count, 1, 1, 1)

@@ -1,11 +1,12 @@
-"""`python -m models.train`: trains the built-in encoder from random weights, in about an hour on two cores.
+"""`python -m models.train`: trains the built-in encoder from random weights, in about two hours on two cores.
 
-The student learns to say of a changed view of a photo what the teacher says of the photo itself, three ways at once:
+The student learns to say of a changed view of a picture (a photo, a part of one, or a blend of two) what the teacher
+says of the picture itself, three ways at once:
 
 - its vector points where the teacher's does (1 − cosine);
-- it is as similar to every other photo as the teacher finds the photo (cross-entropy of the softened similarities to
+- it is as similar to every other photo as the teacher finds the picture (cross-entropy of the softened similarities to
   the teacher's vectors of all photos: SEED, Fang et al. 2021);
-- two views of a photo are nearer to each other than to all others of the batch (InfoNCE: van den Oord et al. 2018).
+- two views of a picture are nearer to each other than to all others of the batch (InfoNCE: van den Oord et al. 2018).
 
 What is kept is the running average of its weights, with a last layer of its own (`models.whiten`), as float16. Every
 minute all of it is saved, and the same command goes on from there. The same seed on the same machine draws the same
@@ -41,7 +42,7 @@ HERE = Path(__file__).resolve().parent
 BUILTIN = HERE / "builtin"
 
 BATCH = 96
-"""Photos a step, with two views each."""
+"""Pictures a step, with two views each."""
 
 SIDES = ((0.8, 96), (1.0, 128))
 """Until which part of the training the views have how many pixels a side: small ones first, for they cost half."""
@@ -147,11 +148,11 @@ class Lecture:
             epoch, batch = divmod(step, batches)
             order = torch.randperm(len(lessons.pixels), generator=torch.Generator().manual_seed(self._seed + epoch))
             chosen = order[batch * BATCH : (batch + 1) * BATCH]
-            cut = torch.randint(len(lessons.boxes), (BATCH,), generator=torch.Generator().manual_seed(step))
-            given = (lessons.pixels[chosen], lessons.ratios[chosen], lessons.boxes[cut, chosen])
+            looks = torch.randint(len(lessons.boxes), (BATCH,), generator=torch.Generator().manual_seed(step))
+            given = (lessons.blended(looks, chosen), lessons.ratios[chosen], lessons.boxes[looks, chosen])
             maker = self._makers[self._side()]
             views = torch.cat([maker.view(*given), maker.view(*given)])
-            self._ready.put((views, lessons.targets[cut, chosen]))
+            self._ready.put((views, lessons.targets[looks, chosen]))
             step += 1
 
 

@@ -28,7 +28,7 @@ def whiten(module: Any, lessons: Lessons, side: int, mean: torch.Tensor, std: to
     into the model's dimensions, which leaves their cosines as they are. `mean` and `std` are those of its pictures.
     """
     chosen = torch.linspace(0, len(lessons.pixels) - 1, min(PHOTOS, len(lessons.pixels))).long()
-    pixels, ratios, boxes = lessons.pixels[chosen], lessons.ratios[chosen], lessons.boxes[0, chosen]
+    pixels, ratios, boxes = lessons.pixels[chosen].float() / 255, lessons.ratios[chosen], lessons.boxes[0, chosen]
     trunk, projection = module.visual.trunk.eval(), module.visual.head.proj
 
     def features(images: torch.Tensor) -> torch.Tensor:
@@ -36,7 +36,7 @@ def whiten(module: Any, lessons: Lessons, side: int, mean: torch.Tensor, std: to
         slices = (((images.to(device) - mean) / std) for images in images.split(SLICE))
         return torch.cat([trunk(one.to(memory_format=torch.channels_last)).double() for one in slices])
 
-    whole = interpolate(pixels.float() / 255, (side, side), mode="bicubic", antialias=True).clamp(0, 1)
+    whole = interpolate(pixels, (side, side), mode="bicubic", antialias=True).clamp(0, 1)
     photos, maker = features(whole), Augment(side, seed)
     moved = torch.cat([features(maker.view(pixels, ratios, boxes)) - photos for _ in range(VIEWS)])
     covariance = moved.T @ moved / len(moved)
