@@ -39,8 +39,10 @@ else:  # once a process: `streamlit run` imports this file and serves `app`
 
     from core.access import allowed_hosts
     from core.api import routes
+    from core.heap import keep_freed_memory
     from core.settings import load_settings
 
+    keep_freed_memory()
     settings = load_settings()
 
     @contextlib.asynccontextmanager

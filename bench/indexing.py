@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import statistics
 import time
 
-import httpx2
-import open_clip
-import psycopg
 import torch
-from pgvector.psycopg import register_vector
 from PIL import Image
 
 from bench.parts import index, random_vit, running_engine
+from bench.plain import pictures_per_second, plain_loop
 from bench.profile import Profile
 from bench.report import Report
 from bench.site import Site
 from core.encoder import Encoder
-from core.engine import Engine
 from core.indexing import BATCH
 from tests.data import MODEL_SETTING, some_photos
 
@@ -32,14 +27,13 @@ PLAIN = 64
 def run(report: Report) -> None:
     """The rows of both models."""
     with Site() as site, random_vit() as vit:
-        _model(report, site, "ViT-B-32", vit, photos=500, rounds=2)
+        _model(report, site, "ViT-B-32", vit, photos=1_000, rounds=2)
         _model(report, site, "small model", MODEL_SETTING, photos=1_000, rounds=3)
 
 
 def _model(report: Report, site: Site, name: str, clip_model: str, photos: int, rounds: int) -> None:
-    plain = _PlainLoop(clip_model)
     bare, ours, loop, ratios, gains = list[float](), list[float](), list[float](), list[float](), list[float]()
-    with running_engine(clip_model) as engine:
+    with running_engine(clip_model) as engine, plain_loop(clip_model) as plain:
         encoder = engine.choice.loader.get()
         batches = _batches(encoder)
         index(engine, site.urls(0, BATCH))  # connections, caches and threads are there from now on
@@ -55,7 +49,8 @@ def _model(report: Report, site: Site, name: str, clip_model: str, photos: int, 
                 ours.append(photos / seconds)
                 bare.append(_bare(encoder, batches))
                 ratios.append(ours[-1] / statistics.mean(bare[-2:]))
-                loop.append(plain.pictures_per_second(engine, site.urls(first, PLAIN)))
+                urls = site.urls(first, PLAIN)
+                loop.append(plain.submit(pictures_per_second, engine.database.conninfo, urls).result())
                 first += PLAIN
                 gains.append(ours[-1] / loop[-1])
     row = f"{name}, {encoder.precision}: bare forward in batches of {encoder.slice}"
@@ -85,26 +80,3 @@ def _bare(encoder: Encoder, batches: list[torch.Tensor]) -> float:
         for batch in batches:
             encoder.module.encode_image(batch)
     return BARE / (time.perf_counter() - begun)
-
-
-class _PlainLoop:
-    """What one writes first: get, open, encode as open_clip's README does, insert, commit; one after the other."""
-
-    def __init__(self, clip_model: str) -> None:
-        self._model, _, self._preprocess = open_clip.create_model_and_transforms(clip_model)
-        self._model.eval()
-
-    def pictures_per_second(self, engine: Engine, urls: list[str]) -> float:
-        """Index URLs into a table of its own."""
-        with psycopg.connect(engine.database.conninfo) as connection:
-            register_vector(connection)
-            connection.execute("CREATE TABLE IF NOT EXISTS plain (url text PRIMARY KEY, embedding vector(512))")
-            begun = time.perf_counter()
-            for url in urls:
-                picture = Image.open(io.BytesIO(httpx2.get(url).content)).convert("RGB")
-                with torch.no_grad():
-                    features = self._model.encode_image(self._preprocess(picture).unsqueeze(0))
-                    features /= features.norm(dim=-1, keepdim=True)
-                connection.execute("INSERT INTO plain VALUES (%s, %s)", (url, features[0].numpy()))
-                connection.commit()
-            return len(urls) / (time.perf_counter() - begun)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from core.clip_model import Preprocess, Tokenizer, find_model
 from core.errors import EncoderError
 from core.hub import Progress
+from core.priority import BATCHES
 
 if TYPE_CHECKING:
     import torch
@@ -23,11 +24,9 @@ logger = logging.getLogger(__name__)
 
 Vectors = NDArray[np.float32]
 
-SLICES = {"float32": 8, "bfloat16": 32}
-"""Pictures in one forward pass on a CPU. In float32 a picture costs ViT-B/32 as much in eights as in thirty-twos, and
-MobileNetV2 half as much in eights; in bfloat16, on a processor with AMX, ViT-B/32 gains a quarter in thirty-twos."""
-
-GPU_SLICE = 64
+SLICE, GPU_SLICE = 32, 64
+"""Pictures in one forward pass: on a processor with AMX ViT-B/32 gains a quarter over eight in bfloat16, and the
+encoder in the box half. More gain nothing, and need more memory (`core.heap`)."""
 
 CLOSING = 20.0
 """Seconds: loading into memory cannot be broken off, and takes a few."""
@@ -36,8 +35,8 @@ CLOSING = 20.0
 class Encoder:
     """A loaded CLIP model. All methods may be called from any thread.
 
-    Urgent calls wait for each other only, and batches for each other only, so that a person's query need not wait for
-    an import's batch: the threads of imports step aside for it (`core.priority`).
+    Urgent calls wait for each other only, so that a person's query need not wait for an import's batch: the threads of
+    imports step aside for it. Of batches a CPU takes `BATCHES` at a time (`core.priority`), others one.
 
     `name` is the identity of its vectors, `dim` their length; `reads_words` says whether words mean anything to it;
     `device` is "cpu", "cuda" or "mps", `precision` "float32" or "bfloat16", `slice` the pictures in one forward pass of
@@ -64,8 +63,8 @@ class Encoder:
         self._preprocess, self._normalise = _split(preprocess)
         self._tokenizer = tokenizer
         self._dtype = dtype
-        self._turns = {urgent: threading.Lock() for urgent in (True, False)}
-        self.slice = SLICES.get(self.precision, 8) if device == "cpu" else GPU_SLICE
+        self._turns = {True: threading.Semaphore(), False: threading.Semaphore(BATCHES if device == "cpu" else 1)}
+        self.slice = SLICE if device == "cpu" else GPU_SLICE
         self.dim = 0
         # The first pass shows the dimension, warms the model up and finds weights that lead nowhere.
         trial = self.encode_pictures([Image.new("RGB", (64, 64), "grey")])
@@ -160,8 +159,10 @@ def _split(preprocess: Preprocess) -> tuple[Preprocess, Callable[[torch.Tensor],
     from torchvision.transforms import Compose, Normalize, PILToTensor, ToTensor
 
     match getattr(preprocess, "transforms", []):
-        case [*steps, ToTensor(), Normalize() as normalise]:
-            return Compose([*steps, PILToTensor()]), lambda batch: normalise(batch.float().div_(255))
+        case [*steps, ToTensor(), Normalize(mean=mean, std=std)]:
+            mean, std = ([255 * channel for channel in channels] for channels in (mean, std))
+            normalise = Normalize(mean, std, inplace=True)
+            return Compose([*steps, PILToTensor()]), lambda batch: normalise(batch.float())
     return preprocess, lambda batch: batch
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import queue
 import threading
 import time
@@ -23,24 +24,24 @@ from core.fetch import Fetcher
 from core.files import base_name
 from core.ledger import Item, Ledger, Outcome
 from core.loading import STRANGE, Loader, Ready
-from core.priority import step_aside
+from core.priority import BATCHES, step_aside, take_a_share
 from core.said import keep_said
 from core.settings import Settings
 from core.store import Model, NewPicture, Store, Vector, file_path, picture_id
 
 logger = logging.getLogger(__name__)
 
-BATCH = 32
-"""Pictures in one forward pass."""
+BATCH, ENOUGH = 32, 16
+"""Pictures in one forward pass at most, and for how many it is worth while when the model has nothing to do."""
 
-WINDOW = 4 * BATCH
+FINISHING = max(2, BATCHES)
+"""Batches on their way out. One more than the model takes at a time is not needed: rows are written quickly."""
+
+WINDOW = (2 + FINISHING) * BATCH
 """Items in hand at once: enough fetches under way to keep the model busy, and a bound on memory."""
 
 CHUNK = 8 * BATCH
 """Items after which a run makes room, if another import waits."""
-
-FINISHING = 2
-"""Batches on their way out: while the rows of one are written, the model works on the next."""
 
 LEASE = timedelta(seconds=20)
 """How long a claimed item belongs to its worker; renewed while the worker lives."""
@@ -72,7 +73,7 @@ class Indexer:
         self._model = model
         self._loader = Loader(settings, store, ledger, fetcher, encoder)
         self._loaders = ThreadPoolExecutor(32, "fetch", step_aside)
-        self._finishers = ThreadPoolExecutor(FINISHING, "finish", step_aside)
+        self._finishers = ThreadPoolExecutor(FINISHING, "finish", take_a_share)
 
     def close(self) -> None:
         """Stop the threads; those in the middle of a fetch end by its deadline."""
@@ -251,15 +252,17 @@ class _Run:
             self._queued = rest
 
     def _finish(self) -> None:
-        """Send a full batch to the model, or what there is when no more will come soon."""
-        if len(self._finishing) == FINISHING or not (self._ready or self._outcomes):
+        """Send a batch to the model, or what there is when no more will come soon."""
+        free = FINISHING - len(self._finishing)
+        if not free or not (self._ready or self._outcomes):
             return
         idle = not self._loading and not self._queued
         overdue = time.monotonic() - self._flushed > FLUSH_SECONDS
-        if not (idle or overdue or max(len(self._ready), len(self._outcomes)) >= BATCH):
+        if not (idle or overdue or max(len(self._ready), len(self._outcomes)) >= ENOUGH):
             return
         with self.lock:
-            ready, self._ready = self._ready[:BATCH], self._ready[BATCH:]
+            size = min(BATCH, math.ceil(len(self._ready) / free)) if idle else BATCH  # the last are shared out
+            ready, self._ready = self._ready[:size], self._ready[size:]
             outcomes, self._outcomes = self._outcomes, []
             future = self._indexer._finishers.submit(self._indexer._finish, ready, outcomes)
             self._finishing[future] = _items(ready, outcomes)

@@ -213,5 +213,7 @@ def _reasons(error: BaseException) -> str:
 
 if __name__ == "__main__":
     from core.engine import work  # above this module; only the command needs it
+    from core.heap import keep_freed_memory
 
+    keep_freed_memory()
     sys.exit(work())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
+import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -24,6 +26,9 @@ logger = logging.getLogger(__name__)
 
 PER_HOST = 4
 """Requests to one host at a time, as a polite browser would make."""
+
+DECODING = max(1, (os.cpu_count() or 1) // 2)
+"""Pictures decoded at a time. A dozen threads that all want a core would hold up whoever waits for an answer."""
 
 MAX_ATTEMPTS = 4
 """Tries for a URL that may yet succeed."""
@@ -53,19 +58,16 @@ class Loader:
         self._fetcher = fetcher
         self._encoder = encoder
         self.hosts = HostGate(PER_HOST)
+        self._decoding = threading.Semaphore(DECODING)
 
     def load(self, item: Item) -> Ready | Outcome:
-        """Fetch and decode one item; its host was entered before."""
+        """Fetch and decode one item; its host was entered before, and is left once it has answered."""
         try:
-            return self._attempt(item)
-        finally:
-            self.hosts.leave(item.host)
-
-    def _attempt(self, item: Item) -> Ready | Outcome:
-        try:
-            data = self._store.dropped(item.key) if item.is_file else self._fetcher.fetch(item.url).data
-            picture = read_picture(data, max_bytes=self._settings.max_file_bytes, max_pixels=self._settings.max_pixels)
-            return Ready(item, picture, self._encoder.prepare(picture.image))
+            data = self._get(item)
+            with self._decoding:
+                limits = (self._settings.max_file_bytes, self._settings.max_pixels)
+                picture = read_picture(data, max_bytes=limits[0], max_pixels=limits[1])
+                return Ready(item, picture, self._encoder.prepare(picture.image))
         except (PictureError, NotFoundError) as error:
             return Outcome(item, "failed", reason=str(error))
         except DatabaseError:
@@ -81,6 +83,12 @@ class Loader:
         except Exception:  # one strange item must never stop the others
             logger.exception("item %s of import %s", item.key.hex(), item.import_id)
             return Outcome(item, "failed", reason=STRANGE)
+
+    def _get(self, item: Item) -> bytes:
+        try:
+            return self._store.dropped(item.key) if item.is_file else self._fetcher.fetch(item.url).data
+        finally:
+            self.hosts.leave(item.host)
 
     def _delay(self, item: Item, error: FetchError) -> float:
         """Seconds until the next try: exponential back-off with jitter, or longer when the server asks for it."""

@@ -1,4 +1,4 @@
-"""People before batches: what works in the background leaves the processor to whoever waits for an answer."""
+"""Who gets the processor: people before batches, and batches beside each other rather than one after the other."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import os
 import sys
 import threading
 from contextlib import suppress
+
+BATCHES = max(1, min(4, os.cpu_count() or 1))
+"""Batches that a model works on at a time where it has no processor of its own, each with a share of the cores. Cores
+that work on one batch wait for the slowest of them after every layer, so that whatever else runs on one, such as the
+decoding of the next pictures, holds up all."""
 
 NICENESS = 10
 """On Linux a thread this nice gets a ninth of the time of one that is not, while both want the same core."""
@@ -19,3 +24,16 @@ def step_aside() -> None:
     if sys.platform == "linux":
         with suppress(OSError):  # a sandbox may forbid it
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+
+
+def take_a_share() -> None:
+    """Let the calling thread compute with a BATCHES-th of the cores, and step aside with them.
+
+    Of OpenMP's threads every thread of a process may have a number of its own.
+    """
+    import torch
+    from threadpoolctl import ThreadpoolController
+
+    step_aside()
+    cores = torch.get_num_threads()  # at the first call torch sets it, too
+    ThreadpoolController().limit(limits=max(1, cores // BATCHES), user_api="openmp")

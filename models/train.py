@@ -33,6 +33,7 @@ from torch.nn.functional import cross_entropy, normalize
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from core.clip_model import CONFIG, WEIGHTS
+from core.heap import keep_freed_memory
 from models.augment import Augment
 from models.lessons import Lessons, prepare
 from models.photos import PHOTOS, TEACHER, split
@@ -219,6 +220,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=math.inf, help="end earlier, after so much time of training")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    keep_freed_memory()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(options.seed)
     options.progress.parent.mkdir(parents=True, exist_ok=True)
