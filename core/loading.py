@@ -6,6 +6,7 @@ import logging
 import os
 import random
 import threading
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -62,11 +63,17 @@ class Loader:
 
     def load(self, item: Item) -> Ready | Outcome:
         """Fetch and decode one item; its host was entered before, and is left once it has answered."""
+        with ExitStack() as place:
+            place.callback(self.hosts.leave, item.host)
+            return self._attempt(item, place)
+
+    def _attempt(self, item: Item, place: ExitStack) -> Ready | Outcome:
+        settings = self._settings
         try:
-            data = self._get(item)
+            data = self._store.dropped(item.key) if item.is_file else self._fetcher.fetch(item.url).data
+            place.close()
             with self._decoding:
-                limits = (self._settings.max_file_bytes, self._settings.max_pixels)
-                picture = read_picture(data, max_bytes=limits[0], max_pixels=limits[1])
+                picture = read_picture(data, max_bytes=settings.max_file_bytes, max_pixels=settings.max_pixels)
                 return Ready(item, picture, self._encoder.prepare(picture.image))
         except (PictureError, NotFoundError) as error:
             return Outcome(item, "failed", reason=str(error))
@@ -83,12 +90,6 @@ class Loader:
         except Exception:  # one strange item must never stop the others
             logger.exception("item %s of import %s", item.key.hex(), item.import_id)
             return Outcome(item, "failed", reason=STRANGE)
-
-    def _get(self, item: Item) -> bytes:
-        try:
-            return self._store.dropped(item.key) if item.is_file else self._fetcher.fetch(item.url).data
-        finally:
-            self.hosts.leave(item.host)
 
     def _delay(self, item: Item, error: FetchError) -> float:
         """Seconds until the next try: exponential back-off with jitter, or longer when the server asks for it."""

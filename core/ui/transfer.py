@@ -51,6 +51,7 @@ def _import() -> None:
         max_upload_size=MAX_MEGABYTES,
         key=f"transfer-file-{st.session_state.get('transfer-round', 0)}",
     )
+    st.caption(f"A file of more than {MAX_MEGABYTES} MB is read in by `python -m core import FILE`.")
     if file is not None and st.button("Read it in", icon=":material/play_arrow:", type="primary"):
         _take(file)
     taken = st.session_state.get("transfer-taken")
