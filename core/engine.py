@@ -132,7 +132,7 @@ class Engine:
 
     def _start_worker(self) -> None:
         if self.settings.workers:
-            self.worker = Worker(self.database, self.ledger, self._make_indexer)
+            self.worker = Worker(self.database, self._make_indexer)
             self.worker.start()
 
     def _change_model(self, loader: EncoderLoader) -> None:
@@ -147,7 +147,7 @@ class Engine:
         while self.model_state.state != "ready" and not self._closing.is_set():
             time.sleep(0.2)
         used = self._models.configured()
-        return Indexer(self.settings, self.database, self.store, self.ledger, self.fetcher, used.encoder, used.model)
+        return Indexer(self.settings, self.database, self.store, self.fetcher, used.encoder, used.model)
 
     def wait_until_ready(self, timeout: float) -> None:
         """Wait for the database and the model. Raises DatabaseError or EncoderError when the time is over."""

@@ -17,12 +17,12 @@ from uuid import UUID
 
 import psycopg
 
+from core.claims import Claims, Item, Outcome
 from core.database import Database
 from core.encoder import Encoder
 from core.errors import LookalikeError
 from core.fetch import Fetcher
 from core.files import base_name
-from core.ledger import Item, Ledger, Outcome
 from core.loading import STRANGE, Loader, Ready
 from core.priority import BATCHES, step_aside, take_a_share
 from core.said import keep_said
@@ -61,17 +61,16 @@ class Indexer:
         settings: Settings,
         database: Database,
         store: Store,
-        ledger: Ledger,
         fetcher: Fetcher,
         encoder: Encoder,
         model: Model,
     ) -> None:
         self._database = database
         self._store = store
-        self._ledger = ledger
+        self._claims = Claims(database)
         self._encoder = encoder
         self._model = model
-        self._loader = Loader(settings, store, ledger, fetcher, encoder)
+        self._loader = Loader(settings, store, self._claims, fetcher, encoder)
         self._loaders = ThreadPoolExecutor(32, "fetch", step_aside)
         self._finishers = ThreadPoolExecutor(FINISHING, "finish", take_a_share)
 
@@ -88,7 +87,7 @@ class Indexer:
         failure of the database ends the run too; the lease then brings the items back.
         """
         run = _Run(self, import_id, stop)
-        with _Heartbeat(self._ledger, run):
+        with _Heartbeat(self._claims, run):
             return run.work()
 
     def _finish(self, ready: Sequence[Ready], outcomes: Sequence[Outcome]) -> None:
@@ -123,7 +122,7 @@ class Indexer:
     def _write(self, ready: Sequence[Ready], outcomes: Sequence[Outcome], vectors: Mapping[UUID, Vector]) -> None:
         """Write what became of a batch, in one transaction."""
         with self._database.connection() as connection:
-            held = self._ledger.lock_waiting(connection, _items(ready, outcomes))
+            held = self._claims.lock_waiting(connection, _items(ready, outcomes))
             entries, new = list[tuple[UUID, Item]](), dict[UUID, NewPicture]()
             for entry in ready:
                 item, id = entry.item, picture_id(entry.picture.sha256)
@@ -138,7 +137,7 @@ class Indexer:
             repeats = [(id, item) for id, item in entries if firsts.get(id) is not item]
             self._store.add_sources(connection, [(item.key, _address(item, id), id) for id, item in repeats])
             names = self._store.first_names(connection, {id for id, _ in repeats})
-            self._ledger.record(
+            self._claims.record(
                 connection,
                 [
                     *outcomes,
@@ -209,7 +208,7 @@ class _Run:
     def _claim(self) -> None:
         """Take more items when there is room for a batch of them."""
         if not self._unclaimed and self._more:
-            self._more = self._indexer._ledger.due() == [self._import_id]
+            self._more = self._indexer._claims.due() == [self._import_id]
             self._unclaimed = CHUNK
         room = min(WINDOW - len(self._queued) - len(self._loading) - len(self._ready), self._unclaimed)
         if not self._more or room < min(BATCH, self._unclaimed):
@@ -218,7 +217,7 @@ class _Run:
         full = sorted(host for host, count in in_hand.items() if count >= WINDOW // 2)
         if full and full == self._in_vain and time.monotonic() < self._asked + FLUSH_SECONDS:
             return
-        items = self._indexer._ledger.claim(self._import_id, room, LEASE, full)
+        items = self._indexer._claims.claim(self._import_id, room, LEASE, full)
         self._in_vain, self._asked = [] if len(items) == room else full, time.monotonic()
         with self.lock:
             self._queued.extend(items)
@@ -227,7 +226,7 @@ class _Run:
 
     def _claim_suspect(self) -> bool:
         """Take an item that may have crashed a worker, now that no other is in hand. Returns whether there is one."""
-        items = self._indexer._ledger.claim_suspect(self._import_id, LEASE)
+        items = self._indexer._claims.claim_suspect(self._import_id, LEASE)
         with self.lock:
             self._queued.extend(items)
         return bool(items)
@@ -237,7 +236,7 @@ class _Run:
         hosts = self._indexer._loader.hosts
         spared = [(item, until) for item in self._queued if (until := hosts.spared_until(item.host))]
         for item, until in spared:
-            self._indexer._ledger.release([item], until)
+            self._indexer._claims.release([item], until)
         with self.lock:
             rest, dropped = list[Item](), {item for item, _ in spared}
             for item in self._queued:
@@ -300,14 +299,14 @@ class _Run:
             for batch in [batch for batch in self._finishing if batch.exception() is None]:
                 self._finished += len(self._finishing.pop(batch))
         if items := self.in_hand():
-            self._indexer._ledger.release(items)
+            self._indexer._claims.release(items)
 
 
 class _Heartbeat:
     """Renews the lease on a run's items while it lives."""
 
-    def __init__(self, ledger: Ledger, run: _Run) -> None:
-        self._ledger = ledger
+    def __init__(self, claims: Claims, run: _Run) -> None:
+        self._claims = claims
         self._run = run
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
@@ -322,6 +321,6 @@ class _Heartbeat:
     def _beat(self) -> None:
         while not self._ended.wait(LEASE.total_seconds() / 4):
             try:
-                self._ledger.renew(self._run.in_hand(), LEASE)
+                self._claims.renew(self._run.in_hand(), LEASE)
             except Exception as error:  # noqa: BLE001  a missed beat is made good by the next, or by the lease
                 logger.warning("could not renew the lease: %s", error)

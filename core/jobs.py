@@ -15,10 +15,10 @@ from procrastinate import App, PsycopgConnector, SyncPsycopgConnector
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from procrastinate.jobs import JobDeferrer, Status
 
+from core.claims import Claims
 from core.database import CONNECT_SECONDS, CONNECTION, Database
 from core.errors import LookalikeError
 from core.indexing import Indexer
-from core.ledger import Ledger
 
 logger = logging.getLogger(__name__)
 
@@ -70,9 +70,9 @@ class Queue:
 class Worker:
     """Runs index jobs in a thread of its own until it is stopped. `state` and `problem` say how it is."""
 
-    def __init__(self, database: Database, ledger: Ledger, indexer: Callable[[], Indexer]) -> None:
+    def __init__(self, database: Database, indexer: Callable[[], Indexer]) -> None:
         self._database = database
-        self._ledger = ledger
+        self._claims = Claims(database)
         self._indexer = indexer
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="worker", daemon=True)
@@ -154,7 +154,7 @@ class Worker:
         # Asked first, for each refusal would be a line in the server's log.
         queued = await app.job_manager.list_jobs_async(task=INDEX_TASK, status="todo")
         known = {job.task_kwargs["import_id"] for job in queued}
-        for import_id in await asyncio.to_thread(self._ledger.due):
+        for import_id in await asyncio.to_thread(self._claims.due):
             if import_id not in known:
                 with contextlib.suppress(AlreadyEnqueued):
                     await _index_job(app, import_id).defer_async(import_id=import_id)
@@ -170,7 +170,7 @@ class Worker:
             if time.monotonic() - asked < HALT_SECONDS:
                 return False
             asked = time.monotonic()
-            return self._ledger.is_halted(import_id)
+            return self._claims.is_halted(import_id)
 
         return stop
 

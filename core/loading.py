@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from core.claims import Claims, Item, Outcome
 from core.encoder import Encoder
 from core.errors import DatabaseError, FetchError, NotFoundError, PictureError
 from core.fetch import Fetcher
 from core.hosts import HostGate
-from core.ledger import Item, Ledger, Outcome
 from core.picture import Picture, read_picture
 from core.settings import Settings
 from core.store import Store
@@ -52,10 +52,10 @@ class Ready:
 class Loader:
     """Fetches and decodes items. May be shared by any number of threads."""
 
-    def __init__(self, settings: Settings, store: Store, ledger: Ledger, fetcher: Fetcher, encoder: Encoder) -> None:
+    def __init__(self, settings: Settings, store: Store, claims: Claims, fetcher: Fetcher, encoder: Encoder) -> None:
         self._settings = settings
         self._store = store
-        self._ledger = ledger
+        self._claims = claims
         self._fetcher = fetcher
         self._encoder = encoder
         self.hosts = HostGate(PER_HOST)
@@ -85,7 +85,7 @@ class Loader:
             again = datetime.now(UTC) + timedelta(seconds=self._delay(item, error))
             if error.retry_after is not None:  # the whole host asks to be left alone
                 self.hosts.spare(item.host, again)
-                self._ledger.spare(item.host, again)
+                self._claims.spare(item.host, again)
             return Outcome(item, "waiting", reason=str(error), next_try_at=again)
         except Exception:  # one strange item must never stop the others
             logger.exception("item %s of import %s", item.key.hex(), item.import_id)

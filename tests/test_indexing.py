@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from core.claims import Claims
 from core.database import Database
 from core.encoder import Encoder, Vectors, load_encoder
 from core.fetch import Fetcher
@@ -47,15 +48,12 @@ def ledger(database: Database) -> Ledger:
 
 
 @pytest.fixture
-def indexer(
-    settings: Settings, database: Database, store: Store, ledger: Ledger, encoder: Encoder
-) -> Iterator[Indexer]:
+def indexer(settings: Settings, database: Database, store: Store, encoder: Encoder) -> Iterator[Indexer]:
     fetcher = Fetcher(settings)
     made = Indexer(
         settings.model_copy(update={"retry_delay": 0.01}),
         database,
         store,
-        ledger,
         fetcher,
         encoder,
         store.use_model(encoder.name, encoder.dim),
@@ -146,7 +144,7 @@ def test_hosts_are_asked_politely(indexer: Indexer, ledger: Ledger) -> None:
     assert most["now"] == PER_HOST
 
 
-def test_a_stopped_run_gives_its_items_back(indexer: Indexer, ledger: Ledger) -> None:
+def test_a_stopped_run_gives_its_items_back(database: Database, indexer: Indexer, ledger: Ledger) -> None:
     with WebServer({f"/{number}.jpg": path for number, path in enumerate(PHOTOS)}) as site:
         urls = [site.url(f"/{number}.jpg") for number in range(len(PHOTOS))]
         import_id = ledger.create("test", [(key_of(url), url) for url in urls])
@@ -154,7 +152,7 @@ def test_a_stopped_run_gives_its_items_back(indexer: Indexer, ledger: Ledger) ->
         indexer.run(import_id, lambda: next(turns, None) is None)
         left = ledger.read(import_id).waiting
         assert left > 0
-        assert ledger.due() == [import_id]
+        assert Claims(database).due() == [import_id]
         assert finish(indexer, ledger, []).done
         while ledger.read(import_id).waiting:
             indexer.run(import_id, lambda: False)

@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from core.claims import STOPPED, SUSPECT, Claims, Item, Outcome
 from core.database import Database
 from core.errors import NotFoundError
-from core.ledger import CANCELLED, STOPPED, SUSPECT, Item, Ledger, Outcome
+from core.ledger import CANCELLED, Ledger
 from core.urls import key_of
 
 pytestmark = pytest.mark.pooled
@@ -25,9 +26,14 @@ def ledger(database: Database) -> Ledger:
     return Ledger(database)
 
 
-def record(database: Database, ledger: Ledger, outcomes: list[Outcome]) -> None:
+@pytest.fixture
+def claims(database: Database) -> Claims:
+    return Claims(database)
+
+
+def record(claims: Claims, database: Database, outcomes: list[Outcome]) -> None:
     with database.connection() as connection:
-        ledger.record(connection, outcomes)
+        claims.record(connection, outcomes)
 
 
 def test_an_import_counts_its_items(ledger: Ledger) -> None:
@@ -44,109 +50,113 @@ def test_an_unknown_import_is_said_to_be_unknown(ledger: Ledger) -> None:
         ledger.read(404)
 
 
-def test_items_are_claimed_once_and_in_order(ledger: Ledger) -> None:
+def test_items_are_claimed_once_and_in_order(ledger: Ledger, claims: Claims) -> None:
     import_id = ledger.create("mine", addresses(5))
-    first, second = ledger.claim(import_id, 3, LEASE), ledger.claim(import_id, 3, LEASE)
+    first, second = claims.claim(import_id, 3, LEASE), claims.claim(import_id, 3, LEASE)
     assert {item.url for item in first} == {f"https://a.example/{n}.jpg" for n in range(3)}
     assert len(second) == 2
-    assert ledger.claim(import_id, 3, LEASE) == []
+    assert claims.claim(import_id, 3, LEASE) == []
 
 
-def test_a_lapsed_lease_gives_the_item_to_the_next(ledger: Ledger) -> None:
+def test_a_lapsed_lease_gives_the_item_to_the_next(ledger: Ledger, claims: Claims) -> None:
     import_id = ledger.create("mine", addresses(1))
-    (lost,) = ledger.claim(import_id, 1, timedelta(0))
-    (found,) = ledger.claim(import_id, 1, LEASE)
+    (lost,) = claims.claim(import_id, 1, timedelta(0))
+    (found,) = claims.claim(import_id, 1, LEASE)
     assert found.key == lost.key
     assert found.attempts == 1
 
 
-def test_a_renewed_lease_holds(ledger: Ledger) -> None:
+def test_a_renewed_lease_holds(ledger: Ledger, claims: Claims) -> None:
     import_id = ledger.create("mine", addresses(1))
-    items = ledger.claim(import_id, 1, timedelta(0))
-    ledger.renew(items, LEASE)
-    assert ledger.claim(import_id, 1, LEASE) == []
+    items = claims.claim(import_id, 1, timedelta(0))
+    claims.renew(items, LEASE)
+    assert claims.claim(import_id, 1, LEASE) == []
 
 
-def test_renewing_does_not_wait_for_items_that_are_being_recorded(database: Database, ledger: Ledger) -> None:
-    items = ledger.claim(ledger.create("mine", addresses(2)), 2, LEASE)
+def test_renewing_does_not_wait_for_items_that_are_being_recorded(
+    database: Database, ledger: Ledger, claims: Claims
+) -> None:
+    items = claims.claim(ledger.create("mine", addresses(2)), 2, LEASE)
     with ThreadPoolExecutor(1) as threads, database.connection() as connection:
-        ledger.lock_waiting(connection, items)
-        threads.submit(ledger.renew, items, LEASE).result(5)
+        claims.lock_waiting(connection, items)
+        threads.submit(claims.renew, items, LEASE).result(5)
 
 
-def test_renewing_brings_no_later_try_forward(database: Database, ledger: Ledger) -> None:
+def test_renewing_brings_no_later_try_forward(database: Database, ledger: Ledger, claims: Claims) -> None:
     import_id = ledger.create("mine", addresses(1))
-    (item,) = ledger.claim(import_id, 1, LEASE)
+    (item,) = claims.claim(import_id, 1, LEASE)
     later = datetime.now(UTC) + timedelta(hours=1)
-    record(database, ledger, [Outcome(item, "waiting", reason="Slow.", next_try_at=later)])
-    ledger.renew([item], LEASE)
+    record(claims, database, [Outcome(item, "waiting", reason="Slow.", next_try_at=later)])
+    claims.renew([item], LEASE)
     assert ledger.read(import_id).next_try_at == later
 
 
-def test_a_released_item_is_as_if_never_claimed(ledger: Ledger) -> None:
+def test_a_released_item_is_as_if_never_claimed(ledger: Ledger, claims: Claims) -> None:
     import_id = ledger.create("mine", addresses(1))
-    ledger.release(ledger.claim(import_id, 1, LEASE))
-    (item,) = ledger.claim(import_id, 1, LEASE)
+    claims.release(claims.claim(import_id, 1, LEASE))
+    (item,) = claims.claim(import_id, 1, LEASE)
     assert item.attempts == 1
 
 
-def test_items_lost_again_and_again_are_claimed_alone_and_in_the_end_given_up(ledger: Ledger) -> None:
+def test_items_lost_again_and_again_are_claimed_alone_and_in_the_end_given_up(ledger: Ledger, claims: Claims) -> None:
     import_id = ledger.create("mine", addresses(3))
     for _ in range(SUSPECT):
-        assert len(ledger.claim(import_id, 3, timedelta(0))) == 3
-    assert ledger.claim(import_id, 3, timedelta(0)) == []
-    assert ledger.due() == [import_id]
-    order = [item.url for _ in range(3) for item in ledger.claim_suspect(import_id, timedelta(0))]
+        assert len(claims.claim(import_id, 3, timedelta(0))) == 3
+    assert claims.claim(import_id, 3, timedelta(0)) == []
+    assert claims.due() == [import_id]
+    order = [item.url for _ in range(3) for item in claims.claim_suspect(import_id, timedelta(0))]
     assert order == [url for _, url in addresses(3)], "the one lost last comes last"
-    (first,) = ledger.claim_suspect(import_id, timedelta(0))
-    ledger.release([first])
-    assert [ledger.claim_suspect(import_id, timedelta(0))[0].url for _ in range(3)] == order
-    assert ledger.claim_suspect(import_id, timedelta(0)) == []
+    (first,) = claims.claim_suspect(import_id, timedelta(0))
+    claims.release([first])
+    assert [claims.claim_suspect(import_id, timedelta(0))[0].url for _ in range(3)] == order
+    assert claims.claim_suspect(import_id, timedelta(0)) == []
     assert [failure.reason for failure in ledger.failures(import_id)] == [STOPPED] * 3
 
 
-def test_an_item_that_comes_to_an_outcome_is_no_suspect(database: Database, ledger: Ledger) -> None:
+def test_an_item_that_comes_to_an_outcome_is_no_suspect(database: Database, ledger: Ledger, claims: Claims) -> None:
     import_id = ledger.create("mine", addresses(1))
     for _ in range(SUSPECT):
-        (item,) = ledger.claim(import_id, 1, timedelta(0))
-    record(database, ledger, [Outcome(item, "waiting", reason="Slow.", next_try_at=datetime.now(UTC))])
-    assert len(ledger.claim(import_id, 1, LEASE)) == 1
+        (item,) = claims.claim(import_id, 1, timedelta(0))
+    record(claims, database, [Outcome(item, "waiting", reason="Slow.", next_try_at=datetime.now(UTC))])
+    assert len(claims.claim(import_id, 1, LEASE)) == 1
 
 
-def test_items_of_full_hosts_are_left(ledger: Ledger) -> None:
+def test_items_of_full_hosts_are_left(ledger: Ledger, claims: Claims) -> None:
     import_id = ledger.create("mine", addresses(4, "slow.example") + addresses(2, "quick.example"))
-    items = ledger.claim(import_id, 10, LEASE, full_hosts=["slow.example"])
+    items = claims.claim(import_id, 10, LEASE, full_hosts=["slow.example"])
     assert {item.host for item in items} == {"quick.example"}
     assert len(items) == 2
 
 
-def test_a_final_state_stays(database: Database, ledger: Ledger) -> None:
+def test_a_final_state_stays(database: Database, ledger: Ledger, claims: Claims) -> None:
     import_id = ledger.create("mine", addresses(1))
-    (item,) = ledger.claim(import_id, 1, LEASE)
-    record(database, ledger, [Outcome(item, "failed", reason="Gone.")])
-    record(database, ledger, [Outcome(item, "indexed")])
+    (item,) = claims.claim(import_id, 1, LEASE)
+    record(claims, database, [Outcome(item, "failed", reason="Gone.")])
+    record(claims, database, [Outcome(item, "indexed")])
     assert ledger.read(import_id).counts == {"waiting": 0, "indexed": 0, "already_there": 0, "failed": 1}
 
 
-def test_failures_come_in_the_order_given_and_can_be_retried(database: Database, ledger: Ledger) -> None:
+def test_failures_come_in_the_order_given_and_can_be_retried(
+    database: Database, ledger: Ledger, claims: Claims
+) -> None:
     import_id = ledger.create("mine", addresses(3))
-    items = ledger.claim(import_id, 3, LEASE)
-    record(database, ledger, [Outcome(item, "failed", reason="Gone.") for item in items])
+    items = claims.claim(import_id, 3, LEASE)
+    record(claims, database, [Outcome(item, "failed", reason="Gone.") for item in items])
     assert [failure.url for failure in ledger.failures(import_id)] == [url for _, url in addresses(3)]
     assert ledger.retry_failed(import_id) == 3
     assert ledger.read(import_id).waiting == 3
-    assert len(ledger.claim(import_id, 3, LEASE)) == 3
+    assert len(claims.claim(import_id, 3, LEASE)) == 3
 
 
-def test_an_item_to_be_tried_later_is_due_only_then(database: Database, ledger: Ledger) -> None:
+def test_an_item_to_be_tried_later_is_due_only_then(database: Database, ledger: Ledger, claims: Claims) -> None:
     import_id = ledger.create("mine", addresses(1))
-    (item,) = ledger.claim(import_id, 1, LEASE)
+    (item,) = claims.claim(import_id, 1, LEASE)
     later = datetime.now(UTC) + timedelta(minutes=5)
-    record(database, ledger, [Outcome(item, "waiting", reason="Slow.", next_try_at=later)])
-    assert ledger.due() == []
+    record(claims, database, [Outcome(item, "waiting", reason="Slow.", next_try_at=later)])
+    assert claims.due() == []
     assert ledger.read(import_id).retrying == 1
-    record(database, ledger, [Outcome(item, "waiting", reason="Slow.", next_try_at=datetime.now(UTC))])
-    assert ledger.due() == [import_id]
+    record(claims, database, [Outcome(item, "waiting", reason="Slow.", next_try_at=datetime.now(UTC))])
+    assert claims.due() == [import_id]
 
 
 def test_the_newest_imports_come_first(ledger: Ledger) -> None:
@@ -154,14 +164,14 @@ def test_the_newest_imports_come_first(ledger: Ledger) -> None:
     assert [entry.id for entry in ledger.imports(2)] == [ids[2], ids[1]]
 
 
-def test_two_workers_never_claim_the_same_item(ledger: Ledger) -> None:
+def test_two_workers_never_claim_the_same_item(ledger: Ledger, claims: Claims) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     import_id = ledger.create("mine", addresses(200))
 
     def take_all() -> list[Item]:
         taken: list[Item] = []
-        while items := ledger.claim(import_id, 7, LEASE):
+        while items := claims.claim(import_id, 7, LEASE):
             taken += items
         return taken
 
@@ -170,14 +180,14 @@ def test_two_workers_never_claim_the_same_item(ledger: Ledger) -> None:
     assert len(taken) == len(set(taken)) == 200
 
 
-def test_a_paused_import_hands_out_nothing_until_resumed(ledger: Ledger) -> None:
+def test_a_paused_import_hands_out_nothing_until_resumed(ledger: Ledger, claims: Claims) -> None:
     import_id = ledger.create("mine", addresses(2))
     ledger.pause(import_id)
-    assert ledger.due() == []
-    assert ledger.claim(import_id, 2, LEASE) == []
+    assert claims.due() == []
+    assert claims.claim(import_id, 2, LEASE) == []
     ledger.resume(import_id)
-    assert ledger.due() == [import_id]
-    assert len(ledger.claim(import_id, 2, LEASE)) == 2
+    assert claims.due() == [import_id]
+    assert len(claims.claim(import_id, 2, LEASE)) == 2
 
 
 def test_a_cancelled_import_is_done_and_can_be_taken_up_again(ledger: Ledger) -> None:
@@ -189,25 +199,25 @@ def test_a_cancelled_import_is_done_and_can_be_taken_up_again(ledger: Ledger) ->
     assert ledger.read(import_id).waiting == 2
 
 
-def test_items_in_hand_when_cancelled_do_not_come_back(database: Database, ledger: Ledger) -> None:
+def test_items_in_hand_when_cancelled_do_not_come_back(database: Database, ledger: Ledger, claims: Claims) -> None:
     import_id = ledger.create("mine", addresses(2))
-    items = ledger.claim(import_id, 2, LEASE)
+    items = claims.claim(import_id, 2, LEASE)
     ledger.cancel(import_id)
     with database.connection() as connection:
-        assert ledger.lock_waiting(connection, items) == set()
+        assert claims.lock_waiting(connection, items) == set()
 
 
-def test_failures_are_grouped_by_reason(database: Database, ledger: Ledger) -> None:
+def test_failures_are_grouped_by_reason(database: Database, ledger: Ledger, claims: Claims) -> None:
     import_id = ledger.create("mine", addresses(3))
-    items = sorted(ledger.claim(import_id, 3, LEASE), key=lambda item: item.url)
-    record(database, ledger, [Outcome(item, "failed", reason=r) for item, r in zip(items, "abb", strict=True)])
+    items = sorted(claims.claim(import_id, 3, LEASE), key=lambda item: item.url)
+    record(claims, database, [Outcome(item, "failed", reason=r) for item, r in zip(items, "abb", strict=True)])
     assert [(group.reason, group.count, group.example[-5:]) for group in ledger.failure_groups(import_id)] == [
         ("b", 2, "1.jpg"),
         ("a", 1, "0.jpg"),
     ]
 
 
-def test_a_host_that_asks_for_rest_is_left_alone(ledger: Ledger) -> None:
+def test_a_host_that_asks_for_rest_is_left_alone(ledger: Ledger, claims: Claims) -> None:
     import_id = ledger.create("mine", addresses(2, "busy.example") + addresses(1, "idle.example"))
-    ledger.spare("busy.example", datetime.now(UTC) + timedelta(minutes=1))
-    assert [item.host for item in ledger.claim(import_id, 9, LEASE)] == ["idle.example"]
+    claims.spare("busy.example", datetime.now(UTC) + timedelta(minutes=1))
+    assert [item.host for item in claims.claim(import_id, 9, LEASE)] == ["idle.example"]

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from psycopg import sql
 
+from core.claims import Claims, Outcome
 from core.database import Database
-from core.ledger import Ledger, Outcome
+from core.ledger import Ledger
 from core.llamaindex import PEEK, find_offers, take
 from core.urls import key_of
 
@@ -105,9 +106,9 @@ def test_only_what_was_not_asked_for_is_offered(database: Database) -> None:
     import_id = ledger.create("some", [(key_of(url), url) for url in addresses(3)])
     (offer,) = find_offers(database)
     assert [url for _, url in take(database, offer)] == addresses(5)[3:]
-    items = ledger.claim(import_id, 9, timedelta(minutes=1))
+    items = Claims(database).claim(import_id, 9, timedelta(minutes=1))
     with database.connection() as connection:  # what failed was asked for all the same
-        ledger.record(connection, [Outcome(item, "failed", reason="Gone.") for item in items])
+        Claims(database).record(connection, [Outcome(item, "failed", reason="Gone.") for item in items])
     ledger.create("rest", take(database, offer))
     assert find_offers(database) == []
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from core.claims import GIVEN_UP, STOPPED, Claims
 from core.database import Database
 from core.embedded import EmbeddedPostgres
 from core.engine import Engine
 from core.indexing import LEASE
-from core.ledger import GIVEN_UP, STOPPED, Ledger
+from core.ledger import Ledger
 from core.settings import Settings
 from core.urls import key_of
 from tests.conftest import short_folder
@@ -144,7 +145,7 @@ def test_a_worker_told_to_stop_gives_the_rest_back_and_leaves(database: Database
     entry = ledger.read(import_id)
     assert entry.indexed > 0
     assert entry.failed == 0
-    assert len(ledger.claim(import_id, len(FILES), LEASE)) == entry.waiting == len(FILES) - entry.indexed
+    assert len(Claims(database).claim(import_id, len(FILES), LEASE)) == entry.waiting == len(FILES) - entry.indexed
     assert "Traceback" not in worker.read_log()
 
 
@@ -191,7 +192,7 @@ def test_an_item_that_kills_its_worker_every_time_is_given_up_and_the_others_are
     assert [(failure.url, failure.reason) for failure in ledger.failures(import_id)] == [(site.url(poison), STOPPED)]
     assert ledger.read(import_id).indexed == len(FILES) - 1
     assert ledger.retry_failed(import_id) == 1
-    assert len(ledger.claim(import_id, 1, LEASE)) == 1
+    assert len(Claims(database).claim(import_id, 1, LEASE)) == 1
 
 
 def test_a_worker_goes_on_when_its_database_is_back(tmp_path: Path) -> None:

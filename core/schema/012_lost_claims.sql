@@ -1,4 +1,4 @@
--- How often an item was in hand when a worker died: see Ledger.claim.
+-- How often an item was in hand when a worker died: see Claims.claim.
 ALTER TABLE items ADD COLUMN lost smallint NOT NULL DEFAULT 0;
 
 -- Saved thresholds have a table of their own.
