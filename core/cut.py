@@ -32,11 +32,26 @@ class Cuts:
     reason: str
 
 
+def unrelated(background: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Of the similarities to a random sample, (n,), those that chance explains.
+
+    What lies above the level that chance would reach once in so many is left out, again and again until nothing does
+    (sigma clipping, from above only): in a collection of few kinds of thing a fifth of any sample may be related to a
+    query. At least half of the sample stays.
+    """
+    kept = background
+    while len(rest := kept[kept <= chance_level(kept, len(kept))]) < len(kept):
+        if len(rest) < len(background) / 2:
+            break
+        kept = rest
+    return kept
+
+
 def chance_level(background: NDArray[np.floating], total: int) -> float:
     """The similarity that the best of `total` unrelated pictures would reach if chance were normal.
 
     `background` are the similarities of the query to a random sample of the collection, of shape (n,). Most of them
-    are unrelated to it, so their median and median absolute deviation describe the unrelated, whatever the few
+    are unrelated to it, so that their median and median absolute deviation describe the unrelated, whatever the few
     related ones are (B. Iglewicz and D. Hoaglin, How to Detect and Handle Outliers, 1993); of a normal distribution
     with these, one value in `total` exceeds the quantile 1 - 1/total.
     """
@@ -50,7 +65,7 @@ def cautious_level(background: NDArray[np.floating], total: int) -> float:
 
     The level that one value in `total` exceeds is u + mean excess over u · ln(TAIL · total), with u the quantile
     1 - TAIL (peaks over threshold, with shape 0: S. Coles, An Introduction to Statistical Modeling of Extreme Values,
-    2001, 4.3.3). Related pictures in the sample make it higher.
+    2001, 4.3.3). Related pictures in the sample would make it higher.
     """
     start = float(np.quantile(background, 1 - TAIL))
     excess = float(np.mean(background[background > start] - start)) if np.any(background > start) else 0.0
@@ -83,6 +98,7 @@ def suggest(
     if not len(similarities) or len(background) < MIN_BACKGROUND:
         return None
     best = float(similarities[0])
+    background = unrelated(background)
     wide = min(chance_level(background, total), 0.999)
     if best <= wide:
         return Cuts(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from core.cut import cautious_level, chance_level, steepest_gap, suggest
+from core.cut import cautious_level, chance_level, steepest_gap, suggest, unrelated
 
 TOTAL = 5000
 
@@ -29,6 +29,24 @@ def test_the_chance_level_is_that_of_the_best_of_so_many(background: np.ndarray)
 def test_a_few_related_pictures_in_the_sample_do_not_move_the_chance_level(background: np.ndarray) -> None:
     mixed = np.append(background[:-20], np.full(20, 0.9))
     assert chance_level(mixed, TOTAL) == pytest.approx(chance_level(background, TOTAL), abs=0.01)
+
+
+def test_a_fifth_of_related_pictures_in_the_sample_is_left_out(background: np.ndarray) -> None:
+    mixed = np.append(background, np.random.default_rng(4).normal(0.7, 0.06, len(background) // 4))
+    kept = unrelated(mixed)
+    assert len(kept) == pytest.approx(len(background), rel=0.01)
+    cuts, pure = (suggest(np.sort(mixed)[::-1], sample, len(mixed)) for sample in (mixed, background))
+    assert cuts is not None
+    assert pure is not None
+    assert cuts.wide == pytest.approx(pure.wide, abs=0.01)
+    assert cuts.balanced == pytest.approx(pure.balanced, abs=0.01)
+    assert "may be chance" not in cuts.reason
+
+
+def test_chance_explains_a_sample_of_unrelated_pictures(background: np.ndarray) -> None:
+    assert len(unrelated(background)) >= len(background) - 5
+    assert len(unrelated(np.ones(50))) == 50
+    assert len(unrelated(np.append(np.zeros(49), np.ones(51)))) >= 50
 
 
 def test_a_long_tail_makes_the_cautious_level_higher() -> None:
