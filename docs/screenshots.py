@@ -61,8 +61,8 @@ def tune(page: Page, app: App, query: bytes) -> None:
     page.get_by_text("Do these belong together?").wait_for()
     for _ in range(VERDICTS):
         shown = page.locator(".judge").get_attribute("data-pair") or ""
-        match, _, query = shown.partition(" picture:")
-        page.keyboard.press("y" if kinds[match] == kinds[query] else "n")
+        match, _, query = shown.partition(" picture:")  # a query may also be what was searched with before
+        page.keyboard.press("y" if kinds[match] == kinds.get(query, "boats") else "n")
         expect(page.locator(".judge")).not_to_have_attribute("data-pair", shown)
     page.get_by_text("are right").first.wait_for()
     page.wait_for_timeout(2500)
