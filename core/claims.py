@@ -65,6 +65,13 @@ class Claims:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def workers(self, silence: timedelta) -> int:
+        """How many workers share the items: those that were heard of within `silence`."""
+        with self._database.connection() as connection:
+            query = "SELECT count(*) FROM procrastinate_workers WHERE last_heartbeat > now() - %s"
+            ((count,),) = connection.execute(query, (silence,)).fetchall()
+            return int(count)
+
     def is_halted(self, import_id: int) -> bool:
         """Whether an import was paused, deleted or cancelled, so that work on it should end."""
         with self._database.connection() as connection:

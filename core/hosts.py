@@ -11,11 +11,15 @@ class HostGate:
     """Counts the requests under way to each host. May be shared by any number of threads."""
 
     def __init__(self, limit: int) -> None:
-        """`limit` is how many requests to one host may be under way."""
-        self._limit = limit
+        """`limit` is how many requests to one host may be under way, from all workers together."""
+        self._all = self._limit = limit
         self._busy = Counter[str]()
         self._spared = dict[str, datetime]()
         self._lock = threading.Lock()
+
+    def share(self, workers: int) -> None:
+        """Take an equal part of the places, as one of so many workers; each has one at least."""
+        self._limit = max(1, self._all // max(workers, 1))
 
     def spare(self, host: str, until: datetime) -> None:
         """Leave a host alone until a moment."""

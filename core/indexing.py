@@ -79,6 +79,10 @@ class Indexer:
         self._loaders.shutdown(wait=False, cancel_futures=True)
         self._finishers.shutdown(wait=False, cancel_futures=True)
 
+    def share_hosts(self, workers: int) -> None:
+        """Ask each host for an equal part of the requests that it is sent at a time, as one of so many workers."""
+        self._loader.hosts.share(workers)
+
     def run(self, import_id: int, stop: Callable[[], bool]) -> int:
         """Work on the due items of an import and return how many were brought to an outcome.
 

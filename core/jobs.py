@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Literal
 
 from procrastinate import App, PsycopgConnector, SyncPsycopgConnector
@@ -120,14 +121,14 @@ class Worker:
         try:
             await app.open_async()
             self.state, self.problem = "running", None
-            await self._run(app)
+            await self._run(app, indexer)
         finally:
             await app.close_async()
             indexer.close()
 
-    async def _run(self, app: App) -> None:
+    async def _run(self, app: App, indexer: Indexer) -> None:
         async with asyncio.TaskGroup() as group:
-            sweeping = group.create_task(self._sweep(app))
+            sweeping = group.create_task(self._sweep(app, indexer))
             try:
                 await app.run_worker_async(
                     concurrency=CONCURRENCY,
@@ -141,9 +142,10 @@ class Worker:
             finally:
                 sweeping.cancel()
 
-    async def _sweep(self, app: App) -> None:
-        """Clear the jobs of dead workers away and ask for work on whatever is due, again and again."""
+    async def _sweep(self, app: App, indexer: Indexer) -> None:
+        """Again and again: clear the jobs of dead workers away, count the living, and ask for work on what is due."""
         while True:
+            indexer.share_hosts(await asyncio.to_thread(self._claims.workers, timedelta(seconds=3 * HEARTBEAT)))
             for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=3 * HEARTBEAT):
                 with contextlib.suppress(ConnectorException):  # another worker was quicker
                     await app.job_manager.finish_job(job, status=Status.FAILED, delete_job=True)

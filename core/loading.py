@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PER_HOST = 4
-"""Requests to one host at a time, as a polite browser would make."""
+"""Requests to one host at a time, as a polite browser would make: from all workers together, up to four of them."""
 
 DECODING = max(1, (os.cpu_count() or 1) // 2)
 """Pictures decoded at a time. A dozen threads that all want a core would hold up whoever waits for an answer."""

@@ -14,7 +14,9 @@ from core.database import Database
 from core.embedded import EmbeddedPostgres
 from core.engine import Engine
 from core.indexing import LEASE
+from core.jobs import SWEEP_SECONDS
 from core.ledger import Ledger
+from core.loading import PER_HOST
 from core.settings import Settings
 from core.urls import key_of
 from tests.conftest import short_folder
@@ -98,21 +100,31 @@ def test_two_workers_share_an_import_and_never_do_an_item_twice(
     database: Database, ledger: Ledger, start: Start
 ) -> None:
     seen, both = set[str](), threading.Event()
+    lock, at_once, most = threading.Lock(), 0, 0
 
     def until_both_came(visit: Visit) -> None:
+        nonlocal at_once, most
+        with lock:
+            at_once += 1
+            most = max(most, at_once)
         seen.add(agent(visit))
         if len(seen) == 2:
             both.set()
         both.wait(5)  # less than the silence that a fetch bears
+        time.sleep(0.02)
+        with lock:
+            at_once -= 1
 
     workers = [start("one"), start("two")]
     with Site(until_both_came) as site:
         wait_until(lambda: workers_there(database) == 2, *workers)
+        time.sleep(SWEEP_SECONDS + 1)  # now each knows of the other
         import_id = submit(ledger, site.urls)
         wait_until(lambda: ledger.read(import_id).done, *workers)
         assert ledger.read(import_id).indexed == len(FILES)
         assert set(site.hits.values()) == {1}
         assert len(seen) == 2
+        assert most == PER_HOST
     for worker in workers:
         worker.tell_to_stop()
     assert [worker.wait(15) for worker in workers] == [0, 0]
