@@ -51,12 +51,12 @@ def chance_level(background: NDArray[np.floating], total: int) -> float:
     """The similarity that the best of `total` unrelated pictures would reach if chance were normal.
 
     `background` are the similarities of the query to a random sample of the collection, of shape (n,). Most of them
-    are unrelated to it, so that their median and median absolute deviation describe the unrelated, whatever the few
-    related ones are (B. Iglewicz and D. Hoaglin, How to Detect and Handle Outliers, 1993); of a normal distribution
-    with these, one value in `total` exceeds the quantile 1 - 1/total.
+    are unrelated to it, so that their median describes the unrelated, and the median absolute deviation of those below
+    it (of both sides: B. Iglewicz and D. Hoaglin, How to Detect and Handle Outliers, 1993), for related ones lie above;
+    of a normal distribution with these, one value in `total` exceeds the quantile 1 - 1/total.
     """
     middle = float(np.median(background))
-    sigma = MAD_TO_SIGMA * float(np.median(np.abs(background - middle)))
+    sigma = MAD_TO_SIGMA * float(np.median(middle - background[background <= middle]))
     return middle + sigma * NormalDist().inv_cdf(1 - 1 / max(total, 2))
 
 

@@ -74,19 +74,20 @@ def status_line() -> None:
 
 def _stand_in(clip: LoadState, retry: Callable[[], None]) -> None:
     """Say that the encoder in the box works in CLIP's place, what that means, and how far CLIP is."""
-    with st.container(gap="small", key="stand-in"):
-        st.warning(
-            "Lookalike’s own small encoder finds copies and close look-alikes. It cannot read words, and is weaker at "
-            "finding other things of the same kind. When CLIP comes, the collection is embedded anew with it.",
-            icon=":material/inventory_2:",
-            title="Working without CLIP",
+    with st.container(border=True, key="stand-in"):
+        text, buttons = st.columns([3, 1], vertical_alignment="center")
+        text.markdown(
+            ":orange[:material/inventory_2: **Working without CLIP.**] Our own small encoder finds copies and close "
+            "look-alikes; it reads no words, and is weaker at finding other things of the same kind."
         )
         if clip.state == "failed":
-            with st.container(horizontal=True, vertical_alignment="center"):
+            with buttons, st.container(horizontal=True, horizontal_alignment="right", gap="small"):
                 st.button("Try CLIP again", key="retry-clip", icon=":material/refresh:", on_click=retry)
-                st.caption(plain(clip.message), width="stretch")
-        else:
-            _progress(clip, "CLIP is on its way")
+                with st.popover("Why?", type="tertiary"):
+                    st.markdown(plain(clip.message))
+                    st.caption("When CLIP comes, the collection is embedded anew with it.")
+    if clip.state != "failed":
+        _progress(clip, "CLIP is on its way")
 
 
 def _progress(model: LoadState, what: str) -> None:

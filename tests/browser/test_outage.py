@@ -99,9 +99,12 @@ def test_without_a_hub_the_encoder_in_the_box_does_the_work(tmp_path: Path, page
         assert (model["name"], model["state"]) == ("built-in", "ready")
         urls = index_photos(app, site, PAGES)
         page.goto(app.url)
-        banner = page.get_by_role("alert").filter(has_text="Working without CLIP")
-        expect(banner).to_contain_text("cannot read words")
+        banner = page.locator(".st-key-stand-in")
+        expect(banner).to_contain_text("Working without CLIP")
+        expect(banner).to_contain_text("reads no words, and is weaker at finding other things of the same kind")
+        page.get_by_role("button", name="Why?").click()
         expect(page.get_by_text("The model hub http://127.0.0.1:1 cannot be reached")).to_be_visible()
+        page.keyboard.press("Escape")
         expect(
             page.get_by_text("Words cannot be searched for now: the model at work knows pictures only")
         ).to_be_visible()
@@ -132,7 +135,9 @@ def test_clip_comes_when_it_is_tried_again_and_takes_the_collection_over(tmp_pat
     ):
         urls = index_photos(app, site, PAGES)
         page.goto(app.url)
+        page.get_by_role("button", name="Why?").click()
         expect(page.get_by_text("out of order (HTTP 503)")).to_be_visible()
+        page.keyboard.press("Escape")
         hub.mode = "whole"
         page.get_by_role("button", name="Try CLIP again").click()
         expect(page.get_by_text(re.compile("CLIP is on its way: [0-9]+ MB of 605 MB"))).to_be_visible()
