@@ -45,12 +45,16 @@ MAX_SOCKET_PATH = 103
 SYSTEM_USER = "pgserver"
 """Who runs a new server when we are root, for Postgres refuses to be root."""
 
+INDEX_MB = min(4096, max(1024, psutil.virtual_memory().total // 6_000_000))
+"""Memory in MB for the search index while it is made: 1.75 kB a picture with 512 dimensions. What does not fit takes
+eight times as long to add."""
+
 SERVER_SETTINGS = {
     "listen_addresses": "",
     "port": "5432",
     "unix_socket_directories": ".",
     "log_checkpoints": "off",  # else the log grows by a line every five minutes
-    "maintenance_work_mem": "1GB",  # holds the search index of some 700,000 pictures while it is made
+    "maintenance_work_mem": f"{INDEX_MB}MB",
     "max_parallel_maintenance_workers": "0",  # workers would want that memory in /dev/shm, 64 MB in most containers
 }
 """What the server runs with. The rest is Postgres's defaults: a scan of 100,000 embeddings took the same 45 to

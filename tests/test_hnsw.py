@@ -14,7 +14,7 @@ from psycopg import sql
 
 from core.comparison import Comparisons
 from core.database import Database, numbers
-from core.embedded import EmbeddedPostgres
+from core.embedded import INDEX_MB, EmbeddedPostgres
 from core.encoder import EncoderLoader
 from core.facets import Filter
 from core.hnsw import MENDED, Measured, Probe, Thresholds, name
@@ -285,7 +285,9 @@ def test_our_own_server_has_memory_for_the_index() -> None:
         server = EmbeddedPostgres(folder)
         try:
             with psycopg.connect(server.start()) as connection:
-                settings = "SELECT current_setting('maintenance_work_mem'), current_setting(%s)"
-                assert connection.execute(settings, ("max_parallel_maintenance_workers",)).fetchone() == ("1GB", "0")
+                settings = """SELECT pg_size_bytes(current_setting('maintenance_work_mem')),
+                                     current_setting('max_parallel_maintenance_workers')"""
+                assert connection.execute(settings).fetchone() == (INDEX_MB << 20, "0")
+                assert INDEX_MB >= 1024
         finally:
             server.stop()
