@@ -7,7 +7,17 @@ import sys
 import threading
 from contextlib import suppress
 
-BATCHES = max(1, min(4, os.cpu_count() or 1))
+MOST_BATCHES = 4
+"""More would need more memory, and more pictures in hand."""
+
+
+def batches_on(cores: int) -> int:
+    """How many batches to work on at a time on so many cores: two to MOST_BATCHES, so that few cores have no work."""
+    counts = range(min(2, cores), min(MOST_BATCHES, cores) + 1)
+    return max(counts, key=lambda count: (count * (cores // count), count))
+
+
+BATCHES = batches_on(os.cpu_count() or 1)
 """Batches that a model works on at a time where it has no processor of its own, each with a share of the cores. Cores
 that work on one batch wait for the slowest of them after every layer, so that whatever else runs on one, such as the
 decoding of the next pictures, holds up all."""

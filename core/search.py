@@ -10,6 +10,7 @@ from uuid import UUID
 
 import numpy as np
 
+from core.clip_model import BUILTIN
 from core.compose import Query
 from core.cut import Cuts, suggest
 from core.facets import Filter
@@ -17,14 +18,20 @@ from core.nearest import Nearest
 from core.store import Match, Store
 from core.thresholds import Saved
 
-DEFAULT_THRESHOLD = 0.9
-"""The guide's 90 %, as a cosine: what POST /api/query takes when it is given none."""
+DEFAULT_THRESHOLD, BUILTIN_THRESHOLD = 0.9, 0.6
+"""The guide's 90 %, as a cosine, and what serves as well with the encoder in the box, whose similarities are lower (its
+card has them)."""
 
 DEFAULT_TOP_K = 100
 MAX_TOP_K = 1000
 
 NOTED_TOTAL = 20
 """Pictures below which "closer than 95 % of the collection" says less than the picture's place does."""
+
+
+def default_threshold(model: str) -> float:
+    """The threshold (a cosine) of POST /api/query when it is given none, by the name of the model that serves."""
+    return BUILTIN_THRESHOLD if model.startswith(f"{BUILTIN}@") else DEFAULT_THRESHOLD
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import date
 from typing import Any
@@ -17,7 +18,7 @@ from core.engine import Engine
 from core.facets import Filter
 from core.http import error_answer, is_form, read_file, read_form, read_json, read_number
 from core.query import MAX_PARTS, Part, checked_parts, read_parts
-from core.search import DEFAULT_THRESHOLD, DEFAULT_TOP_K, MAX_TOP_K, Matches
+from core.search import DEFAULT_TOP_K, MAX_TOP_K, Matches, default_threshold
 
 FIELDS = {
     *("file", "url", "text", "parts", "threshold", "top_k"),
@@ -34,12 +35,13 @@ async def query(engine: Engine, request: Request) -> Response:
     A picture that was dropped as a file has the path of GET /api/file/{id} for its URL, here and in /api/search.
     """
     async with read_form(request, max_files=1) as form:
-        threshold, top_k = _limits(form, DEFAULT_THRESHOLD)
+        threshold, top_k = _limits(form)
         data = await read_file(form.get("file"))
         if data is None:
             return error_answer(400, "Send a picture as the multipart field 'file'.")
     matches = await run_in_threadpool(lambda: engine.search(engine.picture_query(data), top_k))
-    return JSONResponse([link(engine.settings, match.url) for match in matches.reaching(threshold) if match.url])
+    reached = matches.reaching(default_threshold(matches.model) if threshold is None else threshold)
+    return JSONResponse([link(engine.settings, match.url) for match in reached if match.url])
 
 
 async def search(engine: Engine, request: Request) -> Response:
@@ -61,7 +63,7 @@ async def search(engine: Engine, request: Request) -> Response:
     if unknown := sorted(set(fields) - FIELDS):
         raise HTTPException(400, f"There is no field '{unknown[0][:40]}': the fields are {', '.join(sorted(FIELDS))}.")
     parts = _parts(fields, len(files))
-    threshold, top_k = _limits(fields, -1.0)
+    threshold, top_k = _limits(fields)
     where, exact, leave_out = _filter(fields), _flag(fields, "exact"), _flag(fields, "leave_out")
 
     def find() -> Matches:
@@ -69,13 +71,15 @@ async def search(engine: Engine, request: Request) -> Response:
         left_out = found.members if leave_out else []
         return engine.search(found, top_k, where=where, exact=exact, leave_out=left_out)
 
-    return JSONResponse(_answer(engine, await run_in_threadpool(find), threshold))
+    matches = await run_in_threadpool(find)
+    return JSONResponse(_answer(engine, matches, -1.0 if threshold is None else threshold))
 
 
-def _limits(fields: Mapping[str, Any], threshold: float) -> tuple[float, int]:
-    """The threshold, by default the one given, and top-k."""
+def _limits(fields: Mapping[str, Any]) -> tuple[float | None, int]:
+    """The threshold, if there is one, and top-k."""
+    threshold = read_number(fields.get("threshold"), "threshold", math.inf, -1.0, 1.0)
     return (
-        read_number(fields.get("threshold"), "threshold", threshold, -1.0, 1.0),
+        None if threshold == math.inf else threshold,
         int(read_number(fields.get("top_k"), "top_k", DEFAULT_TOP_K, 1, MAX_TOP_K)),
     )
 

@@ -10,7 +10,7 @@ from core.errors import LookalikeError
 from core.facets import Filter
 from core.query import Part
 from core.score import per_mille
-from core.search import DEFAULT_THRESHOLD, DEFAULT_TOP_K, Matches
+from core.search import DEFAULT_TOP_K, Matches, default_threshold
 from core.store import Match
 from core.thresholds import Saved
 from core.ui import composer
@@ -70,7 +70,7 @@ def asked_threshold(matches: Matches) -> float:
         return matches.yours.threshold
     if matches.cuts:
         return per_mille(matches.cuts.balanced) / 1000
-    return DEFAULT_THRESHOLD
+    return default_threshold(matches.model)
 
 
 def keep_threshold(value: float) -> None:

@@ -39,6 +39,8 @@ def test_the_guides_client_works(client: TestClient, site: WebServer) -> None:
     answer = client.post("/api/query", files={"file": ("photo.jpg", PHOTOS[3].read_bytes(), "image/jpeg")})
     assert answer.status_code == 200
     assert answer.json()[0] == urls(site)[3]
+    found = client.post("/api/search", files={"file": PHOTOS[3].read_bytes()}).json()["matches"]
+    assert answer.json() == [match["url"] for match in found if match["similarity"] >= 0.9]
 
 
 def test_a_picture_finds_itself_and_a_changed_copy_finds_it_first(client: TestClient, site: WebServer) -> None:

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from core.encoder import load_encoder
-from core.priority import BATCHES, NICENESS, step_aside, take_a_share
+from core.priority import BATCHES, NICENESS, batches_on, step_aside, take_a_share
 from tests.data import MODEL_SETTING
 
 
@@ -48,6 +48,13 @@ def test_a_thread_with_a_share_of_the_cores_leaves_the_others_theirs() -> None:
         assert others.submit(cores).result() == cores() == before
     with ThreadPoolExecutor(1) as new:
         assert new.submit(cores).result() == before
+
+
+@pytest.mark.parametrize(
+    ("cores", "batches"), [(1, 1), (2, 2), (3, 3), (4, 4), (5, 4), (6, 3), (7, 3), (8, 4), (9, 3), (10, 2), (16, 4)]
+)
+def test_batches_leave_few_cores_without_work(cores: int, batches: int) -> None:
+    assert batches_on(cores) == batches
 
 
 def test_batches_run_beside_each_other_and_a_query_beside_them() -> None:

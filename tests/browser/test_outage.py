@@ -119,6 +119,10 @@ def test_without_a_hub_the_encoder_in_the_box_does_the_work(tmp_path: Path, page
         page.goto(f"{app.url}/index")
         expect(banner).to_be_visible()
         expect(page.get_by_role("button", name="Try CLIP again")).to_be_visible()
+        asked = {"files": {"file": copy_of(PHOTOS[7])}}
+        default = app.post("/api/query", **asked)
+        assert default == app.post("/api/query", data={"threshold": 0.6}, **asked)
+        assert default[0] == urls[7]
         refused = app.raw("POST", "/api/search", files={"text": (None, "a red bicycle")})
         assert refused.status_code == 503
         assert "cannot read words: search with a picture" in refused.json()["error"]
