@@ -1,4 +1,4 @@
-"""`python -m models.train`: trains the built-in encoder from random weights, in about two hours on two cores.
+"""`python -m models.train`: trains the built-in encoder from random weights, in about an hour and a half on two cores.
 
 The student learns to say of a changed view of a picture (a photo, a part of one, or a blend of two) what the teacher
 says of the picture itself, three ways at once:
@@ -216,7 +216,7 @@ def main() -> None:
     parser.add_argument("--teacher", type=Path, default=TEACHER, help="folder of an open_clip model of 512 dimensions")
     parser.add_argument("--out", type=Path, default=BUILTIN, help=f"folder with {CONFIG}; the weights go there")
     parser.add_argument("--progress", type=Path, default=Path("build/encoder/progress.pt"), help="to go on from")
-    parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--epochs", type=int, default=150)
     parser.add_argument("--minutes", type=float, default=math.inf, help="end earlier, after so much time of training")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
