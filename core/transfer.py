@@ -46,7 +46,7 @@ def _adopted(connection: Connection[Any], rows: Sequence[ReadRow]) -> Model | No
         return None
     known = connection.execute(
         """INSERT INTO models (name, dim) VALUES (%s, %s)
-           ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id, name, dim, threshold, setting""",
+           ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id, name, dim, setting""",
         (first.model, len(first.embedding)),
     ).fetchall()
     model = Model(*known[0])

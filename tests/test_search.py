@@ -24,7 +24,7 @@ from tests.webserver import WebServer
 pytestmark = pytest.mark.pooled
 
 PHOTOS = some_photos(40)
-MODEL = Model(1, "test/four", 4, None, "")
+MODEL = Model(1, "test/four", 4, "")
 
 
 @pytest.fixture(scope="module")

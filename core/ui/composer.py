@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import count
 from typing import Literal
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from core.compose import Query, Seen, composed
 from core.errors import LookalikeError, QueryError, UrlError
@@ -25,6 +27,9 @@ LESS = -0.5
 
 EASY_WEIGHT = 2.0
 """The slider's ends; a link may say more."""
+
+LATE = 5.0
+"""Seconds after which no event from before a change of the address is expected."""
 
 CHIP_WIDTH = 72
 NEW, ADD, AWAY = "New", "Add", "Less"
@@ -54,7 +59,9 @@ def chips() -> list[Chip]:
     """The parts of the query in this visit, as the address has them at first and after a step back."""
     state = st.session_state
     written = st.query_params.get(ADDRESS, "")
-    if state.get("written-query") != written:
+    if state.get("written-query") != written and _is_late(written):
+        _address()
+    elif state.get("written-query") != written:
         state["written-query"] = written
         state["chips"] = []
         _forget_complaints()
@@ -253,11 +260,25 @@ def _chips(parts: Iterable[Part]) -> list[Chip]:
 def _write(entries: list[Chip]) -> None:
     state = st.session_state
     state["chips"] = entries
+    state.setdefault("replaced-queries", {})[state.get("written-query", "")] = time.monotonic()
     state["written-query"] = write_parts(chip.part for chip in entries) if entries else ""
-    if entries:
-        st.query_params[ADDRESS] = state["written-query"]
+    _address()
+
+
+def _address() -> None:
+    """Make the address hold the query."""
+    if written := st.session_state["written-query"]:
+        st.query_params[ADDRESS] = written
     else:
         st.query_params.pop(ADDRESS, None)
+
+
+def _is_late(written: str) -> bool:
+    """Whether the address is one that was replaced a moment ago: an event that the browser sent before it knew."""
+    replaced = st.session_state.get("replaced-queries", {}).get(written)
+    context = get_script_run_ctx()
+    back = context is not None and context.is_history_navigation
+    return replaced is not None and not back and time.monotonic() < replaced + LATE
 
 
 def _drop(number: int) -> None:
