@@ -119,12 +119,15 @@ class Claims:
             return cursor.fetchall()
 
     def claim_suspect(self, import_id: int, lease: timedelta) -> list[Item]:
-        """Take one of the items that `claim` leaves, for a run that has nothing else in hand; give up those that
-        were lost GIVEN_UP times."""
+        """Take one of the items that `claim` leaves, for a run that has nothing else in hand.
+
+        None while another run has one of the same import. Those that were lost GIVEN_UP times are given up.
+        """
         with (
             self._database.connection() as connection,
             connection.cursor(row_factory=class_row(Item)) as cursor,
         ):
+            connection.execute("SELECT FROM imports WHERE id = %s FOR NO KEY UPDATE", (import_id,))  # one at a time
             cursor.execute(
                 """UPDATE items SET status = 'failed', reason = %s, finished_at = now()
                    WHERE import = %s AND key = ANY(ARRAY(
@@ -139,6 +142,8 @@ class Claims:
                        SELECT key FROM items
                        WHERE import = %(id)s AND status = 'waiting' AND next_try_at <= now() AND lost >= %(suspect)s
                              AND EXISTS (SELECT FROM imports WHERE id = %(id)s AND paused_at IS NULL)
+                             AND NOT EXISTS (SELECT FROM items WHERE import = %(id)s AND status = 'waiting'
+                                             AND next_try_at > now() AND lost > %(suspect)s)
                        ORDER BY lost, position LIMIT 1 FOR UPDATE SKIP LOCKED))
                    RETURNING import AS import_id, key, url, host, attempts + 1 AS attempts""",
                 {"id": import_id, "lease": lease, "suspect": SUSPECT},

@@ -113,6 +113,16 @@ def test_items_lost_again_and_again_are_claimed_alone_and_in_the_end_given_up(le
     assert [failure.reason for failure in ledger.failures(import_id)] == [STOPPED] * 3
 
 
+def test_of_the_suspects_of_an_import_one_is_in_hand_at_a_time(ledger: Ledger, claims: Claims) -> None:
+    import_id = ledger.create("mine", addresses(2))
+    for _ in range(SUSPECT):
+        claims.claim(import_id, 2, timedelta(0))
+    (first,) = claims.claim_suspect(import_id, LEASE)
+    assert claims.claim_suspect(import_id, LEASE) == []
+    claims.release([first])
+    assert len(claims.claim_suspect(import_id, LEASE)) == 1
+
+
 def test_an_item_that_comes_to_an_outcome_is_no_suspect(database: Database, ledger: Ledger, claims: Claims) -> None:
     import_id = ledger.create("mine", addresses(1))
     for _ in range(SUSPECT):
