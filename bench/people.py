@@ -31,9 +31,8 @@ PAUSE = 0.3
 
 def run(report: Report) -> None:
     """Two promises, each with the medians that it compares."""
-    photos = itertools.cycle(
-        path.read_bytes() for path in some_photos(2 * (ROUNDS + 1) * TIMES)
-    )  # none twice: its embedding is kept for a while
+    # None twice, for its embedding is kept for a while.
+    photos = (path.read_bytes() for path in some_photos(2 * (ROUNDS + 1) * TIMES))
     with Site() as site, App() as app, sync_playwright() as play, httpx2.Client(base_url=app.url, timeout=60) as client:
         system = {"executable_path": str(CHROMIUM)} if CHROMIUM.exists() else {}
         browser = play.chromium.launch(args=FLAGS, **system)

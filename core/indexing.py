@@ -35,7 +35,7 @@ BATCH, ENOUGH = 32, 16
 """Pictures in one forward pass at most, and for how many it is worth while when the model has nothing to do."""
 
 FINISHING = max(2, BATCHES)
-"""Batches on their way out. One more than the model takes at a time is not needed: rows are written quickly."""
+"""Batches on their way out: as many as the model takes at a time, and two at least, for one may be being written."""
 
 WINDOW = (2 + FINISHING) * BATCH
 """Items in hand at once: enough fetches under way to keep the model busy, and a bound on memory."""

@@ -59,9 +59,11 @@ def chips() -> list[Chip]:
     """The parts of the query in this visit, as the address has them at first and after a step back."""
     state = st.session_state
     written = st.query_params.get(ADDRESS, "")
-    if state.get("written-query") != written and _is_late(written):
+    if state.get("written-query") == written:
+        pass
+    elif _is_late(written):
         _address()
-    elif state.get("written-query") != written:
+    else:
         state["written-query"] = written
         state["chips"] = []
         _forget_complaints()
@@ -260,7 +262,9 @@ def _chips(parts: Iterable[Part]) -> list[Chip]:
 def _write(entries: list[Chip]) -> None:
     state = st.session_state
     state["chips"] = entries
-    state.setdefault("replaced-queries", {})[state.get("written-query", "")] = time.monotonic()
+    now = time.monotonic()
+    recent = {query: at for query, at in state.get("replaced-queries", {}).items() if now < at + LATE}
+    state["replaced-queries"] = {**recent, state.get("written-query", ""): now}
     state["written-query"] = write_parts(chip.part for chip in entries) if entries else ""
     _address()
 
