@@ -105,7 +105,7 @@ def _embed(encoder: Encoder, originals: list[bytes]) -> tuple[Vectors, Vectors]:
     full, thumbnails = [], []
     for original in originals:
         picture = read_picture(original, max_bytes=10**8, max_pixels=10**8)
-        full.append(encoder.prepare(picture.image))
+        full.append(encoder.prepare(picture.image, picture.box))
         with Image.open(io.BytesIO(picture.thumbnail)) as thumbnail:
             thumbnails.append(encoder.prepare(thumbnail.convert("RGB")))
     return encoder.encode_prepared(full), encoder.encode_prepared(thumbnails)

@@ -179,13 +179,14 @@ class Composer:
             max_pixels=self._settings.max_pixels,
             side=ceil(WORKING_SIDE / min(right - left, bottom - top)),
         )
-        image = cut_out(picture.image, part.crop) if part.crop else picture.image
+        image, box = (cut_out(picture.image, part.crop), None) if part.crop else (picture.image, picture.box)
         if min(image.size) < MIN_SIDE:
             raise PictureError(
                 f"That part of the picture is too small ({image.width:,} × {image.height:,} pixels): "
                 f"it needs {MIN_SIDE} on each side. Draw a larger one."
             )
-        return in_use.encoder.encode_pictures([image], urgent=True)[0], picture.thumbnail
+        prepared = in_use.encoder.prepare(image, box)
+        return in_use.encoder.encode_prepared([prepared], urgent=True)[0], picture.thumbnail
 
     def _once(self, key: tuple[object, ...], make: Callable[[], _Look]) -> _Look:
         """What is remembered under a key, else what `make` returns, remembered from now on."""

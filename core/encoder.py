@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 from core.clip_model import Preprocess, Tokenizer, find_model
 from core.errors import EncoderError
 from core.hub import Progress
+from core.preprocessing import split
 from core.priority import BATCHES
 
 if TYPE_CHECKING:
     import torch
     from PIL import Image
+
+    from core.picture import Box
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +63,7 @@ class Encoder:
         self.precision = str(dtype).removeprefix("torch.")
         self.reads_words = not isinstance(tokenizer, EncoderError)
         self.module: Any = module
-        self._preprocess, self._normalise = _split(preprocess)
+        self._prepare, self._normalise = split(preprocess)
         self._tokenizer = tokenizer
         self._dtype = dtype
         self._turns = {True: threading.Semaphore(), False: threading.Semaphore(BATCHES if device == "cpu" else 1)}
@@ -74,12 +77,12 @@ class Encoder:
             )
         self.dim = trial.shape[1]
 
-    def prepare(self, image: Image.Image) -> torch.Tensor:
-        """The model's own preprocessing of an RGB picture to a tensor of (3, height, width).
+    def prepare(self, image: Image.Image, box: Box | None = None) -> torch.Tensor:
+        """The model's own preprocessing of an RGB picture, or what lies in a box of it, to (3, height, width).
 
         Where it can be, its pixels are still bytes: `batch` makes numbers of many pictures at once, which is quicker.
         """
-        return self._preprocess(image)
+        return self._prepare(image, box or (0.0, 0.0, *image.size))
 
     def batch(self, prepared: Sequence[torch.Tensor]) -> torch.Tensor:
         """Prepared pictures as `module` takes them, (n, 3, height, width) on its device and in its precision."""
@@ -152,18 +155,6 @@ def load_encoder(
         tokenizer = error
     dtype = torch.bfloat16 if chosen == "bf16" else torch.float32
     return Encoder(found.name, module, preprocess, tokenizer, device, dtype)
-
-
-def _split(preprocess: Preprocess) -> tuple[Preprocess, Callable[[torch.Tensor], torch.Tensor]]:
-    """A model's preprocessing as what is done to each picture, and what can be done to a batch of them as well."""
-    from torchvision.transforms import Compose, Normalize, PILToTensor, ToTensor
-
-    match getattr(preprocess, "transforms", []):
-        case [*steps, ToTensor(), Normalize(mean=mean, std=std)]:
-            mean, std = ([255 * channel for channel in channels] for channels in (mean, std))
-            normalise = Normalize(mean, std, inplace=True)
-            return Compose([*steps, PILToTensor()]), lambda batch: normalise(batch.float())
-    return preprocess, lambda batch: batch
 
 
 def _best_device() -> str:

@@ -74,7 +74,7 @@ class Loader:
             place.close()
             with self._decoding:
                 picture = read_picture(data, max_bytes=settings.max_file_bytes, max_pixels=settings.max_pixels)
-                return Ready(item, picture, self._encoder.prepare(picture.image))
+                return Ready(item, picture, self._encoder.prepare(picture.image, picture.box))
         except (PictureError, NotFoundError) as error:
             return Outcome(item, "failed", reason=str(error))
         except DatabaseError:

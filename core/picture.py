@@ -65,11 +65,16 @@ Image.MAX_IMAGE_PIXELS = 500_000_000
 _big_ones = threading.Lock()
 
 
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom, in pixels of an image."""
+
+
 @dataclass(frozen=True, slots=True)
 class Picture:
     """A picture that was decoded and checked.
 
     `image` is upright RGB with a white background, its short side at least the pixels asked for or the original's;
+    `box` is where in it the picture lies: of a width of 4,477 pixels an eighth is 559.6, and the image has 560.
     `sha256` is that of the file (32 bytes), `phash` the 64-bit perceptual hash of imagehash as a signed integer;
     `width` and `height` are the upright original's in pixels, `size` the file's bytes; `thumbnail` is a JPEG with
     a short side of THUMBNAIL_SIDE pixels or the original's.
@@ -78,6 +83,7 @@ class Picture:
     thumbnail_mime: ClassVar[str] = "image/jpeg"  # WebP is a quarter smaller but takes six times as long to make
 
     image: Image.Image
+    box: Box
     sha256: bytes
     phash: int
     width: int
@@ -119,21 +125,25 @@ def _read(data: bytes, kind: str, max_pixels: int, side: int) -> Picture:
     with Image.open(io.BytesIO(data), formats=[kind]) as file:
         full = file.size
         _check_size(*full, max_pixels)
-        if kind == "JPEG":
-            file.draft(None, (side, side))  # decodes at 1/2, 1/4 or 1/8, never below that side
+        drafted = (
+            file.draft(None, (side, side)) if kind == "JPEG" else None
+        )  # to 1/2, 1/4 or 1/8, never below that side
         in_memory = full if file.info.get("progressive") else file.size  # libjpeg keeps all coefficients of those
         turn: AbstractContextManager[object] = _big_ones if math.prod(in_memory) > BIG else nullcontext()
         with turn:
             file.load()
-            small = _reduced(_on_white(_eight_bits(file)), side)
+            box: Box = drafted[1] if drafted else (0.0, 0.0, *file.size)
+            small, box = _reduced(_on_white(_eight_bits(file)), box, side)
             orientation = _orientation(file)
         image = _srgb(small, file.info.get("icc_profile"))
     if orientation in _EXIF_TURNS:
+        box = _turned(box, image.size, orientation)
         image = image.transpose(_EXIF_TURNS[orientation])
     width, height = reversed(full) if orientation >= 5 else full
-    thumbnail = _thumbnail(image)
+    thumbnail = _thumbnail(image, box)
     return Picture(
         image=image,
+        box=box,
         sha256=hashlib.sha256(data).digest(),
         phash=_phash(thumbnail),
         width=width,
@@ -193,9 +203,23 @@ def _on_white(image: Image.Image) -> Image.Image:
     return image if image.mode in ("RGB", "CMYK") else image.convert("RGB")
 
 
-def _reduced(image: Image.Image, side: int) -> Image.Image:
+def _reduced(image: Image.Image, box: Box, side: int) -> tuple[Image.Image, Box]:
     factor = min(image.size) // side
-    return image.reduce(factor) if factor > 1 else image
+    if factor <= 1:
+        return image, box
+    left, top, right, bottom = box
+    return image.reduce(factor), (left / factor, top / factor, right / factor, bottom / factor)
+
+
+def _turned(box: Box, size: tuple[int, int], orientation: int) -> Box:
+    """Where a box of an image of that size is after the turn of `_EXIF_TURNS`."""
+    left, top, right, bottom = box
+    width, height = size
+    if orientation in (2, 3, 7, 8):
+        left, right = width - right, width - left
+    if orientation in (3, 4, 6, 7):
+        top, bottom = height - bottom, height - top
+    return (left, top, right, bottom) if orientation < 5 else (top, left, bottom, right)
 
 
 def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
@@ -218,11 +242,13 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
         return None
 
 
-def _thumbnail(image: Image.Image) -> Image.Image:
-    scale = THUMBNAIL_SIDE / min(image.size)
+def _thumbnail(image: Image.Image, box: Box) -> Image.Image:
+    left, top, right, bottom = box
+    scale = THUMBNAIL_SIDE / min(right - left, bottom - top)
     if scale >= 1:
         return image
-    return image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.HAMMING)
+    size = round((right - left) * scale), round((bottom - top) * scale)
+    return image.resize(size, Image.Resampling.HAMMING, box)
 
 
 def _jpeg(image: Image.Image) -> bytes:

@@ -85,7 +85,9 @@ def test_prepare_and_batch_are_the_models_own(encoder: Encoder, photos: list[Ima
     batch = encoder.batch([encoder.prepare(photo) for photo in photos[:3]])
     assert batch.shape == (3, 3, 225, 225)
     assert batch.dtype == torch.float32
-    assert torch.allclose(batch, torch.stack([preprocess(photo) for photo in photos[:3]]), atol=1e-6)
+    apart = (batch - torch.stack([preprocess(photo) for photo in photos[:3]])).abs()
+    assert apart.max() < 1.01 / 255 / 0.26  # one of 256 levels, where a position was rounded otherwise
+    assert (apart > 1e-6).float().mean() < 1e-3
 
 
 def test_the_name_of_a_folder_follows_its_content(encoder: Encoder, tmp_path: Path) -> None:

@@ -117,6 +117,23 @@ def test_every_orientation_is_turned_upright(format: str, orientation: int) -> N
         assert close(found, expected, 12)
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format", ["JPEG", "PNG"])
+def test_the_box_of_a_reduced_photo_is_where_the_whole_one_is(format: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    data = saved(photo(299, 443), format, exif=exif.tobytes())
+    small, whole = (read_picture(data, max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS, side=side) for side in (37, 999))
+    assert min(small.image.size) < 70
+    left, top, right, bottom = small.box
+    assert (right - left) / (bottom - top) == pytest.approx(whole.image.width / whole.image.height)
+    ours, all_of_it, true = (
+        np.asarray(image.resize((20, 20), Image.Resampling.BICUBIC, box), np.float32)
+        for image, box in ((small.image, small.box), (small.image, None), (whole.image, whole.box))
+    )
+    assert np.abs(ours - true).mean() < 0.6 * np.abs(all_of_it - true).mean()
+
+
 def test_a_turned_large_photo_has_its_upright_size() -> None:
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
