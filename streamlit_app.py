@@ -40,9 +40,11 @@ else:  # once a process: `streamlit run` imports this file and serves `app`
     from core.access import allowed_hosts
     from core.api import routes
     from core.heap import keep_freed_memory
+    from core.priority import keep_numpy_to_one_core
     from core.settings import load_settings
 
     keep_freed_memory()
+    keep_numpy_to_one_core()
     settings = load_settings()
 
     @contextlib.asynccontextmanager

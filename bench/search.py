@@ -28,6 +28,9 @@ SLOWEST = 60.0
 OF_NUMPY = 4.0
 """How many times as long as a scan of the same vectors with numpy they may take."""
 
+REST = 0.1
+"""Seconds after a scan with numpy: the threads of its BLAS go on spinning for some 25 ms, on the cores of the next."""
+
 T = TypeVar("T")
 
 CHUNK = 100_000
@@ -76,6 +79,7 @@ def _searches(report: Report, nearest: Nearest, model: Model, vectors: Vector, q
     for query in queries:  # each in turn, so that whatever else the machine does weighs on all
         seconds, true = timed(partial(_by_numpy, vectors, query, limit))
         numpy.append(seconds)
+        time.sleep(REST)
         scan.append(timed(partial(nearest.search, model, query, limit, exact=True))[0])
         seconds, found = timed(partial(nearest.search, model, query, limit))
         chosen.append(seconds)

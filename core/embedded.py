@@ -55,6 +55,7 @@ SERVER_SETTINGS = {
     "unix_socket_directories": ".",
     "log_checkpoints": "off",  # else the log grows by a line every five minutes
     "maintenance_work_mem": f"{INDEX_MB}MB",
+    "max_parallel_workers_per_gather": f"{min(7, max(1, (os.cpu_count() or 1) - 1))}",
     "max_parallel_maintenance_workers": "0",  # workers would want that memory in /dev/shm, 64 MB in most containers
 }
 """What the server runs with. The rest is Postgres's defaults: a scan of 100,000 embeddings took the same 45 to

@@ -18,7 +18,7 @@ from psycopg.rows import class_row, scalar_row
 from core.database import Database
 from core.facets import Facet, Facets, Filter, conditions, kept_share, read_facets, read_values
 from core.hnsw import Hnsw, Thresholds, prepare
-from core.store import Match, Model, Vector
+from core.store import CALM, Match, Model, Vector
 
 SAMPLE = 2_000
 """Embeddings in the random sample: 4 MB at 512 dimensions."""
@@ -28,9 +28,6 @@ SAMPLE_SECONDS = 600.0
 
 GROWTH = 0.1
 """The change in the number of pictures, as a share, after which a sample is renewed."""
-
-CALM = 20
-"""What took some time to count is counted again after so many times as long."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,6 @@ class _Sample:
     vectors: Vector
     pictures: int
     taken: float
-    fresh_until: float
 
 
 class Nearest:
@@ -87,8 +83,8 @@ class Nearest:
         with self._database.connection() as connection:
             return Found(_matches(connection, model, vector, limit, where, leave_out, scans=True), False, None)
 
-    def sample(self, model: Model) -> Vector:
-        """Embeddings of up to SAMPLE random pictures of the collection, of shape (n, dim).
+    def sample(self, model: Model, pictures: int) -> Vector:
+        """Embeddings of up to SAMPLE random pictures of the collection, which has so many, of shape (n, dim).
 
         They are kept in memory until the collection has changed by GROWTH, or for SAMPLE_SECONDS. Raises
         DatabaseError.
@@ -96,15 +92,12 @@ class Nearest:
         with self._lock:
             now = time.monotonic()
             sample = self._samples.get(model.id)
-            if sample and now < min(sample.fresh_until, sample.taken + SAMPLE_SECONDS):
-                return sample.vectors
-            with self._database.connection() as connection:
-                ((pictures,),) = connection.execute("SELECT count(*) FROM pictures WHERE removed_at IS NULL").fetchall()
-            counted = time.monotonic()
-            aged = sample is None or now > sample.taken + SAMPLE_SECONDS
-            if sample is None or aged or abs(pictures - sample.pictures) > GROWTH * sample.pictures:
-                sample = self._samples[model.id] = _Sample(self.random(model, SAMPLE), pictures, counted, counted)
-            sample.fresh_until = counted + CALM * (counted - now)
+            if (
+                sample is None
+                or now > sample.taken + SAMPLE_SECONDS
+                or abs(pictures - sample.pictures) > GROWTH * sample.pictures
+            ):
+                sample = self._samples[model.id] = _Sample(self.random(model, SAMPLE), pictures, now)
             return sample.vectors
 
     def facets(self) -> Facets:

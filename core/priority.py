@@ -36,6 +36,19 @@ def step_aside() -> None:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
+def keep_numpy_to_one_core() -> None:
+    """Let numpy compute with the thread that calls it alone, in the whole process.
+
+    The threads of its OpenBLAS spin for some 25 ms after each product of matrices, should another come. The scan that
+    follows in the database, whose processes want the same cores, then took 50 ms where it takes 37.
+    """
+    import numpy as np  # what is not loaded cannot be told
+    from threadpoolctl import ThreadpoolController
+
+    assert np
+    ThreadpoolController().select(internal_api="openblas").limit(limits=1)
+
+
 def take_a_share() -> None:
     """Let the calling thread compute with a BATCHES-th of the cores, and step aside with them.
 

@@ -86,7 +86,7 @@ def search(
     found = nearest.search(query.model, query.vector, top_k, where=where, exact=exact, leave_out=leave_out)
     seconds = time.perf_counter() - begun
     total = store.count()
-    background = nearest.sample(query.model) @ query.vector
+    background = nearest.sample(query.model, total) @ query.vector
     members = set(query.members)
     others = [match.similarity for match in found.matches if match.id not in members]
     return Matches(

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from datetime import date, datetime, timedelta
 from uuid import UUID
@@ -11,7 +10,7 @@ from psycopg import Connection
 
 from core.database import Database
 from core.facets import Facet, Filter
-from core.nearest import Nearest
+from core.nearest import GROWTH, Nearest
 from core.store import Model, Store, Vector
 from tests.collection import fill, unit_vectors
 
@@ -144,33 +143,23 @@ def test_removed_and_left_out_pictures_never_appear(
     for where in (Filter(), Filter(domain="example")):
         matches = nearest.search(model, QUERY, 10, where=where, leave_out=[order[4], order[6]]).matches
         assert [match.id for match in matches] == [order[3], order[5], *order[7:15]]
-    assert len(nearest.sample(model)) == COUNT - 3
+    assert len(nearest.sample(model, COUNT - 3)) == COUNT - 3
 
 
 def test_a_sample_is_kept_until_the_collection_has_grown(
     database: Database, nearest: Nearest, model: Model, ids: list[UUID], vectors: Vector
 ) -> None:
-    sample = nearest.sample(model)
+    sample = nearest.sample(model, COUNT)
     assert sample.dtype == np.float32
     assert sample.shape == (COUNT, DIM)
     assert np.sort(sample @ QUERY) == pytest.approx(np.sort(vectors @ QUERY), abs=2e-3)
-    fill(database, model, unit_vectors(10, DIM, seed=1))
-    assert_stays(lambda: nearest.sample(model) is sample)
     fill(database, model, unit_vectors(30, DIM, seed=2))
-    deadline = time.monotonic() + 10
-    while nearest.sample(model) is sample:
-        assert time.monotonic() < deadline
-    assert len(nearest.sample(model)) == COUNT + 40
-
-
-def assert_stays(holds: Callable[[], bool], seconds: float = 0.3) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        assert holds()
+    assert nearest.sample(model, round(COUNT * (1 + GROWTH))) is sample
+    assert len(nearest.sample(model, round(COUNT * (1 + GROWTH)) + 1)) == COUNT + 30
 
 
 def test_an_empty_collection_has_no_sample_and_no_facets(nearest: Nearest, model: Model) -> None:
-    assert nearest.sample(model).shape == (0, DIM)
+    assert nearest.sample(model, 0).shape == (0, DIM)
     facets = nearest.facets()
     assert (facets.tags, facets.imports, facets.domains) == ([], [], [])
     assert nearest.search(model, QUERY, 10).matches == []

@@ -13,6 +13,7 @@ from core.nearest import Nearest
 from core.picture import Picture, read_picture
 from core.store import Match, Model, NewPicture, Store, Vector, picture_id
 from core.urls import key_of
+from tests.collection import fill, unit_vectors
 
 pytestmark = pytest.mark.pooled
 
@@ -79,6 +80,20 @@ def test_a_removed_picture_is_not_found_and_returns_when_added_again(
     assert found(database, model) == []
     add(database, store, model, [new(1, unit(1))])
     assert len(found(database, model)) == 1
+
+
+def test_only_a_large_count_is_remembered(
+    store: Store, model: Model, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.store.CALM", 10**6)
+    monkeypatch.setattr("core.store.LARGE", 4)
+    fill(database, model, unit_vectors(3, DIM))
+    assert store.count() == 3
+    fill(database, model, unit_vectors(2, DIM, seed=1))
+    assert store.count() == 5
+    fill(database, model, unit_vectors(2, DIM, seed=2))
+    assert store.count() == 5
+    assert Store(database).count() == 7
 
 
 def test_a_thumbnail_is_kept(database: Database, store: Store, model: Model) -> None:
