@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,13 +53,16 @@ class Cells:
             self.visits += int(np.count_nonzero(near))
             tell(0.0)
 
-    def __iter__(self) -> Iterator[tuple[Places, Places]]:
-        """For each cell the points in it, and all that look into it, both in ascending order."""
-        order = np.argsort(self._own, kind="stable")
-        bounds = np.searchsorted(self._own[order], np.arange(len(self._centres) + 1))
-        for cell in range(len(self._centres)):
-            looking = np.unpackbits(np.ascontiguousarray(self._bits[:, cell]), count=self._count)
-            yield order[bounds[cell] : bounds[cell + 1]], np.flatnonzero(looking)
+        self._order = np.argsort(self._own, kind="stable")
+        self._bounds = np.searchsorted(self._own[self._order], np.arange(len(self) + 1))
+
+    def __len__(self) -> int:
+        return len(self._centres)
+
+    def __getitem__(self, cell: int) -> tuple[Places, Places]:
+        """The points in that cell, and all that look into it, both in ascending order."""
+        looking = np.unpackbits(np.ascontiguousarray(self._bits[:, cell]), count=self._count)
+        return self._order[self._bounds[cell] : self._bounds[cell + 1]], np.flatnonzero(looking)
 
     def visited(self, points: Places, others: Places) -> NDArray[np.bool_]:
         """Whether each of these points looks into the cell of the other at its place."""

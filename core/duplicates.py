@@ -201,7 +201,9 @@ class Duplicates:
             found = {picture for one, other, _ in pairs for picture in (one, other)}
             query = sql.SQL("SELECT id FROM pictures p WHERE id = ANY(%(ids)s) ORDER BY {}")
             ranked = connection.execute(
-                query.format(sql.SQL(_ORDERS[rule.keep])), {"ids": list(found), "domain": rule.domain.lower()}
+                query.format(sql.SQL(_ORDERS[rule.keep])),
+                {"ids": list(found), "domain": rule.domain.lower()},
+                binary=True,
             ).fetchall()
         return stars([*(id for id in chosen if id in found), *(row[0] for row in ranked)], pairs)
 
@@ -215,4 +217,4 @@ def _pairs(connection: Connection[Any], source: sql.SQL, values: Mapping[str, An
            WHERE NOT EXISTS (SELECT FROM not_duplicates n WHERE n.picture = pair.picture AND n.other = pair.other)
            ORDER BY similarity DESC, picture, other LIMIT %(most)s"""
     ).format(source)
-    return connection.execute(query, {**values, "most": MOST_PAIRS}).fetchall()
+    return connection.execute(query, {**values, "most": MOST_PAIRS}, binary=True).fetchall()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from core.cells import CELL, Cells
+from core.priority import BATCHES, take_a_share
 
 SAMPLE = 4_096
 """Random vectors from which the projection is made."""
@@ -41,6 +44,9 @@ VISITORS = ROWS * COLUMNS // CELL
 GATHERED = 8_192
 """Candidates looked at in full at a time: 34 MB at 512 dimensions."""
 
+ALONE = 32_767
+"""Numbers that torch converts at a time with the calling thread alone (one less than its grain, 32,768)."""
+
 HELD = 2_000_000
 """New pairs after which only the best of each vector are kept."""
 
@@ -55,6 +61,10 @@ class Pairs(NamedTuple):
     first: NDArray[np.int64]
     second: NDArray[np.int64]
     similarity: NDArray[np.float32]
+
+
+Part = tuple[list[Pairs], float]
+"""What a task found, and how much work it was."""
 
 
 def find_pairs(vectors: Half, threshold: float, tell: Callable[[float], None]) -> Pairs:
@@ -83,60 +93,84 @@ class _Comparison:
 
     def __init__(self, vectors: Half, threshold: float, tell: Callable[[float], None]) -> None:
         self._vectors = vectors
+        self._lengths = np.empty(len(vectors), np.float32)
         self._threshold = threshold
         self._tell = tell
         self._found = list[Pairs]()
         self._held = 0
+        self._mine = threading.local()
 
     def run(self) -> Pairs:
         """See `find_pairs`."""
         points, halves = self._project()
         # Half the squared distance is at most 1 - threshold; rounding may add a little to it.
         limits = halves - np.float32(1 - self._threshold + 1e-5)
-        if len(points) <= EXACT:
-            self._each_with_each(points, limits)
+        count = len(points)
+        if count <= EXACT:
+            whole = count * (count + ROWS) / 2
+            self._work(lambda start: self._with_those_after(points, limits, start), range(0, count, ROWS), whole)
         else:
-            self._near_cells(points, limits)
+            reach = REACH * max(0.0, 2 - 2 * self._threshold) ** 0.5
+            cells = Cells(points[:, :-1], reach, self._tell)
+            self._work(lambda cell: self._in_cell(points, limits, cells, cell), range(len(cells)), cells.visits)
         return _best(self._found) if self._found else _NONE
 
-    def _each_with_each(self, points: Single, limits: Single) -> None:
-        count = len(points)
-        done, whole = 0, count * (count + ROWS) / 2
-        block, past = torch.empty(ROWS * COLUMNS), torch.ones(ROWS, ROWS, dtype=torch.bool).tril()
-        for start in range(0, count, ROWS):
-            rows = points[start : start + ROWS].copy()
-            rows[:, -1] = -1
-            for other in range(start, count, COLUMNS):
-                products = _product(rows, points[other : other + COLUMNS], block)
-                if other == start:  # nobody is alike to itself, and one order of two is enough
-                    products[:, : len(rows)].masked_fill_(past[: len(rows), : len(rows)], -9)
-                row, column = _reaching(products.numpy(), limits[start : start + ROWS])
-                self._keep(row + start, column + other)
-                done += products.numel()
-                self._tell(min(done / whole, 1.0))
+    def _work(self, task: Callable[[int], Part], tasks: range, whole: float) -> None:
+        """Do the tasks, as many at a time as a model's batches, and keep what they find."""
+        done = 0.0
+        with ThreadPoolExecutor(BATCHES, "pairs", self._begin) as threads:
+            try:
+                for found, share in threads.map(task, tasks):
+                    self._found += found
+                    self._held += sum(len(pairs.first) for pairs in found)
+                    if self._held > HELD:
+                        self._found = [_best(self._found)]
+                        self._held = 0
+                    done += share
+                    self._tell(min(done / whole, 1.0))
+            finally:
+                threads.shutdown(cancel_futures=True)
 
-    def _near_cells(self, points: Single, limits: Single) -> None:
-        cells = Cells(points[:, :-1], REACH * max(0.0, 2 - 2 * self._threshold) ** 0.5, self._tell)
-        done, whole = 0, cells.visits
-        block = torch.empty(ROWS * COLUMNS)
-        for members, visitors in cells:
-            for other in range(0, len(members), CELL):
-                columns = points[members[other : other + CELL]]
-                for start in range(0, len(visitors), VISITORS):
-                    who = visitors[start : start + VISITORS]
-                    rows = points[who]
-                    rows[:, -1] = -1
-                    row, column = _reaching(_product(rows, columns, block).numpy(), limits[who])
-                    first, second = who[row], members[other + column]
-                    once = (first < second) | ((first > second) & ~cells.visited(second, first))
-                    self._keep(first[once], second[once])
-            done += len(visitors)
-            self._tell(done / whole)
+    def _begin(self) -> None:
+        take_a_share()
+        self._mine.block = torch.empty(ROWS * COLUMNS)
+
+    def _with_those_after(self, points: Single, limits: Single, start: int) -> Part:
+        """Some points, with each other and with all that come after them."""
+        found, done = list[Pairs](), 0
+        past = torch.ones(ROWS, ROWS, dtype=torch.bool).tril()
+        rows = points[start : start + ROWS].copy()
+        rows[:, -1] = -1
+        for other in range(start, len(points), COLUMNS):
+            products = _product(rows, points[other : other + COLUMNS], self._mine.block)
+            if other == start:  # nobody is alike to itself, and one order of two is enough
+                products[:, : len(rows)].masked_fill_(past[: len(rows), : len(rows)], -9)
+            row, column = _reaching(products.numpy(), limits[start : start + ROWS])
+            found += self._alike(row + start, column + other)
+            done += products.numel()
+        return found, done
+
+    def _in_cell(self, points: Single, limits: Single, cells: Cells, cell: int) -> Part:
+        """The points in a cell, with those that look into it."""
+        found = list[Pairs]()
+        members, visitors = cells[cell]
+        for other in range(0, len(members), CELL):
+            columns = points[members[other : other + CELL]]
+            for start in range(0, len(visitors), VISITORS):
+                who = visitors[start : start + VISITORS]
+                rows = points[who]
+                rows[:, -1] = -1
+                row, column = _reaching(_product(rows, columns, self._mine.block).numpy(), limits[who])
+                first, second = who[row], members[other + column]
+                once = (first < second) | ((first > second) & ~cells.visited(second, first))
+                found += self._alike(first[once], second[once])
+        return found, len(visitors)
 
     def _rows(self, places: Places | slice) -> Single:
         """Those vectors at unit length."""
-        rows = self._vectors[places].astype(np.float32)
-        rows /= np.maximum(np.sqrt(np.einsum("ij,ij->i", rows, rows)), 1e-9)[:, None]
+        rows = _floats(self._vectors[places])
+        self._lengths[places] = np.maximum(np.sqrt(np.einsum("ij,ij->i", rows, rows)), 1e-9)
+        rows /= self._lengths[places, None]
         return rows
 
     def _project(self) -> tuple[Single, Single]:
@@ -171,18 +205,27 @@ class _Comparison:
                 cheapest, least = tried, cost
         return cheapest if least < dim else int(dim)
 
-    def _keep(self, first: Places, second: Places) -> None:
-        """Keep those candidates that are alike in full."""
+    def _alike(self, first: Places, second: Places) -> list[Pairs]:
+        """Those candidates that are alike in full."""
+        found = list[Pairs]()
         for begin in range(0, len(first), GATHERED):
             one, two = first[begin : begin + GATHERED], second[begin : begin + GATHERED]
-            similarity = np.einsum("ij,ij->i", self._rows(one), self._rows(two))
+            some, others = (_floats(self._vectors[places]) for places in (one, two))
+            similarity = np.einsum("ij,ij->i", some, others) / (self._lengths[one] * self._lengths[two])
             alike = similarity >= self._threshold
             low, high = np.minimum(one, two), np.maximum(one, two)
-            self._found.append(Pairs(low[alike], high[alike], similarity[alike]))
-            self._held += int(alike.sum())
-        if self._held > HELD:
-            self._found = [_best(self._found)]
-            self._held = 0
+            found.append(Pairs(low[alike], high[alike], similarity[alike]))
+        return found
+
+
+def _floats(halves: Half) -> Single:
+    """The same numbers, by torch: it has the processor's instruction for that, and takes a sixth of numpy's time."""
+    made = np.empty(halves.shape, np.float32)
+    given, taken = torch.from_numpy(halves), torch.from_numpy(made)
+    step = max(1, ALONE // halves.shape[1])
+    for start in range(0, len(halves), step):
+        taken[start : start + step] = given[start : start + step]
+    return made
 
 
 def _product(rows: Single, columns: Single, block: torch.Tensor) -> torch.Tensor:
