@@ -17,21 +17,24 @@ INDEXED = 600
 DROPS = 8
 MOVES = 40
 
+REST = 1000.0
+"""Milliseconds before a drop, in which a page that was just opened comes to rest."""
+
 FRAME = 1000 / 60
 """Milliseconds of one frame of the browser, which paints with the processor here."""
 
 PAINTED = """async () => {
-  const find = (node) =>
-    [...node.querySelectorAll("*")].flatMap((e) => (e.shadowRoot ? [e, ...find(e.shadowRoot)] : [e]));
-  const onScreen = (image) => {
-    const box = image.getBoundingClientRect();
-    return box.width && box.bottom > 0 && box.top < innerHeight;
-  };
   for (;;) {
-    const images = find(document).filter((e) => e.tagName === "IMG" && e.src.includes("/api/thumb/")).filter(onScreen);
+    const roots = [...document.querySelectorAll("*")].map((e) => e.shadowRoot).filter(Boolean);
+    const all = roots.flatMap((root) => [...root.querySelectorAll('img[src*="/api/thumb/"]')]);
+    const images = [];  // asking for the place of those further down would have the browser lay all cards out
+    for (const image of all) {
+      if (image.getBoundingClientRect().top >= innerHeight) break;
+      images.push(image);
+    }
     const busy = document.querySelector('[data-test-script-state="running"]');
     if (!busy && images.length >= 4 && images.every((image) => image.complete && image.naturalWidth)) break;
-    await new Promise(requestAnimationFrame);
+    await new Promise((done) => setTimeout(done, 20));
   }
   await new Promise(requestAnimationFrame);
   await new Promise(requestAnimationFrame);
@@ -80,6 +83,7 @@ def _drop(page: Page, url: str, photo: bytes) -> float:
     """Seconds from the drop until all thumbnails in view are painted, with no query before it and no match left out."""
     page.goto(f"{url}/?top_k=500&threshold=0")
     page.get_by_text("Which of your pictures look like it?").wait_for()
+    page.wait_for_timeout(REST)
     picture = {"name": "query.jpg", "mimeType": "image/jpeg", "buffer": photo}
     before = page.url
     begun = time.perf_counter()
