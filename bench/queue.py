@@ -17,7 +17,7 @@ from bench.parts import index, running_engine
 from bench.report import Report
 from core.encoder import LoadState, Vectors
 from core.fetch import Fetched
-from core.picture import Picture
+from core.picture import Box, Picture
 from core.settings import Settings
 
 ITEMS = 10_000
@@ -44,7 +44,7 @@ class _Fetcher:
 class _Encoder:
     name, dim = "stub", DIM
 
-    def prepare(self, image: Image.Image) -> torch.Tensor:
+    def prepare(self, image: Image.Image, box: Box) -> torch.Tensor:
         return TENSOR
 
     def encode_prepared(self, prepared: Sequence[torch.Tensor]) -> Vectors:
@@ -68,7 +68,8 @@ class _Loader:
 def _read_picture(data: bytes, **limits: int) -> Picture:
     digest = hashlib.sha256(data).digest()
     phash = int.from_bytes(digest[:8], signed=True)
-    return Picture(IMAGE, digest, phash, 300, 200, len(data), "image/jpeg", THUMBNAIL)
+    box = 0.0, 0.0, *IMAGE.size
+    return Picture(IMAGE, box, digest, phash, 300, 200, len(data), "image/jpeg", THUMBNAIL)
 
 
 def run(report: Report) -> None:
