@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, get_args
 
 import numpy as np
@@ -72,20 +73,18 @@ def _read(report: Report, database: Database) -> None:
     for order in ORDERS:
         page, turns = browser.page(Filter(), order, PAGE, 1), list[float]()
         for number in range(2, TURNS + 2):
-            seconds, page = _timed(
-                lambda order=order, number=number, page=page: browser.page(Filter(), order, PAGE, number, page)
-            )
+            seconds, page = _timed(partial(browser.page, Filter(), order, PAGE, number, page))
             turns.append(seconds)
         times += turns
         report.note(f"{SIZE:,} pictures, {order}: the next page, p95", _p95(turns), "ms")
     jumps = [
-        _timed(lambda order=order, number=number: browser.page(Filter(), order, PAGE, number))[0]
+        _timed(partial(browser.page, Filter(), order, PAGE, number))[0]
         for order in ORDERS
         for number in (1, 250, 500, 750, 1000)
     ]
     report.note(f"{SIZE:,} pictures: a page by its number, p95", _p95(jumps), "ms")
     for name, where in FILTERS.items():
-        kept = [_timed(lambda where=where: browser.page(where, "newest", PAGE, 3))[0] for _ in range(TURNS)]
+        kept = [_timed(partial(browser.page, where, "newest", PAGE, 3))[0] for _ in range(TURNS)]
         times += kept
         report.note(f"{SIZE:,} pictures, {name}: a page, p95", _p95(kept), "ms")
     report.at_most(f"{SIZE:,} pictures: a page of the collection, p95", _p95([*times, *jumps]), SLOWEST, "ms")

@@ -9,7 +9,7 @@ from playwright.sync_api import expect, sync_playwright
 from bench.report import Report
 from bench.tuning import CLASSES, CLUTTER, PHOTOS_EACH, VERDICTS
 from tests.app import App
-from tests.browser.conftest import CHROMIUM, FLAGS
+from tests.browser.conftest import launch
 from tests.browser.curator import classes_of, judge, open_tune, save, truth
 from tests.data import PHOTOS
 from tests.webserver import WebServer
@@ -25,8 +25,7 @@ def run(report: Report) -> None:
     with WebServer(paths) as site, App() as app, sync_playwright() as play:
         app.post("/api/upsert?wait=300", json={"images": [site.url(path) for path in paths]})
         classes = classes_of(app)
-        system = {"executable_path": str(CHROMIUM)} if CHROMIUM.exists() else {}
-        browser = play.chromium.launch(args=FLAGS, **system)
+        browser = launch(play)
         page = browser.new_page(viewport={"width": 1400, "height": 900})
         open_tune(page, app)
         begun = time.perf_counter()

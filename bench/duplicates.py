@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from uuid import UUID
 
 import numpy as np
@@ -108,15 +109,15 @@ def times(report: Report, size: int) -> tuple[float, float]:
             report.note(f"{size:,} pictures: {groups:,} groups of copies", copies, "s")
             nearest = Nearest(database)
             before = statistics.median(_searches(nearest, model, vectors, lambda count: count == 30))
-            process, seen = psutil.Process(), [0.0]
-            resident = process.memory_info().rss
+            seen = list[int]()
+            _look(seen)
             comparisons.ask(model, THRESHOLD)
             begun = time.perf_counter()
-            comparisons.work(model, lambda: bool(seen.append(process.memory_info().rss - resident)))
+            comparisons.work(model, partial(_look, seen))
             groups = len(duplicates.lookalikes(model, THRESHOLD, Rule()))
             lookalikes = time.perf_counter() - begun
             report.note(f"{size:,} pictures: {groups:,} groups of look-alikes", lookalikes, "s")
-            report.note(f"{size:,} pictures: memory that the comparison takes", max(seen) / 1e6, "MB")
+            report.note(f"{size:,} pictures: memory that the comparison takes", (max(seen) - seen[0]) / 1e6, "MB")
             found = _pairs(database)
             twins = int(size * TWINS)
             cosines = np.sum(vectors[:twins] * vectors[size - twins :], axis=1)
@@ -134,6 +135,12 @@ def times(report: Report, size: int) -> tuple[float, float]:
             return copies, lookalikes
         finally:
             database.close()
+
+
+def _look(seen: list[int]) -> bool:
+    """Note this process's memory, and want no end of the work."""
+    seen.append(psutil.Process().memory_info().rss)
+    return False
 
 
 def _pairs(database: Database) -> set[frozenset[UUID]]:

@@ -27,7 +27,7 @@ def run(report: Report) -> None:
         def done() -> int:
             counts = app.get(f"/api/imports/{entry}")["counts"]
             assert not counts["failed"], counts
-            return sum(counts.values()) - int(counts["waiting"])
+            return int(sum(counts.values()) - counts["waiting"])
 
         few = _resident(process, FEW, done)
         many = _resident(process, MANY - SAMPLES * 20, done)

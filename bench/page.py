@@ -5,12 +5,12 @@ from __future__ import annotations
 import statistics
 import time
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import FilePayload, Page, sync_playwright
 
 from bench.report import Report
 from bench.site import Site
 from tests.app import App
-from tests.browser.conftest import CHROMIUM, FLAGS
+from tests.browser.conftest import launch
 from tests.data import some_photos
 
 INDEXED = 600
@@ -67,8 +67,7 @@ def run(report: Report) -> None:
     photos = some_photos(DROPS)
     with Site() as site, App() as app, sync_playwright() as play:
         app.post("/api/upsert?wait=120", json={"images": site.urls(0, INDEXED)})
-        system = {"executable_path": str(CHROMIUM)} if CHROMIUM.exists() else {}
-        browser = play.chromium.launch(args=FLAGS, **system)
+        browser = launch(play)
         page = browser.new_page(viewport={"width": 1400, "height": 900})
         drops = [_drop(page, app.url, photo.read_bytes()) for photo in photos]
         moves = page.evaluate(MOVED, {"key": ["PageUp", "PageDown", "ArrowRight", "ArrowLeft"], "times": MOVES})
@@ -84,7 +83,7 @@ def _drop(page: Page, url: str, photo: bytes) -> float:
     page.goto(f"{url}/?top_k=500&threshold=0")
     page.get_by_text("Which of your pictures look like it?").wait_for()
     page.wait_for_timeout(REST)
-    picture = {"name": "query.jpg", "mimeType": "image/jpeg", "buffer": photo}
+    picture: FilePayload = {"name": "query.jpg", "mimeType": "image/jpeg", "buffer": photo}
     before = page.url
     begun = time.perf_counter()
     page.locator('[data-testid="stFileUploader"] input[type=file]').set_input_files(picture)

@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 from bench.report import Report
 from bench.site import Site
 from tests.app import App
-from tests.browser.conftest import CHROMIUM, FLAGS
+from tests.browser.conftest import launch
 from tests.data import some_photos
 
 BEFORE = 200
@@ -34,8 +34,7 @@ def run(report: Report) -> None:
     # None twice, for its embedding is kept for a while.
     photos = (path.read_bytes() for path in some_photos(2 * (ROUNDS + 1) * TIMES))
     with Site() as site, App() as app, sync_playwright() as play, httpx2.Client(base_url=app.url, timeout=60) as client:
-        system = {"executable_path": str(CHROMIUM)} if CHROMIUM.exists() else {}
-        browser = play.chromium.launch(args=FLAGS, **system)
+        browser = launch(play)
         page = browser.new_page()
         page.goto(f"{app.url}/index")
 

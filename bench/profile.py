@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any, Self
@@ -25,7 +25,7 @@ class Profile:
     """
 
     def __init__(self, engine: Engine) -> None:
-        self.seconds = Counter[str]()
+        self.seconds = defaultdict[str, float](float)
         self._engine = engine
         self._stack = ExitStack()
         self._server = _postmaster(engine)

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from core.sample import DRAWN, drawings, jpeg, sample
 from tests.app import App
-from tests.browser.conftest import CHROMIUM, FLAGS
+from tests.browser.conftest import launch
 from tests.data import MODEL_SETTING
 from tests.webserver import WebServer
 
@@ -81,7 +81,7 @@ def main() -> None:
         addresses = [site.url(path) for path in pages]
         missing = [site.url("/collection/lost-1.jpg"), site.url("/collection/lost-2.jpg")]
         app.post("/api/upsert?wait=120", json={"images": [*addresses, *missing]})
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = launch(playwright)
         page = browser.new_page(viewport=VIEW, device_scale_factor=1.5)
         search(page, app.url, images["boats-08.jpg"])
         index(page, app.url, addresses)

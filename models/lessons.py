@@ -105,7 +105,7 @@ def _looks(photos: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Te
 def _answers(encoder: Encoder, lessons: Lessons, look: int) -> torch.Tensor:
     """What the teacher says to one look at each photo, (n, dim)."""
     answers = []
-    for photos in torch.arange(len(lessons.pixels)).split(SLICE):
+    for photos in torch.split(torch.arange(len(lessons.pixels)), SLICE):
         parts = (lessons.seen(torch.full_like(photos, look), photos) * 255).round().to(torch.uint8)
         answers.append(encoder.encode_pictures([Image.fromarray(part.permute(1, 2, 0).numpy()) for part in parts]))
     print(f"teacher: look {look + 1} of {1 + CROPS + BLENDS} at {len(lessons.pixels):,} photos", flush=True)

@@ -95,7 +95,7 @@ class Student:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.module.visual.parameters(), 5.0)
         self.optimizer.step()
         self.average.update_parameters(self.module)

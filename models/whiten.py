@@ -33,7 +33,7 @@ def whiten(module: Any, lessons: Lessons, side: int, mean: torch.Tensor, std: to
 
     def features(images: torch.Tensor) -> torch.Tensor:
         device = projection.weight.device
-        slices = (((images.to(device) - mean) / std) for images in images.split(SLICE))
+        slices = (((images.to(device) - mean) / std) for images in torch.split(images, SLICE))
         return torch.cat([trunk(one.to(memory_format=torch.channels_last)).double() for one in slices])
 
     whole = interpolate(pixels, (side, side), mode="bicubic", antialias=True).clamp(0, 1)

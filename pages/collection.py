@@ -111,8 +111,8 @@ def turn_page(key: str) -> None:
 
 
 def read_page(where: Filter, order: Order, size: int, number: int) -> Page:
-    state["at-hand"] = house.browser.page(where, order, size, number, state.get("at-hand"))
-    return state["at-hand"]
+    page = state["at-hand"] = house.browser.page(where, order, size, number, state.get("at-hand"))
+    return page
 
 
 def selected_all(where: Filter) -> bool:

@@ -62,9 +62,12 @@ def chosen_rule() -> Rule:
 def kept_groups(kind: str, wanted: tuple[object, ...], find: Callable[[], list[Group]]) -> list[Group]:
     """Groups as they were found, until something that they depend on changes."""
     wanted = (*wanted, house.duplicates.version())
-    if state.get(f"groups-{kind}", (None,))[0] != wanted:
-        state[f"groups-{kind}"] = (wanted, find())
-    return state[f"groups-{kind}"][1]
+    found: list[Group] | None
+    known, found = state.get(f"groups-{kind}", (None, None))
+    if found is None or known != wanted:
+        found = find()
+        state[f"groups-{kind}"] = (wanted, found)
+    return found
 
 
 def obey(asked: Asked, shown: list[Group]) -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import Literal
 
 import streamlit as st
 from streamlit.typing import UploadedFile
@@ -16,8 +17,8 @@ from core.urls import Line, Table, read_lines, read_table, url_column
 
 SHOWN_PROBLEMS = 1_000
 OFFERS_SECONDS = 60
-REPEATED = ("repeated", ":material/content_copy:", "gray")
-REFUSED = (":material/error:", "red")
+REPEATED: tuple[str, str, Literal["gray"]] = ("repeated", ":material/content_copy:", "gray")
+REFUSED: tuple[str, Literal["red"]] = (":material/error:", "red")
 
 state = st.session_state
 
@@ -178,7 +179,7 @@ def preview_files(files: list[UploadedFile], found: Findings) -> None:
     index_button("files", len(found.pictures), start_files, name, files, found.pictures)
 
 
-def show_counts(ready: int, others: list[tuple[int, str, str, str]]) -> None:
+def show_counts(ready: int, others: list[tuple[int, str, str, Literal["gray", "red"]]]) -> None:
     with st.container(horizontal=True, gap="small"):
         st.badge(f"{ready:,} ready", icon=":material/check:", color="green")
         for count, what, icon, color in others:

@@ -35,11 +35,13 @@ def matches_of(query: Query) -> Matches:
     """The matches, asked of the database once a query and its choices; moving the threshold asks nothing."""
     leave_out = query.members if state.get("leave_out") else []
     wanted = (query.parts, query.model.id, state["top_k"], where, state.get("exact"), tuple(leave_out))
-    if state.get("matches", (None,))[0] != wanted:
+    found: Matches | None
+    known, found = state.get("matches", (None, None))
+    if found is None or known != wanted:
         found = house.search(query, state["top_k"], where=where, exact=bool(state.get("exact")), leave_out=leave_out)
         state["matches"] = (wanted, found)
         house.verdicts.remember(asked(query))
-    return state["matches"][1]
+    return found
 
 
 def card(match: Match, matches: Matches, note: str) -> Card:

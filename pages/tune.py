@@ -64,12 +64,12 @@ try:
         st.info("There is nothing to judge yet. First index some pictures.", icon=":material/image:")
         st.page_link("pages/index.py", label="Index pictures", icon=":material/arrow_forward:")
     elif house.can_search:
-        names = {"picture": "Searches with pictures", "words": "Searches with words"}
+        names: dict[Kind, str] = {"picture": "Searches with pictures", "words": "Searches with words"}
         kind = st.segmented_control(
             "Searches",
             list(names),
-            format_func=names.get,
-            default="picture",
+            format_func=names.__getitem__,
+            default=next(iter(names)),
             required=True,
             key="kind",
             label_visibility="collapsed",

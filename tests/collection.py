@@ -41,7 +41,8 @@ def spread_like_clip(count: int, seed: int = 0) -> Vector:
 def unit_vectors(count: int, dim: int, seed: int = 0) -> Vector:
     """Unit vectors of shape (count, dim) in random directions."""
     vectors = np.random.default_rng(seed).standard_normal((count, dim), dtype=np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors
 
 
 def fill(

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import trustme
@@ -49,9 +50,11 @@ def pgbouncer(
         "listen_addr = 127.0.0.1\n"
         f"listen_port = {port}\n" + (_tls(folder, owner) if secure else "")
     )
-    as_owner = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []} if os.geteuid() == 0 else {}
+    as_owner: dict[str, Any] = (
+        {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []} if os.geteuid() == 0 else {}
+    )
     with (folder / "pgbouncer.log").open("w+") as log:
-        process = subprocess.Popen([PROGRAM, str(config)], stdout=log, stderr=log, **as_owner)
+        process: subprocess.Popen[bytes] = subprocess.Popen([PROGRAM, str(config)], stdout=log, stderr=log, **as_owner)
         try:
             _wait_until_listening(process, port)
             yield process

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = Path("/usr/bin/chromium")
@@ -33,6 +33,12 @@ PATIENCE = 120_000
 """Milliseconds that a page may take on a busy machine; a test that passes never waits for it."""
 
 StartServer = Callable[..., str]
+
+
+def launch(play: Playwright) -> Browser:
+    """The system's Chromium where there is one, else the browser that `playwright install chromium` brought."""
+    return play.chromium.launch(args=FLAGS, executable_path=CHROMIUM if CHROMIUM.exists() else None)
+
 
 expect.set_options(timeout=PATIENCE)
 
@@ -80,7 +86,7 @@ def new_page(context_for: Callable[..., BrowserContext]) -> Iterator[Callable[..
 
 @pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
-    """The system's Chromium where there is one, else the browser that `playwright install chromium` brought."""
+    """What `launch` launches."""
     system = {"executable_path": str(CHROMIUM)} if CHROMIUM.exists() else {}
     return {**browser_type_launch_args, "args": FLAGS, **system}
 
