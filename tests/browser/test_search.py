@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Browser, Download, Locator, Page, expect
+from playwright.sync_api import Browser, Download, Locator, Page, WebSocketRoute, expect
 
 from tests.app import App
 from tests.data import changed, some_photos
@@ -201,6 +201,38 @@ def test_back_brings_the_former_query_back(app: App, page: Page) -> None:
     expect(first_link(page)).to_have_text("6.jpg")
     page.go_back()
     expect(first_link(page)).to_have_text("5.jpg")
+
+
+def test_what_was_clicked_before_the_page_heard_of_the_new_query_does_not_bring_the_old_one_back(
+    app: App, page: Page
+) -> None:
+    """The server's words are held back, so that the browser sends the address of the query that is gone by then."""
+    held: list[tuple[WebSocketRoute, str | bytes]] = []
+    holds = False
+
+    def hear(browser: WebSocketRoute) -> None:
+        server = browser.connect_to_server()
+        browser.on_message(server.send)
+        server.on_message(lambda said: held.append((browser, said)) if holds else browser.send(said))
+
+    page.route_web_socket(re.compile("/_stcore/stream"), hear)
+    open_with(page, app, photo(3))
+    page.get_by_text("How to search").click()
+    switch = page.get_by_test_id("stCheckbox").filter(has_text="Exact")
+    expect(switch).to_be_visible()
+    holds = True
+    chips(page).get_by_role("button", name="Remove").dispatch_event("click")
+    page.wait_for_timeout(
+        1500
+    )  # the server has heard the first before the second comes; else it would take both as one
+    switch.click()
+    page.wait_for_timeout(1500)
+    holds = False
+    for browser, said in held:
+        browser.send(said)
+    expect(page.get_by_text("Which of your pictures look like it?")).to_be_visible()
+    expect(chips(page)).to_have_count(0)
+    expect(page).not_to_have_url(re.compile("[?&]q="))
 
 
 def test_matches_are_tagged_removed_and_brought_back(app: App, page: Page) -> None:
