@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import streamlit as st
 
 from core.ui.house import engine, status_line
+from core.ui.pulse import keep_drawing
 
 page = st.navigation(
     [
@@ -23,7 +24,7 @@ page = st.navigation(
 if __name__ == "__main__":  # a visit: Streamlit runs this file anew each time
     st.set_page_config(page_title=f"{page.title} · Lookalike", page_icon="docs/icon.svg", layout="wide")
     st.logo("docs/logo.svg", size="large")
-    status_line()
+    top = st.container()
     try:
         page.run()
     except Exception:
@@ -33,6 +34,8 @@ if __name__ == "__main__":  # a visit: Streamlit runs this file anew each time
             "Load the page again, and nothing is lost.",
             icon=":material/error:",
         )
+    with top:
+        keep_drawing(status_line)
 else:  # once a process: `streamlit run` imports this file and serves `app`
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware

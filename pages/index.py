@@ -11,6 +11,7 @@ from core.ledger import Import
 from core.llamaindex import Offer, find_offers, take
 from core.ui.house import engine, notices
 from core.ui.imports import show_imports
+from core.ui.pulse import keep_drawing
 from core.ui.tour import offer_sample, show_tour
 from core.ui.words import counted, plain
 from core.urls import Line, Table, read_lines, read_table, url_column
@@ -264,7 +265,7 @@ def show_first_steps() -> None:
 
 st.title("Index pictures", anchor=False)
 st.caption("Give Lookalike your pictures, by their web addresses or as files. From then on, it finds them.")
-show_tour()
+keep_drawing(show_tour)
 paste, upload, drop = st.tabs(["Paste addresses", "Upload a list", "Drop pictures"])
 with paste:
     ask_paste()

@@ -20,6 +20,7 @@ from core.ui.filters import filters
 from core.ui.gallery import Card, Mark, gallery
 from core.ui.house import engine, notices
 from core.ui.paste import paste_anywhere
+from core.ui.pulse import keep_drawing
 from core.ui.tour import offer_sample, show_tour
 from core.ui.undo import offer_undo
 from core.ui.words import counted
@@ -184,7 +185,7 @@ def results(query: Query) -> None:
         show_picture(match.id, search_alone, f"**{percent(match.similarity)}** similar")
 
 
-show_tour()
+tour = st.container()
 left, right = st.columns([1, 3.4], gap="medium")
 try:
     ready = house.database_state.state == "ready"
@@ -222,3 +223,5 @@ try:
             invitation(count)
 except LookalikeError as error:
     st.error(str(error), icon=":material/error:")
+with tour:
+    keep_drawing(show_tour)

@@ -74,7 +74,7 @@ def rename_tag() -> None:
         st.button("Rename everywhere", disabled=not new.strip(), on_click=_rename, args=(old, new), width="stretch")
 
 
-@st.dialog("Delete for good", icon=":material/delete_forever:")
+@st.dialog("Delete for good", icon=":material/delete_forever:", on_dismiss="rerun")
 def _confirm(selection: Selection) -> None:
     curation = engine().curation
     found = curation.deletable(selection.chosen)

@@ -123,6 +123,7 @@ class Gallery {
     parts.picks.hidden = !data.selectable;
     this.suggest(data);
     this.browse(data);
+    const first = this.revision === undefined;
     const renewed = data.revision !== this.revision;
     const held = renewed && this.focused() ? this.matches[this.current].id : null;
     if (renewed) this.replace(data);
@@ -138,6 +139,14 @@ class Gallery {
     if (held !== null && this.shown.length) {
       this.focusCard(this.nearest(this.matches.findIndex((match) => match.id === held)));
     }
+    if (first && !data.browsing) this.comeIntoView();
+  }
+
+  /** On a phone the query fills the screen: what it finds would stay unseen below. */
+  comeIntoView() {
+    if (!matchMedia("(max-width: 40rem)").matches) return;
+    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    requestAnimationFrame(() => this.parts.root.scrollIntoView({ behavior: calm ? "instant" : "smooth" }));
   }
 
   /** Put other matches in the place of all cards. */

@@ -33,11 +33,10 @@ def notices() -> Iterator[None]:
         st.toast(plain(str(error)), icon=":material/error:")
 
 
-@st.fragment(run_every=1.0)
 def status_line() -> None:
     """Say how far the start is, or what is wrong and what to do; nothing once all is ready.
 
-    Reruns the page when what it shows has changed.
+    Reruns the page when what it shows has changed. See `keep_drawing`.
     """
     house = engine()
     database, model = house.database_state, house.model_state

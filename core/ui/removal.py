@@ -29,7 +29,7 @@ SHEET = """<style>
 </style>"""
 
 
-@st.dialog("What would be removed", width="large")
+@st.dialog("What would be removed", width="large", on_dismiss="rerun")
 def preview(groups: Sequence[Group], rule: str) -> None:
     """Show what the removal of these groups' duplicates would do, and let it be done; `rule` says what stays."""
     gone = [(group.keeper, member.picture) for group in groups for member in group.members]

@@ -33,9 +33,9 @@ def offer_sample(key: str) -> None:
     )
 
 
-@st.fragment(run_every=1.0)
 def show_tour() -> None:
-    """The card, while there is a sample and nobody has put the card away; reruns the page when a step is done."""
+    """The card, while there is a sample and nobody has put the card away; reruns the page when a step is done. See
+    `keep_drawing`."""
     if engine().database_state.state != "ready" or state.get("tour-dismissed"):
         return
     try:

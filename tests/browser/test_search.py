@@ -114,6 +114,13 @@ def test_a_cut_is_suggested_with_its_reason(app: App, page: Page) -> None:
     expect(slider).not_to_have_attribute("aria-valuenow", str(before))
 
 
+def test_on_a_phone_the_matches_come_into_view(app: App, page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    open_with(page, app, photo(3))
+    expect(page.get_by_role("slider", name="Threshold")).to_be_in_viewport()
+    expect(matches(page).first).to_be_in_viewport()
+
+
 def test_a_query_is_put_together_and_taken_apart(app: App, page: Page) -> None:
     open_with(page, app, photo(3), photo(17))
     expect(chips(page)).to_have_count(2)
