@@ -58,8 +58,9 @@ SERVER_SETTINGS = {
     "max_parallel_workers_per_gather": f"{min(7, max(1, (os.cpu_count() or 1) - 1))}",
     "max_parallel_maintenance_workers": "0",  # workers would want that memory in /dev/shm, 64 MB in most containers
 }
-"""What the server runs with. The rest is Postgres's defaults: a scan of 100,000 embeddings took the same 45 to
-60 ms with 128, 256 and 512 MB of shared_buffers, and this build has no JIT."""
+"""What the server runs with. A scan is shared by the core that asks and all others; one worker more than those only
+takes their time. The rest is Postgres's defaults: a scan of 100,000 embeddings took as long with 128, 256 and 512 MB of
+shared_buffers, and this build has no JIT."""
 
 POLL_SECONDS = 0.05
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -48,7 +48,7 @@ ALONE = 32_767
 """Numbers that torch converts at a time with the calling thread alone (one less than its grain, 32,768)."""
 
 HELD = 2_000_000
-"""New pairs after which only the best of each vector are kept."""
+"""New pairs after which only the best of each vector are kept, in a task and in all."""
 
 Half = NDArray[np.float16]
 Single = NDArray[np.float32]
@@ -63,7 +63,24 @@ class Pairs(NamedTuple):
     similarity: NDArray[np.float32]
 
 
-Part = tuple[list[Pairs], float]
+class _Found:
+    """Pairs that were found, of which only the best of each vector are kept whenever HELD more have come."""
+
+    def __init__(self) -> None:
+        self.parts = list[Pairs]()
+        self._fresh = 0
+
+    def add(self, parts: Iterable[Pairs]) -> None:
+        """Take more of them."""
+        for pairs in parts:
+            self.parts.append(pairs)
+            self._fresh += len(pairs.first)
+        if self._fresh > HELD:
+            self.parts = [_best(self.parts)]
+            self._fresh = 0
+
+
+Part = tuple[_Found, float]
 """What a task found, and how much work it was."""
 
 
@@ -96,8 +113,7 @@ class _Comparison:
         self._lengths = np.empty(len(vectors), np.float32)
         self._threshold = threshold
         self._tell = tell
-        self._found = list[Pairs]()
-        self._held = 0
+        self._found = _Found()
         self._mine = threading.local()
 
     def run(self) -> Pairs:
@@ -113,7 +129,7 @@ class _Comparison:
             reach = REACH * max(0.0, 2 - 2 * self._threshold) ** 0.5
             cells = Cells(points[:, :-1], reach, self._tell)
             self._work(lambda cell: self._in_cell(points, limits, cells, cell), range(len(cells)), cells.visits)
-        return _best(self._found) if self._found else _NONE
+        return _best(self._found.parts) if self._found.parts else _NONE
 
     def _work(self, task: Callable[[int], Part], tasks: range, whole: float) -> None:
         """Do the tasks, as many at a time as a model's batches, and keep what they find."""
@@ -121,11 +137,7 @@ class _Comparison:
         with ThreadPoolExecutor(BATCHES, "pairs", self._begin) as threads:
             try:
                 for found, share in threads.map(task, tasks):
-                    self._found += found
-                    self._held += sum(len(pairs.first) for pairs in found)
-                    if self._held > HELD:
-                        self._found = [_best(self._found)]
-                        self._held = 0
+                    self._found.add(found.parts)
                     done += share
                     self._tell(min(done / whole, 1.0))
             finally:
@@ -137,7 +149,7 @@ class _Comparison:
 
     def _with_those_after(self, points: Single, limits: Single, start: int) -> Part:
         """Some points, with each other and with all that come after them."""
-        found, done = list[Pairs](), 0
+        found, done = _Found(), 0
         past = torch.ones(ROWS, ROWS, dtype=torch.bool).tril()
         rows = points[start : start + ROWS].copy()
         rows[:, -1] = -1
@@ -146,13 +158,13 @@ class _Comparison:
             if other == start:  # nobody is alike to itself, and one order of two is enough
                 products[:, : len(rows)].masked_fill_(past[: len(rows), : len(rows)], -9)
             row, column = _reaching(products.numpy(), limits[start : start + ROWS])
-            found += self._alike(row + start, column + other)
+            found.add(self._alike(row + start, column + other))
             done += products.numel()
         return found, done
 
     def _in_cell(self, points: Single, limits: Single, cells: Cells, cell: int) -> Part:
         """The points in a cell, with those that look into it."""
-        found = list[Pairs]()
+        found = _Found()
         members, visitors = cells[cell]
         for other in range(0, len(members), CELL):
             columns = points[members[other : other + CELL]]
@@ -163,7 +175,7 @@ class _Comparison:
                 row, column = _reaching(_product(rows, columns, self._mine.block).numpy(), limits[who])
                 first, second = who[row], members[other + column]
                 once = (first < second) | ((first > second) & ~cells.visited(second, first))
-                found += self._alike(first[once], second[once])
+                found.add(self._alike(first[once], second[once]))
         return found, len(visitors)
 
     def _rows(self, places: Places | slice) -> Single:
