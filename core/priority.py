@@ -42,10 +42,9 @@ def keep_numpy_to_one_core() -> None:
     The threads of its OpenBLAS spin for some 25 ms after each product of matrices, should another come. The scan that
     follows in the database, whose processes want the same cores, then took 50 ms where it takes 37.
     """
-    import numpy as np  # what is not loaded cannot be told
+    import numpy  # noqa: F401  what is not loaded cannot be told
     from threadpoolctl import ThreadpoolController
 
-    assert np
     ThreadpoolController().select(internal_api="openblas").limit(limits=1)
 
 

@@ -229,9 +229,7 @@ def test_what_was_clicked_before_the_page_heard_of_the_new_query_does_not_bring_
     expect(switch).to_be_visible()
     holds = True
     chips(page).get_by_role("button", name="Remove").dispatch_event("click")
-    page.wait_for_timeout(
-        1500
-    )  # the server has heard the first before the second comes; else it would take both as one
+    page.wait_for_timeout(1500)  # else the server would take both clicks as one
     switch.click()
     page.wait_for_timeout(1500)
     holds = False
