@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import streamlit as st
 
-from core.ui.house import engine, status_line
-from core.ui.pulse import keep_drawing
+from core.ui.app_status import engine, status_line
+from core.ui.auto_refresh import keep_drawing
 
 page = st.navigation(
     [
@@ -22,8 +22,8 @@ page = st.navigation(
 )
 
 if __name__ == "__main__":  # a visit: Streamlit runs this file anew each time
-    st.set_page_config(page_title=f"{page.title} · Lookalike", page_icon="docs/icon.svg", layout="wide")
-    st.logo("docs/logo.svg", size="large")
+    st.set_page_config(page_title=f"{page.title} · Lookalike", page_icon="core/ui/assets/icon.svg", layout="wide")
+    st.logo("core/ui/assets/logo.svg", size="large")
     top = st.container()
     try:
         page.run()
@@ -40,10 +40,10 @@ else:  # once a process: `streamlit run` imports this file and serves `app`
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-    from core.access import allowed_hosts
-    from core.api import routes
+    from core.api.access import allowed_hosts
+    from core.api.routes import routes
     from core.heap import keep_freed_memory
-    from core.priority import keep_numpy_to_one_core
+    from core.process import keep_numpy_to_one_core
     from core.settings import load_settings
 
     keep_freed_memory()

@@ -12,14 +12,14 @@ import numpy as np
 
 from bench.parts import folder
 from bench.report import Report
-from core.browse import Browser, Order
-from core.curation import Curation
-from core.database import Database
-from core.facets import Filter
-from core.nearest import Nearest
+from core.collection.browse import Browser, Order
+from core.collection.curation import Curation
+from core.database.connection import Database
+from core.collection.filters import Filter
+from core.search.nearest import Nearest
 from core.settings import Settings
-from core.store import Store
-from tests.collection import fill, unit_vectors
+from core.collection.store import Store
+from tests.support.collection import fill, unit_vectors
 
 SIZE = 100_000
 PAGE = 100

@@ -8,11 +8,11 @@ import httpx2
 
 from bench.parts import folder, random_vit
 from bench.report import Report
-from core.encoder import load_encoder
-from models.evaluate import pictures_per_second
-from models.photos import read
-from tests.app import App
-from tests.data import some_photos
+from core.embedding.encoder import load_encoder
+from training.evaluate import pictures_per_second
+from training.photos import read
+from tests.support.app import App
+from tests.support.data import some_photos
 
 ROUNDS = 3
 PICTURES = 64

@@ -8,11 +8,11 @@ from playwright.sync_api import expect, sync_playwright
 
 from bench.report import Report
 from bench.tuning import CLASSES, CLUTTER, PHOTOS_EACH, VERDICTS
-from tests.app import App
+from tests.support.app import App
 from tests.browser.conftest import launch
 from tests.browser.curator import classes_of, judge, open_tune, save, truth
-from tests.data import PHOTOS
-from tests.webserver import WebServer
+from tests.support.data import PHOTOS
+from tests.support.webserver import WebServer
 
 
 def run(report: Report) -> None:

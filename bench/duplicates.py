@@ -17,20 +17,20 @@ from PIL import Image, ImageOps
 
 from bench.parts import folder, running_engine
 from bench.report import Report
-from core.comparison import Comparisons
-from core.copies import pair
-from core.database import Database
-from core.duplicates import Duplicates, Rule
+from core.duplicates.comparison_job import Comparisons
+from core.duplicates.near_copies import pair
+from core.database.connection import Database
+from core.duplicates.groups import Duplicates, Rule
 from core.engine import Engine
-from core.groups import Group
-from core.nearest import Nearest
-from core.pairs import find_pairs
-from core.picture import read_picture
+from core.duplicates.star_grouping import Group
+from core.search.nearest import Nearest
+from core.duplicates.similarity_join import find_pairs
+from core.media.decode import read_picture
 from core.settings import Settings
-from core.store import Model, NewPicture, Store, Vector
-from core.urls import key_of
-from tests.collection import fill, spread_like_clip
-from tests.data import some_photos
+from core.collection.store import Model, NewPicture, Store, Vector
+from core.media.urls import key_of
+from tests.support.collection import fill, spread_like_clip
+from tests.support.data import some_photos
 
 SIZES = (10_000, 100_000)
 TWINS = 0.05
@@ -166,7 +166,7 @@ def _hashes(database: Database, ids: list[UUID]) -> None:
 @contextmanager
 def _background(comparisons: Comparisons, model: Model) -> Iterator[Callable[[], bool]]:
     """Make the comparison as the app does, in a thread that steps aside."""
-    from core.priority import step_aside
+    from core.process import step_aside
 
     def work() -> None:
         step_aside()

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from core.engine import Engine
-from core.ledger import Import
+from core.indexing.imports import Import
 from core.settings import Settings
-from core.urls import key_of
-from tests.data import MODEL_SETTING
+from core.media.urls import key_of
+from tests.support.data import MODEL_SETTING
 
 START_SECONDS = 120.0
 

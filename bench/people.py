@@ -12,9 +12,9 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from bench.report import Report
 from bench.site import Site
-from tests.app import App
+from tests.support.app import App
 from tests.browser.conftest import launch
-from tests.data import some_photos
+from tests.support.data import some_photos
 
 BEFORE = 200
 """Pictures that are there already, so that a search finds something."""

@@ -11,9 +11,9 @@ from unittest.mock import patch
 
 import psutil
 
-import core.loading
+import core.indexing.item_loader
 from core.engine import Engine
-from core.indexing import Indexer
+from core.indexing.pipeline import Indexer
 
 
 class Profile:
@@ -33,7 +33,7 @@ class Profile:
     def __enter__(self) -> Self:
         for owner, method, stage in (
             (self._engine.fetcher, "fetch", "fetch"),
-            (core.loading, "read_picture", "decode"),
+            (core.indexing.item_loader, "read_picture", "decode"),
             (self._engine.choice.loader.get(), "prepare", "prepare"),
             (Indexer, "_write", "write"),
         ):

@@ -15,9 +15,9 @@ from PIL import Image
 
 from bench.parts import index, running_engine
 from bench.report import Report
-from core.encoder import LoadState, Vectors
-from core.fetch import Fetched
-from core.picture import Box, Picture
+from core.embedding.encoder import LoadState, Vectors
+from core.media.fetcher import Fetched
+from core.media.decode import Box, Picture
 from core.settings import Settings
 
 ITEMS = 10_000
@@ -77,8 +77,8 @@ def run(report: Report) -> None:
     urls = [f"http://{number % HOSTS}.example/{number}.jpg" for number in range(ITEMS)]
     with (
         patch("core.engine.Fetcher", _Fetcher),
-        patch("core.choice.EncoderLoader", _Loader),
-        patch("core.loading.read_picture", _read_picture),
+        patch("core.embedding.model_selection.EncoderLoader", _Loader),
+        patch("core.indexing.item_loader.read_picture", _read_picture),
         running_engine() as engine,
     ):
         seconds, entry = index(engine, urls)

@@ -12,11 +12,11 @@ import numpy as np
 
 from bench.parts import folder
 from bench.report import Report
-from core.database import Database
-from core.nearest import Nearest
+from core.database.connection import Database
+from core.search.nearest import Nearest
 from core.settings import Settings
-from core.store import Model, Store, Vector
-from tests.collection import fill, spread_like_clip
+from core.collection.store import Model, Store, Vector
+from tests.support.collection import fill, spread_like_clip
 
 SIZES = (10_000, 100_000)
 LIMITS = (20, 100)

@@ -8,13 +8,13 @@ from uuid import UUID
 import numpy as np
 
 from bench.report import Report
-from core.encoder import EncoderLoader
-from core.picture import read_picture
-from core.proposals import MATCHES, QUERIES, Candidates, propose, usual_cut
-from core.query import Part
-from core.tuning import Reading, Tuning, missing
-from core.verdicts import Asked, query_key
-from tests.data import MODEL_SETTING, PHOTOS
+from core.embedding.encoder import EncoderLoader
+from core.media.decode import read_picture
+from core.tuning.judging_queue import MATCHES, QUERIES, Candidates, propose, usual_cut
+from core.search.query_parts import Part
+from core.tuning.precision_recall import Reading, Tuning, missing
+from core.tuning.verdicts import Asked, query_key
+from tests.support.data import MODEL_SETTING, PHOTOS
 
 PHOTOS_EACH, CLASSES = 10, 100
 VERDICTS = 60

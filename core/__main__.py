@@ -1,4 +1,4 @@
-"""`python -m core run`: serve the app with the address and port of the settings; other commands are `core.commands`."""
+"""`python -m core run`: serve the app with the address and port of the settings; other commands are `core.cli`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def serve(settings: Settings) -> None:
 def main(arguments: list[str]) -> int:
     """Run a command and return its exit status."""
     if arguments != ["run"]:
-        from core.commands import run_command  # the app itself needs none of it
+        from core.cli import run_command  # the app itself needs none of it
 
         return run_command(arguments)
     try:

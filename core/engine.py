@@ -13,38 +13,38 @@ from datetime import timedelta
 from typing import IO, Literal
 from uuid import UUID
 
-from core.browse import Browser
-from core.choice import Choice
-from core.collection_export import export
-from core.collection_file import Format
-from core.comparison import Comparisons
-from core.compose import Composer, Query
-from core.curation import Curation
-from core.database import Database
-from core.duplicates import Duplicates
-from core.encoder import EncoderLoader, LoadState
+from core.collection.browse import Browser
+from core.embedding.model_selection import Choice
+from core.collection.collection_export import export
+from core.collection.table_export import Format
+from core.duplicates.comparison_job import Comparisons
+from core.search.query_vector import Composer, Query
+from core.collection.curation import Curation
+from core.database.connection import Database
+from core.duplicates.groups import Duplicates
+from core.embedding.encoder import EncoderLoader, LoadState
 from core.errors import DatabaseError, EncoderError, SettingsError
-from core.facets import Filter
-from core.fetch import Fetcher
-from core.fields import Said
-from core.files import File
-from core.indexing import Indexer
-from core.jobs import Queue, Worker
-from core.ledger import Import, Ledger
-from core.models import InUse, Models, Reembedding
-from core.nearest import Nearest
-from core.outages import check_url
-from core.proposals import Proposals
-from core.query import Part
-from core.search import DEFAULT_TOP_K, Matches, search
+from core.collection.filters import Filter
+from core.media.fetcher import Fetcher
+from core.collection.fields import Said
+from core.media.uploads import File
+from core.indexing.pipeline import Indexer
+from core.indexing.job_queue import Queue, Worker
+from core.indexing.imports import Import, Ledger
+from core.embedding.active_models import InUse, Models, Reembedding
+from core.search.nearest import Nearest
+from core.database.error_messages import check_url
+from core.tuning.judging_queue import Proposals
+from core.search.query_parts import Part
+from core.search.matches import DEFAULT_TOP_K, Matches, search
 from core.settings import Settings, load_settings
-from core.store import Model, Store
-from core.taking import Taken
-from core.thresholds import Thresholds
-from core.transfer import Notice, take
-from core.upkeep import Upkeep
-from core.uploads import Uploads
-from core.verdicts import Verdicts
+from core.collection.store import Model, Store
+from core.collection.table_import import Taken
+from core.search.saved_thresholds import Thresholds
+from core.collection.transfer import Notice, take
+from core.maintenance import Upkeep
+from core.search.query_images import Uploads
+from core.tuning.verdicts import Verdicts
 
 logger = logging.getLogger(__name__)
 
@@ -220,7 +220,7 @@ class Engine:
         )
 
     def take(self, name: str, file: IO[bytes], notice: Notice = lambda _: None) -> Taken:
-        """Read a file of a collection into this one, see `core.transfer`. Raises LookalikeError of many kinds."""
+        """Read a file of a collection into this one, see `core.collection.transfer`. Raises LookalikeError of many kinds."""
         taken = take(self.database, self.model(), name, file, notice)
         if taken.import_id is not None and taken.waiting:
             self.queue.nudge(taken.import_id)
@@ -249,7 +249,7 @@ class Engine:
         exact: bool = False,
         leave_out: Collection[UUID] = (),
     ) -> Matches:
-        """The pictures most similar to a query, see `core.search`. Raises DatabaseError."""
+        """The pictures most similar to a query, see `core.search.matches`. Raises DatabaseError."""
         found = search(self.store, self.nearest, query, top_k, where=where, exact=exact, leave_out=leave_out)
         return replace(found, yours=self.thresholds.current(query.model, query.kind))
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 
-from core.sample import DRAWN, drawings, jpeg, sample
-from tests.app import App
+from core.media.sample_images import DRAWN, drawings, jpeg, sample
+from tests.support.app import App
 from tests.browser.conftest import launch
-from tests.data import MODEL_SETTING
-from tests.webserver import WebServer
+from tests.support.data import MODEL_SETTING
+from tests.support.webserver import WebServer
 
 HERE = Path(__file__).parent
 VERDICTS = 60

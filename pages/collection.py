@@ -3,20 +3,20 @@ from uuid import UUID
 
 import streamlit as st
 
-from core.access import link, thumbnail_path
-from core.browse import Entry, Order, Page, page_count
+from core.api.access import link, thumbnail_path
+from core.collection.browse import Entry, Order, Page, page_count
 from core.errors import LookalikeError
-from core.facets import Filter
-from core.query import Part, write_parts
+from core.collection.filters import Filter
+from core.search.query_parts import Part, write_parts
 from core.ui import composer
-from core.ui.curate import Selection, delete_button, remove_button, rename_tag, restore_button, tagging
-from core.ui.drawer import show_picture
+from core.ui.bulk_edit import Selection, delete_button, remove_button, rename_tag, restore_button, tagging
+from core.ui.picture_drawer import show_picture
 from core.ui.filters import browsing_filters, clear_filters, described
-from core.ui.gallery import Card, gallery
-from core.ui.house import engine
-from core.ui.transfer import show_transfer
+from core.ui.components.gallery import Card, gallery
+from core.ui.app_status import engine
+from core.ui.panels.collection_transfer import show_transfer
 from core.ui.undo import offer_undo
-from core.ui.words import counted, plain
+from core.ui.formatting import counted, plain
 
 COLLECTION, BIN = "Collection", "Bin"
 PAGE_SIZES = [50, 100, 200, 500]

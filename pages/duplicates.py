@@ -3,15 +3,15 @@ from typing import Any
 
 import streamlit as st
 
-from core.duplicates import Rule
+from core.duplicates.groups import Rule
 from core.errors import LookalikeError
-from core.groups import Group
-from core.ui.comparing import compare_button, show_comparison, threshold_slider
-from core.ui.groups import Asked, drawn, groups
-from core.ui.house import engine
-from core.ui.removal import preview, remove, say_different, show_said
+from core.duplicates.star_grouping import Group
+from core.ui.panels.lookalike_comparison import compare_button, show_comparison, threshold_slider
+from core.ui.components.duplicate_groups import Asked, drawn, groups
+from core.ui.app_status import engine
+from core.ui.panels.duplicate_removal import preview, remove, say_different, show_said
 from core.ui.undo import offer_undo
-from core.ui.words import counted
+from core.ui.formatting import counted
 
 ON_A_PAGE = 10
 RULES = {

@@ -3,28 +3,28 @@ from uuid import UUID
 
 import streamlit as st
 
-from core.access import link, thumbnail_path
-from core.compose import Query
-from core.cut import Cuts, percent
+from core.api.access import link, thumbnail_path
+from core.search.query_vector import Query
+from core.search.suggested_thresholds import Cuts, percent
 from core.errors import LookalikeError
-from core.facets import Filter
-from core.query import Part
-from core.score import per_mille
-from core.search import DEFAULT_TOP_K, Matches, default_threshold
-from core.store import Match
-from core.thresholds import Saved
+from core.collection.filters import Filter
+from core.search.query_parts import Part
+from core.search.score import per_mille
+from core.search.matches import DEFAULT_TOP_K, Matches, default_threshold
+from core.collection.store import Match
+from core.search.saved_thresholds import Saved
 from core.ui import composer
-from core.ui.actions import show_actions
-from core.ui.drawer import show_picture
+from core.ui.panels.match_actions import show_actions
+from core.ui.picture_drawer import show_picture
 from core.ui.filters import filters
-from core.ui.gallery import Card, Mark, gallery
-from core.ui.house import engine, notices
-from core.ui.paste import paste_anywhere
-from core.ui.pulse import keep_drawing
-from core.ui.tour import offer_sample, show_tour
+from core.ui.components.gallery import Card, Mark, gallery
+from core.ui.app_status import engine, notices
+from core.ui.components.paste import paste_anywhere
+from core.ui.auto_refresh import keep_drawing
+from core.ui.panels.onboarding import offer_sample, show_tour
 from core.ui.undo import offer_undo
-from core.ui.words import counted
-from core.verdicts import Verdict, asked
+from core.ui.formatting import counted
+from core.tuning.verdicts import Verdict, asked
 
 TOP_KS = [10, 20, 50, 100, 200, 500, 1000]
 

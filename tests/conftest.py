@@ -19,15 +19,15 @@ from psycopg import sql
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from core.api import routes
-from core.database import Database
-from core.embedded import EmbeddedPostgres
+from core.api.routes import routes
+from core.database.connection import Database
+from core.database.embedded_server import EmbeddedPostgres
 from core.engine import Engine
-from core.migrations import migrate
+from core.database.migrations import migrate
 from core.settings import Settings
-from tests.data import MODEL, MODEL_SETTING
-from tests.fakehub import FakeHub
-from tests.pgbouncer import free_port, pgbouncer, pooled_url
+from tests.support.data import MODEL, MODEL_SETTING
+from tests.support.fakehub import FakeHub
+from tests.support.pgbouncer import free_port, pgbouncer, pooled_url
 
 TEMPLATE = "migrated"
 

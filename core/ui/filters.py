@@ -9,9 +9,9 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.facets import Filter
-from core.ui.house import engine
-from core.ui.words import plain
+from core.collection.filters import Filter
+from core.ui.app_status import engine
+from core.ui.formatting import plain
 
 ANY = "Any"
 MEGAPIXEL = 1_000_000

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from core.ui.house import notices
-from core.ui.words import counted
+from core.ui.app_status import notices
+from core.ui.formatting import counted
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import re
 
 from playwright.sync_api import Locator, Page, expect
 
-from tests.app import App
+from tests.support.app import App
 
 MATCHES = 30
 """Matches of each query that the page's recall is about."""

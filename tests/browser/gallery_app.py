@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tests.data import some_photos
+from tests.support.data import some_photos
 
 PHOTOS = some_photos(500)
 
@@ -41,7 +41,7 @@ def thumb(request: Request) -> Response:
 
 
 def main() -> None:
-    from core.ui.gallery import Card, Mark, gallery
+    from core.ui.components.gallery import Card, Mark, gallery
 
     st.set_page_config(page_title="Gallery", layout="wide")
     asked = st.query_params

@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from tests.app import App
+from tests.support.app import App
 from tests.browser.conftest import PATIENCE
-from tests.data import changed, some_photos
-from tests.webserver import WebServer
+from tests.support.data import changed, some_photos
+from tests.support.webserver import WebServer
 
 pytestmark = pytest.mark.browser
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
-from tests.app import App
-from tests.data import some_photos
-from tests.webserver import WebServer
+from tests.support.app import App
+from tests.support.data import some_photos
+from tests.support.webserver import WebServer
 
 pytestmark = pytest.mark.browser
 

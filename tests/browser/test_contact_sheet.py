@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from core.exports import as_contact_sheet
+from core.search.result_export import as_contact_sheet
 from tests.test_exports import HOSTILE, LOST, match, report, thumbnail
 
 pytestmark = pytest.mark.browser

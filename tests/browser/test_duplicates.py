@@ -10,9 +10,9 @@ import pytest
 from PIL import Image, ImageOps
 from playwright.sync_api import Locator, Page, expect
 
-from tests.app import App
-from tests.data import some_photos
-from tests.webserver import WebServer
+from tests.support.app import App
+from tests.support.data import some_photos
+from tests.support.webserver import WebServer
 
 pytestmark = pytest.mark.browser
 

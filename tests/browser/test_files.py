@@ -12,10 +12,10 @@ import psycopg
 import pytest
 from playwright.sync_api import FilePayload, Page, expect
 
-from tests.app import App
+from tests.support.app import App
 from tests.browser.conftest import PATIENCE
-from tests.data import some_photos
-from tests.webserver import WebServer
+from tests.support.data import some_photos
+from tests.support.webserver import WebServer
 
 pytestmark = pytest.mark.browser
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from core.score import per_mille
-from core.ui.gallery import Card, leaders
+from core.search.score import per_mille
+from core.ui.components.gallery import Card, leaders
 
 pytestmark = pytest.mark.browser
 

@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from tests.app import App
+from tests.support.app import App
 from tests.browser.conftest import PATIENCE
-from tests.data import many_files
-from tests.webserver import Visit, WebServer
+from tests.support.data import many_files
+from tests.support.webserver import Visit, WebServer
 
 pytestmark = pytest.mark.browser
 

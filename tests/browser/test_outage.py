@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from core.embedded import EmbeddedPostgres
-from core.picture import THUMBNAIL_SIDE
-from tests.app import App
+from core.database.embedded_server import EmbeddedPostgres
+from core.media.decode import THUMBNAIL_SIDE
+from tests.support.app import App
 from tests.conftest import database_url, short_folder
-from tests.data import some_photos
-from tests.fakehub import VIT_B_32, FakeHub, make_vit_b_32
-from tests.webserver import WebServer
+from tests.support.data import some_photos
+from tests.support.fakehub import VIT_B_32, FakeHub, make_vit_b_32
+from tests.support.webserver import WebServer
 
 pytestmark = pytest.mark.browser
 

@@ -14,9 +14,9 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Browser, Download, Locator, Page, WebSocketRoute, expect
 
-from tests.app import App
-from tests.data import changed, some_photos
-from tests.webserver import WebServer
+from tests.support.app import App
+from tests.support.data import changed, some_photos
+from tests.support.webserver import WebServer
 
 pytestmark = pytest.mark.browser
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.app import App
+from tests.support.app import App
 
 pytestmark = pytest.mark.browser
 

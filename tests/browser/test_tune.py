@@ -12,10 +12,10 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.app import App
+from tests.support.app import App
 from tests.browser.curator import classes_of, judge, open_tune, pair, save, tally, truth
-from tests.data import PHOTOS
-from tests.webserver import WebServer
+from tests.support.data import PHOTOS
+from tests.support.webserver import WebServer
 
 pytestmark = pytest.mark.browser
 

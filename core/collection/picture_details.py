@@ -1,0 +1,78 @@
+"""All that is known of one picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from psycopg.rows import class_row, dict_row, scalar_row
+
+from core.database.connection import Database
+from core.errors import NotFoundError
+from core.collection.store import picture_name
+
+
+@dataclass(frozen=True)
+class Origin:
+    """An import that has the picture: its id, its name, and when it was made."""
+
+    id: int
+    name: str
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A picture: its size in pixels and bytes, when it was indexed and, where it is in the bin, removed.
+
+    `phash` is the signed number of its perceptual hash; `urls` are its addresses, the first one first, and `origins`
+    the imports that have it, the newest first.
+    """
+
+    id: UUID
+    sha256: bytes
+    phash: int
+    width: int
+    height: int
+    bytes: int
+    mime: str
+    title: str
+    tags: list[str]
+    fields: dict[str, str]
+    indexed_at: datetime
+    removed_at: datetime | None
+    urls: list[str]
+    origins: list[Origin]
+
+    @property
+    def name(self) -> str:
+        """What it is called: its title, else the file name in its address."""
+        return picture_name(self.title, self.urls[0] if self.urls else "")
+
+    @property
+    def phash_hex(self) -> str:
+        """The 64 bits of the perceptual hash as 16 digits."""
+        return f"{self.phash % 2**64:016x}"
+
+
+def read_facts(database: Database, picture: UUID) -> Facts:
+    """What is known of a picture, be it removed or not. Raises NotFoundError."""
+    with database.connection() as connection:
+        with connection.cursor(row_factory=class_row(Origin)) as cursor:
+            origins = cursor.execute(
+                """SELECT id, name, created_at FROM imports
+                   WHERE id IN (SELECT import FROM items WHERE picture = %s) AND deleted_at IS NULL ORDER BY id DESC""",
+                (picture,),
+            ).fetchall()
+        with connection.cursor(row_factory=scalar_row) as cursor:
+            urls = cursor.execute("SELECT url FROM sources WHERE picture = %s ORDER BY added_at", (picture,)).fetchall()
+        with connection.cursor(row_factory=dict_row) as cursor:
+            row = cursor.execute(
+                """SELECT sha256, phash, width, height, bytes, mime, title, tags, fields, indexed_at, removed_at
+                   FROM pictures WHERE id = %s""",
+                (picture,),
+            ).fetchone()
+    if row is None:
+        raise NotFoundError("This picture is gone: somebody has deleted it for good.")
+    return Facts(id=picture, **row, urls=urls, origins=origins)

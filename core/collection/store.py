@@ -1,0 +1,353 @@
+"""Pictures, their thumbnails and their embeddings in Postgres; searches are in `core.search.nearest`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+from pgvector import HalfVector
+from psycopg import Connection, sql
+from psycopg.rows import class_row
+
+from core.database.connection import Database
+from core.errors import NotFoundError
+from core.media.uploads import File, base_name
+from core.media.decode import Picture
+
+Vector = NDArray[np.float32]
+
+LARGE = 10_000
+"""Pictures from which on their count is remembered: it takes 10 ms among 100,000, and every search says it."""
+
+CALM = 20
+"""What took some time to count is counted again after so many times as long."""
+
+FILE_PATH = "/api/file/"
+"""Where kept files are served; the address of a picture that was dropped as a file is this and its id."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that has embedded pictures; `dim` is the length of its embeddings.
+
+    `setting` is the CLIP_MODEL that it was last loaded by, "" when that is not known.
+    """
+
+    id: int
+    name: str
+    dim: int
+    setting: str
+
+    @property
+    def table(self) -> sql.Identifier:
+        """The table of this model's embeddings."""
+        return sql.Identifier(f"embeddings_{self.id}")
+
+
+@dataclass(frozen=True)
+class Match:
+    """A picture and its similarity (cosine, -1 to 1) to a query.
+
+    `url` is the first of its addresses; that of a dropped file is a path on this server, see `file_path`.
+    """
+
+    id: UUID
+    url: str
+    title: str
+    width: int
+    height: int
+    similarity: float
+
+
+@dataclass(frozen=True)
+class KeptFile:
+    """A dropped file: its MIME type, which is one of `core.media.decode.MIMES`, its name, and its bytes."""
+
+    mime: str
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class NewPicture:
+    """A picture about to be stored, with the address it came from and its unit-length embedding."""
+
+    key: bytes
+    url: str
+    picture: Picture
+    embedding: Vector
+    title: str = ""
+
+    @property
+    def id(self) -> UUID:
+        """The picture's id, see `picture_id`."""
+        return picture_id(self.picture.sha256)
+
+
+def picture_id(sha256: bytes) -> UUID:
+    """The id of the picture whose file has this SHA-256 (32 bytes): its first 128 bits."""
+    return UUID(bytes=sha256[:16])
+
+
+def picture_name(title: str, url: str) -> str:
+    """What a picture is called: its title, else the file name in its address."""
+    return title or base_name(unquote(urlsplit(url).path).strip("/")) or "Untitled picture"
+
+
+def _lacks(model: Model) -> sql.Composed:
+    """The condition that a row of `pictures` is in the collection, lacks an embedding and can be given one."""
+    return sql.SQL(
+        """removed_at IS NULL AND NOT EXISTS (SELECT FROM {} WHERE picture = pictures.id)
+           AND NOT EXISTS (SELECT FROM thumbnails AS t WHERE t.picture = pictures.id AND damaged)"""
+    ).format(model.table)
+
+
+def file_path(picture: UUID) -> str:
+    """The address of a picture that was dropped as a file: a path on this server, for it has none in the web."""
+    return f"{FILE_PATH}{picture}"
+
+
+def make_embeddings(connection: Connection, model: Model) -> None:
+    """Make the table of a model's embeddings if there is none."""
+    connection.execute(
+        sql.SQL(
+            """CREATE TABLE IF NOT EXISTS {} (
+                   picture uuid PRIMARY KEY REFERENCES pictures ON DELETE CASCADE,
+                   embedding halfvec({}) NOT NULL
+               )"""
+        ).format(model.table, sql.Literal(model.dim))
+    )
+
+
+class Store:
+    """The collection. Methods that take a connection join its transaction; the others make their own."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._counted = 0.0, 0
+
+    def use_model(self, name: str, dim: int, setting: str = "") -> Model:
+        """The model of that name, registered and given its table of embeddings when it is new.
+
+        `setting` is the CLIP_MODEL that it was loaded by; "" leaves what is known of that.
+        """
+        with self._database.connection() as connection:
+            connection.execute(
+                """INSERT INTO models (name, dim, setting) VALUES (%s, %s, %s)
+                   ON CONFLICT (name) DO UPDATE SET setting = excluded.setting
+                   WHERE excluded.setting NOT IN ('', models.setting)""",
+                (name, dim, setting),
+            )
+            with connection.cursor(row_factory=class_row(Model)) as cursor:
+                cursor.execute("SELECT id, name, dim, setting FROM models WHERE name = %s FOR UPDATE", (name,))
+                model = cursor.fetchone()
+            assert model is not None
+            make_embeddings(connection, model)
+            return model
+
+    def models(self) -> list[Model]:
+        """All models that were ever used."""
+        with self._database.connection() as connection, connection.cursor(row_factory=class_row(Model)) as cursor:
+            cursor.execute("SELECT id, name, dim, setting FROM models ORDER BY id")
+            return cursor.fetchall()
+
+    def missing(self, model: Model) -> int:
+        """How many pictures of the collection lack an embedding of this model and can be given one."""
+        query = sql.SQL("SELECT count(*) FROM pictures WHERE {}").format(_lacks(model))
+        with self._database.connection() as connection:
+            row = connection.execute(query).fetchone()
+            return int(row[0]) if row else 0
+
+    def lacking(self, model: Model, after: UUID, limit: int) -> list[tuple[UUID, bytes]]:
+        """The first pictures after that id that lack an embedding of this model, with their thumbnails, by id."""
+        query = sql.SQL(
+            """SELECT id, image FROM pictures JOIN thumbnails ON picture = id
+               WHERE id > %s AND {} ORDER BY id LIMIT %s"""
+        ).format(_lacks(model))
+        with self._database.connection() as connection:
+            return connection.execute(query, (after, limit), binary=True).fetchall()
+
+    def embed(self, model: Model, embeddings: Mapping[UUID, Vector]) -> int:
+        """Store unit-length embeddings of pictures that lack one of this model; returns how many did."""
+        ids = sorted(embeddings)
+        query = sql.SQL(
+            """INSERT INTO {} (picture, embedding)
+               SELECT id, embedding
+               FROM unnest(%s::uuid[], %b::halfvec[]) AS new (id, embedding) JOIN pictures USING (id)
+               ORDER BY id ON CONFLICT DO NOTHING"""
+        ).format(model.table)
+        with self._database.connection() as connection:
+            return connection.execute(query, (ids, [HalfVector(embeddings[id]) for id in ids])).rowcount
+
+    def mark_damaged(self, pictures: Sequence[UUID]) -> None:
+        """Remember that the thumbnails of these pictures cannot be read."""
+        with self._database.connection() as connection:
+            connection.execute("UPDATE thumbnails SET damaged = true WHERE picture = ANY(%s)", (list(pictures),))
+
+    def embedding(self, model: Model, picture: UUID) -> Vector | None:
+        """A picture's embedding of this model, of shape (dim,), when it is in the collection and has one."""
+        query = sql.SQL(
+            "SELECT embedding FROM {} JOIN pictures ON id = picture WHERE id = %s AND removed_at IS NULL"
+        ).format(model.table)
+        with self._database.connection() as connection:
+            row = connection.execute(query, (picture,)).fetchone()
+        return row[0].to_numpy().astype(np.float32) if row else None
+
+    def copies_of(self, pictures: Iterable[UUID]) -> dict[UUID, list[UUID]]:
+        """The copies in the collection of each of these pictures that has any, the nearest first; see `core.duplicates.near_copies`."""
+        found = dict[UUID, list[UUID]]()
+        with self._database.connection() as connection:
+            rows = connection.execute(
+                """SELECT pair.picture, other
+                   FROM (SELECT picture, other, distance FROM copies WHERE picture = ANY(%(ids)s)
+                         UNION ALL
+                         SELECT other, picture, distance FROM copies WHERE other = ANY(%(ids)s)) pair
+                   JOIN pictures ON id = other AND removed_at IS NULL ORDER BY distance, other""",
+                {"ids": list(pictures)},
+            )
+            for picture, other in rows:
+                found.setdefault(picture, []).append(other)
+        return found
+
+    def count(self) -> int:
+        """How many pictures the collection holds; removed ones do not count.
+
+        From LARGE on, as many as there were at most CALM times as long ago as it took to count them.
+        """
+        begun = time.monotonic()
+        fresh_until, count = self._counted
+        if begun < fresh_until:
+            return count
+        with self._database.connection() as connection:
+            ((count,),) = connection.execute("SELECT count(*) FROM pictures WHERE removed_at IS NULL").fetchall()
+        counted = time.monotonic()
+        self._counted = (counted + CALM * (counted - begun) if count >= LARGE else 0.0), int(count)
+        return int(count)
+
+    def embedded(self, connection: Connection, model: Model, ids: Iterable[UUID]) -> set[UUID]:
+        """Those of the pictures that are in the collection and already have an embedding of this model."""
+        query = sql.SQL(
+            "SELECT picture FROM {} JOIN pictures ON id = picture WHERE picture = ANY(%s) AND removed_at IS NULL"
+        ).format(model.table)
+        return {row[0] for row in connection.execute(query, (list(ids),))}
+
+    def first_names(self, connection: Connection, ids: Iterable[UUID]) -> dict[UUID, str]:
+        """The first address of each of these pictures, or the name of the file that it was dropped as."""
+        rows = connection.execute(
+            """SELECT DISTINCT ON (picture) picture, coalesce(name, url) FROM sources LEFT JOIN files USING (key)
+               WHERE picture = ANY(%s) ORDER BY picture, added_at""",
+            (list(ids),),
+        )
+        return dict(rows.fetchall())
+
+    def name(self, picture: UUID) -> str:
+        """What a picture is called: its title, else the file name in its address. Raises NotFoundError."""
+        with self._database.connection() as connection:
+            row = connection.execute(
+                """SELECT title, (SELECT url FROM sources WHERE picture = id ORDER BY added_at LIMIT 1)
+                   FROM pictures WHERE id = %s""",
+                (picture,),
+            ).fetchone()
+        if row is None:
+            raise NotFoundError("There is no picture with that id.")
+        return picture_name(row[0], row[1] or "")
+
+    def add(self, connection: Connection, model: Model, pictures: Sequence[NewPicture]) -> set[UUID]:
+        """Store pictures with thumbnail, address and embedding; those already there stay, removed ones return.
+
+        Returns those that were not there, or not with an embedding of this model. Rows go in by id order, so that
+        two workers never wait for each other in a circle.
+        """
+        ordered = sorted(pictures, key=lambda new: new.id)
+        ids, files = [new.id for new in ordered], [new.picture for new in ordered]
+        made = connection.execute(
+            """INSERT INTO pictures (id, sha256, phash, width, height, bytes, mime, title, name)
+               SELECT * FROM unnest(%s::uuid[], %s::bytea[], %s::bigint[], %s::integer[], %s::integer[], %s::bigint[],
+                                    %s::text[], %s::text[], %s::text[])
+               ON CONFLICT (id) DO UPDATE SET removed_at = NULL WHERE pictures.removed_at IS NOT NULL
+               RETURNING id""",
+            (
+                ids,
+                [file.sha256 for file in files],
+                [file.phash for file in files],
+                [file.width for file in files],
+                [file.height for file in files],
+                [file.size for file in files],
+                [file.mime for file in files],
+                [new.title for new in ordered],
+                [picture_name("", new.url)[:200] for new in ordered],
+            ),
+        ).fetchall()
+        connection.execute(
+            """INSERT INTO thumbnails (picture, mime, image) SELECT * FROM unnest(%s::uuid[], %s::text[], %b::bytea[])
+               ON CONFLICT DO NOTHING""",
+            (ids, [file.thumbnail_mime for file in files], [file.thumbnail for file in files]),
+        )
+        made += connection.execute(
+            sql.SQL(
+                """INSERT INTO {} (picture, embedding) SELECT * FROM unnest(%s::uuid[], %b::halfvec[])
+                   ON CONFLICT DO NOTHING RETURNING picture"""
+            ).format(model.table),
+            (ids, [HalfVector(new.embedding) for new in ordered]),
+        ).fetchall()
+        connection.execute("INSERT INTO unpaired SELECT unnest(%s::uuid[]) ON CONFLICT DO NOTHING", (ids,))
+        self.add_sources(connection, [(new.key, new.url, new.id) for new in ordered])
+        return {row[0] for row in made}
+
+    def add_sources(self, connection: Connection, sources: Sequence[tuple[bytes, str, UUID]]) -> None:
+        """Remember addresses of pictures, each as (identity key, URL, picture). The newest picture of a key counts."""
+        latest = {key: (key, url, picture) for key, url, picture in sources}
+        keys, urls, pictures = zip(*sorted(latest.values()), strict=True) if latest else ((), (), ())
+        connection.execute(
+            """INSERT INTO sources (key, url, picture) SELECT * FROM unnest(%s::bytea[], %s::text[], %s::uuid[])
+               ON CONFLICT (key) DO UPDATE SET url = excluded.url, picture = excluded.picture
+               WHERE sources.picture <> excluded.picture""",
+            (list(keys), list(urls), list(pictures)),
+        )
+
+    def thumbnail(self, picture: UUID) -> tuple[str, bytes]:
+        """The MIME type and bytes of a picture's thumbnail. Raises NotFoundError."""
+        with self._database.connection() as connection:
+            row = connection.execute("SELECT mime, image FROM thumbnails WHERE picture = %s", (picture,)).fetchone()
+        if row is None:
+            raise NotFoundError("There is no picture with that id.")
+        return row[0], row[1]
+
+    def keep_files(self, connection: Connection, files: Iterable[File]) -> list[tuple[bytes, str]]:
+        """Keep the bytes of dropped files, taking one after the other; returns their (key, name)."""
+        kept = list[tuple[bytes, str]]()
+        for file in files:
+            connection.execute(
+                "INSERT INTO files (key, name, data) VALUES (%s, %s, %b) ON CONFLICT DO NOTHING",
+                (file.key, file.name, file.data),
+            )
+            kept.append((file.key, file.name))
+        return kept
+
+    def dropped(self, key: bytes) -> bytes:
+        """The bytes of a dropped file, by their SHA-256. Raises NotFoundError."""
+        with self._database.connection() as connection:
+            row = connection.execute("SELECT data FROM files WHERE key = %s", (key,), binary=True).fetchone()
+        if row is None:
+            raise NotFoundError("The bytes of this file are no longer kept. Drop it again.")
+        return bytes(row[0])
+
+    def file(self, picture: UUID) -> KeptFile:
+        """The file that a picture was dropped as. Raises NotFoundError."""
+        with (
+            self._database.connection() as connection,
+            connection.cursor(binary=True, row_factory=class_row(KeptFile)) as cursor,
+        ):
+            cursor.execute(
+                "SELECT mime, files.name, data FROM pictures JOIN files ON key = sha256 WHERE id = %s",
+                (picture,),
+            )
+            found = cursor.fetchone()
+        if found is None:
+            raise NotFoundError("There is no file with that id.")
+        return found

@@ -1,0 +1,121 @@
+"""The whole state of a collection -> one file: every table, as it was at one moment."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from psycopg import Connection, sql
+
+from core.database.connection import Database
+from core.errors import TransferError
+from core.database.backup_format import CHUNK, MANIFEST, Manifest, Progress, TablePart, member_name
+from core.database.migrations import applied_migrations, own_migrations
+from core.database.catalog import Table, copied, read_tables
+
+
+def back_up(database: Database, path: Path, progress: Progress) -> Manifest:
+    """Write everything to a file that is not there yet; whoever works on the collection meanwhile may go on.
+
+    One transaction sees all tables at one moment, and holds no row in anybody's way. A row at a time is in memory. The
+    file appears only when it is whole. Raises TransferError or DatabaseError.
+    """
+    with new_file(path) as file, database.connection() as connection:
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        lift_timeouts(connection)
+        migrations = applied_migrations(connection)
+        refuse_newer(migrations)
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            tables = read_tables(connection)
+            manifest = Manifest(
+                made_at=datetime.now(UTC),
+                postgres=connection.info.server_version,
+                migrations=migrations,
+                tables=[_write_table(connection, table, archive, progress) for table in tables],
+            )
+            archive.writestr(MANIFEST, manifest.model_dump_json(indent=1))
+    return manifest
+
+
+def lift_timeouts(connection: Connection[Any]) -> None:
+    """Let the rest of the transaction take its time, whatever limits the server sets on others."""
+    connection.execute(
+        """SELECT set_config('statement_timeout', '0', true),
+                  set_config('idle_in_transaction_session_timeout', '0', true)"""
+    )
+
+
+def refuse_newer(migrations: list[str]) -> None:
+    """Raise TransferError for tables that this Lookalike does not know."""
+    known = own_migrations()
+    if any(name not in known and not name.startswith("procrastinate/") for name in migrations):
+        raise TransferError("This database belongs to a newer Lookalike. Update this one first.")
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write that appears at `path` when the block ends well, and leaves no trace when it does not.
+
+    Raises TransferError when something is there already, or cannot be written.
+    """
+    if path.exists():
+        raise TransferError(f"{path} is there already. Choose another name, or move it away.")
+    temporary: Path | None = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            temporary = Path(file.name)
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise TransferError(f"The disk is full, so {path.name} was not written. Free some space.") from error
+        raise TransferError(f"{path} cannot be written: {error.strerror}.") from error
+    finally:
+        if temporary is not None:
+            with suppress(OSError):
+                temporary.unlink()
+
+
+def _write_table(connection: Connection[Any], table: Table, archive: zipfile.ZipFile, progress: Progress) -> TablePart:
+    expected = connection.execute("SELECT pg_table_size(quote_ident(%s)::regclass)", (table.name,)).fetchall()[0][0]
+    digest, size = hashlib.sha256(), 0
+    query = sql.SQL("COPY {} TO STDOUT (FORMAT BINARY)").format(copied(table.name, table.columns))
+    with connection.cursor() as cursor, archive.open(member_name(table.name), "w", force_zip64=True) as member:
+        with cursor.copy(query) as copy:
+            for chunk in _joined(copy):
+                digest.update(chunk)
+                member.write(chunk)
+                size += len(chunk)
+                progress(table.name, size, max(size, expected))
+        rows = cursor.rowcount
+    counters = {
+        column: connection.execute(sql.SQL("SELECT last_value, is_called FROM {}").format(sql.SQL(counter))).fetchall()[
+            0
+        ]
+        for column, counter in table.counters.items()
+    }
+    progress(table.name, size, size)
+    return TablePart(
+        name=table.name, columns=table.columns, rows=rows, bytes=size, sha256=digest.hexdigest(), counters=counters
+    )
+
+
+def _joined(rows: Any) -> Iterator[bytes]:
+    """Rows of a COPY in chunks of about CHUNK bytes."""
+    chunk = bytearray()
+    for row in rows:
+        chunk += row
+        if len(chunk) >= CHUNK:
+            yield bytes(chunk)
+            chunk.clear()
+    yield bytes(chunk)

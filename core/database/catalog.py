@@ -1,0 +1,96 @@
+"""The tables of a collection: which are ours the migrations say, and what they look like the database's catalogue."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from typing import Any
+
+from psycopg import Connection, sql
+
+from core.database.migrations import own_migrations
+
+_CREATED = re.compile(rb"^CREATE (?:OR REPLACE )?(TABLE|FUNCTION) (?:IF NOT EXISTS )?(\w+)", re.MULTILINE)
+_HERE = "relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that holds a part of a collection.
+
+    `columns` are the names and types of those that are written, which leaves out what the database computes;
+    `counters` are the sequences that number rows, each by its column.
+    """
+
+    name: str
+    columns: dict[str, str]
+    counters: dict[str, str]
+
+    @property
+    def is_embeddings(self) -> bool:
+        """Whether it is one that a model's first use makes, and no migration."""
+        return re.fullmatch(r"embeddings_\d+", self.name) is not None
+
+
+def copied(table: str, columns: Iterable[str]) -> sql.Composed:
+    """A table with columns in this order, as COPY wants them."""
+    return sql.SQL("{} ({})").format(sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns)))
+
+
+def read_tables(connection: Connection[Any]) -> list[Table]:
+    """The tables of the collection, each after those that its rows refer to.
+
+    Left out are strangers' tables, the job queue's, and the list of migrations.
+    """
+    names = _created(b"TABLE")
+    if _exists(connection, "models"):
+        names += [f"embeddings_{id}" for (id,) in connection.execute("SELECT id FROM models")]
+    tables = dict[str, Table]()
+    rows = connection.execute(
+        f"""SELECT relname, attname, format_type(atttypid, atttypmod),
+                   CASE WHEN attidentity <> '' OR atthasdef
+                        THEN pg_get_serial_sequence(quote_ident(relname), attname) END
+            FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
+            WHERE {_HERE} AND relkind IN ('r', 'p') AND relname = ANY(%s)
+                  AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
+            ORDER BY relname, attnum""",  # noqa: S608
+        (names,),
+    ).fetchall()
+    for name, column, kind, counter in rows:
+        table = tables.setdefault(name, Table(name, {}, {}))
+        table.columns[column] = kind
+        if counter:
+            table.counters[column] = counter
+    order = {name: {"models"} if table.is_embeddings else set[str]() for name, table in tables.items()}
+    for name, other in _references(connection):
+        if name in tables and other in tables and name != other:
+            order[name].add(other)
+    return [tables[name] for name in TopologicalSorter(order).static_order()]
+
+
+def drop_tables(connection: Connection[Any]) -> None:
+    """Drop the tables of the collection and the functions that they use. The job queue stays."""
+    for table in read_tables(connection):
+        connection.execute(sql.SQL("DROP TABLE {} CASCADE").format(sql.Identifier(table.name)))
+    for function in _created(b"FUNCTION"):
+        connection.execute(sql.SQL("DROP FUNCTION IF EXISTS {} CASCADE").format(sql.Identifier(function)))
+
+
+def _created(kind: bytes) -> list[str]:
+    files = [path.read_bytes() for path in own_migrations().values()]
+    return [name.decode() for file in files for found, name in _CREATED.findall(file) if found == kind]
+
+
+def _exists(connection: Connection[Any], name: str) -> bool:
+    return connection.execute("SELECT to_regclass(quote_ident(%s)) IS NOT NULL", (name,)).fetchall()[0][0] is True
+
+
+def _references(connection: Connection[Any]) -> list[tuple[str, str]]:
+    """Which table's rows refer to which other's."""
+    return connection.execute(
+        f"""SELECT pg_class.relname, other.relname
+            FROM pg_constraint JOIN pg_class ON pg_class.oid = conrelid JOIN pg_class other ON other.oid = confrelid
+            WHERE contype = 'f' AND pg_class.{_HERE}"""  # noqa: S608
+    ).fetchall()

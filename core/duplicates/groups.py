@@ -1,0 +1,220 @@
+"""Duplicates in groups: each a picture to keep, and those that are its copies or look-alikes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, LiteralString
+from uuid import UUID
+
+from psycopg import Connection, sql
+from psycopg.rows import class_row
+
+from core.database.connection import Database
+from core.duplicates.star_grouping import Group, Pair, stars
+from core.collection.store import Model
+
+MOST_PAIRS = 200_000
+"""Pairs that are grouped at a time, the nearest first: some 100 MB. The others have their turn when these are done."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Which picture of a group stays: the largest, the oldest, one with tags, or one from a domain.
+
+    Of equals the largest stays, of equally large ones that with more bytes, then the one indexed first.
+    """
+
+    keep: Literal["largest", "oldest", "tagged", "domain"] = "largest"
+    domain: str = ""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a curator compares duplicates by. `urls` are all addresses, oldest first, and `sites` their hosts;
+    `size` is in bytes; `kept` says that the file itself is kept here."""
+
+    id: UUID
+    title: str
+    width: int
+    height: int
+    size: int
+    mime: str
+    tags: list[str]
+    indexed_at: datetime
+    urls: list[str]
+    sites: list[str]
+    kept: bool
+
+
+@dataclass(frozen=True)
+class Said:
+    """Two pictures of which a curator said that they are no duplicates."""
+
+    picture: UUID
+    other: UUID
+    said_at: datetime
+
+
+_SIZE: LiteralString = "p.width::bigint * p.height DESC, p.bytes DESC, p.indexed_at, p.id"
+
+_ORDERS: dict[str, LiteralString] = {
+    "largest": _SIZE,
+    "oldest": "p.indexed_at, " + _SIZE,
+    "tagged": "cardinality(p.tags) = 0, " + _SIZE,
+    "domain": """NOT EXISTS (SELECT FROM sources WHERE sources.picture = p.id AND (host = %(domain)s
+                     OR right(host, length(%(domain)s) + 1) = '.' || %(domain)s)), """
+    + _SIZE,
+}
+
+_COPIES = sql.SQL("SELECT picture, other, 1 - distance / 64.0::float8 AS similarity FROM copies")
+_LOOKALIKES = sql.SQL(
+    """SELECT picture, other, similarity FROM lookalikes l WHERE model = %(model)s AND similarity >= %(threshold)s
+       AND NOT EXISTS (SELECT FROM copies c WHERE c.picture = l.picture AND c.other = l.other)"""
+)
+
+
+class Duplicates:
+    """Groups of duplicates, and what a curator says of them. Threads may share this object."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def copies(self, rule: Rule, chosen: Sequence[UUID] = ()) -> list[Group]:
+        """Groups of copies (`core.duplicates.near_copies`), see `stars`. Those `chosen` are kept whatever the rule says."""
+        return self._groups(_COPIES, {}, rule, chosen)
+
+    def lookalikes(self, model: Model, threshold: float, rule: Rule, chosen: Sequence[UUID] = ()) -> list[Group]:
+        """Groups of what the last comparison found, at or above a threshold (a cosine); copies are left out."""
+        return self._groups(_LOOKALIKES, {"model": model.id, "threshold": threshold}, rule, chosen)
+
+    def version(self) -> tuple[Any, ...]:
+        """Changes when the groups may have changed: for whoever keeps them in memory."""
+        with self._database.connection() as connection:
+            row = connection.execute(
+                """SELECT (SELECT count(*) FROM pictures WHERE removed_at IS NULL), (SELECT count(*) FROM copies),
+                          (SELECT count(*) FROM not_duplicates), (SELECT max(said_at) FROM not_duplicates),
+                          (SELECT max(removed_at) FROM pictures WHERE removed_at IS NOT NULL),
+                          (SELECT max(made_at) FROM comparisons)"""
+            ).fetchone()
+        return row or ()
+
+    def unpaired(self) -> int:
+        """How many pictures' copies have not been looked for yet."""
+        with self._database.connection() as connection:
+            ((count,),) = connection.execute("SELECT count(*) FROM unpaired").fetchall()
+            return int(count)
+
+    def facts(self, pictures: Collection[UUID]) -> dict[UUID, Facts]:
+        """The facts of those of these pictures that are in the collection."""
+        with self._database.connection() as connection, connection.cursor(row_factory=class_row(Facts)) as cursor:
+            cursor.execute(
+                """SELECT id, title, width, height, bytes AS size, mime, tags, indexed_at,
+                          ARRAY(SELECT url FROM sources WHERE picture = id ORDER BY added_at, url) AS urls,
+                          ARRAY(SELECT DISTINCT host FROM sources
+                                WHERE picture = id AND host IS NOT NULL ORDER BY host) AS sites,
+                          EXISTS (SELECT FROM files WHERE key = sha256) AS kept
+                   FROM pictures WHERE id = ANY(%s) AND removed_at IS NULL""",
+                (list(pictures),),
+            )
+            return {facts.id: facts for facts in cursor}
+
+    def size(self, pictures: Collection[UUID]) -> int:
+        """The bytes of these pictures' files together."""
+        with self._database.connection() as connection:
+            query = "SELECT coalesce(sum(bytes), 0)::bigint FROM pictures WHERE id = ANY(%s)"
+            ((size,),) = connection.execute(query, (list(pictures),)).fetchall()
+            return int(size)
+
+    def remove(self, groups: Collection[Group]) -> list[UUID]:
+        """Take the members of these groups out of the collection, and no keeper.
+
+        What others did meanwhile counts: a group whose keeper is not in the collection any more stays as it is, and
+        so does a member of which somebody said that it is no duplicate of the keeper. Returns the ids of those that
+        were removed, in order: `Curation.restore` undoes it. Raises DatabaseError.
+        """
+        keepers = {group.keeper for group in groups}
+        keeper_of = {
+            member.picture: group.keeper
+            for group in groups
+            for member in group.members
+            if member.picture not in keepers
+        }
+        with self._database.connection() as connection:
+            connection.execute(
+                "SELECT FROM pictures WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE", ([*keepers, *keeper_of],)
+            )
+            rows = connection.execute(
+                """UPDATE pictures p SET removed_at = now() FROM unnest(%s::uuid[], %s::uuid[]) AS member (id, keeper)
+                   WHERE p.id = member.id AND p.removed_at IS NULL
+                   AND EXISTS (SELECT FROM pictures k WHERE k.id = keeper AND k.removed_at IS NULL)
+                   AND NOT EXISTS (SELECT FROM not_duplicates WHERE picture = least(member.id, keeper)
+                                   AND other = greatest(member.id, keeper))
+                   RETURNING p.id""",
+                (list(keeper_of), list(keeper_of.values())),
+            )
+            return sorted(row[0] for row in rows)
+
+    def say_different(self, pairs: Iterable[Pair]) -> list[Pair]:
+        """Remember that these pairs, lower id first, are no duplicates. Returns those of which nobody had said so:
+        `take_back` undoes it. Pictures that are gone for good are passed over."""
+        return self._change(
+            """INSERT INTO not_duplicates (picture, other)
+               SELECT pair.* FROM unnest(%s::uuid[], %s::uuid[]) AS pair (one, two)
+               JOIN pictures a ON a.id = one JOIN pictures b ON b.id = two ORDER BY one, two
+               ON CONFLICT DO NOTHING RETURNING picture, other""",
+            pairs,
+        )
+
+    def take_back(self, pairs: Iterable[Pair]) -> list[Pair]:
+        """Forget that these pairs are no duplicates. Returns those of which it had been said."""
+        return self._change(
+            """DELETE FROM not_duplicates n USING (
+                   SELECT picture, other FROM not_duplicates
+                   JOIN unnest(%s::uuid[], %s::uuid[]) AS pair (one, two) ON picture = one AND other = two
+                   ORDER BY picture, other FOR UPDATE OF not_duplicates) said
+               WHERE n.picture = said.picture AND n.other = said.other RETURNING n.picture, n.other""",
+            pairs,
+        )
+
+    def said(self, limit: int) -> tuple[int, list[Said]]:
+        """How many pairs are no duplicates by a curator's word, and the last of them; removed pictures do not count."""
+        with self._database.connection() as connection, connection.cursor(row_factory=class_row(Said)) as cursor:
+            joined = sql.SQL(
+                """FROM not_duplicates n JOIN pictures a ON a.id = picture AND a.removed_at IS NULL
+                   JOIN pictures b ON b.id = other AND b.removed_at IS NULL"""
+            )
+            ((count,),) = connection.execute(sql.SQL("SELECT count(*) {}").format(joined)).fetchall()
+            query = sql.SQL("SELECT picture, other, said_at {} ORDER BY said_at DESC, picture, other LIMIT %s")
+            return int(count), cursor.execute(query.format(joined), (limit,)).fetchall()
+
+    def _change(self, statement: LiteralString, pairs: Iterable[Pair]) -> list[Pair]:
+        ordered = sorted(set(pairs))
+        with self._database.connection() as connection:
+            rows = connection.execute(statement, ([one for one, _ in ordered], [two for _, two in ordered]))
+            return sorted(rows.fetchall())
+
+    def _groups(self, source: sql.SQL, values: Mapping[str, Any], rule: Rule, chosen: Sequence[UUID]) -> list[Group]:
+        with self._database.connection() as connection:
+            pairs = _pairs(connection, source, values)
+            found = {picture for one, other, _ in pairs for picture in (one, other)}
+            query = sql.SQL("SELECT id FROM pictures p WHERE id = ANY(%(ids)s) ORDER BY {}")
+            ranked = connection.execute(
+                query.format(sql.SQL(_ORDERS[rule.keep])),
+                {"ids": list(found), "domain": rule.domain.lower()},
+                binary=True,
+            ).fetchall()
+        return stars([*(id for id in chosen if id in found), *(row[0] for row in ranked)], pairs)
+
+
+def _pairs(connection: Connection[Any], source: sql.SQL, values: Mapping[str, Any]) -> list[tuple[UUID, UUID, float]]:
+    """The nearest pairs of pictures in the collection of which nobody said that they are no duplicates."""
+    query = sql.SQL(
+        """SELECT picture, other, similarity FROM ({}) pair
+           JOIN pictures a ON a.id = picture AND a.removed_at IS NULL
+           JOIN pictures b ON b.id = other AND b.removed_at IS NULL
+           WHERE NOT EXISTS (SELECT FROM not_duplicates n WHERE n.picture = pair.picture AND n.other = pair.other)
+           ORDER BY similarity DESC, picture, other LIMIT %(most)s"""
+    ).format(source)
+    return connection.execute(query, {**values, "most": MOST_PAIRS}, binary=True).fetchall()

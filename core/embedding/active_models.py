@@ -1,0 +1,171 @@
+"""The models in use: the configured one, and after a change of CLIP_MODEL the former one for a while."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass
+
+from core.embedding.encoder import Encoder, EncoderLoader
+from core.collection.store import Model, Store
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class InUse:
+    """A model as the database knows it, and the encoder that makes its embeddings."""
+
+    model: Model
+    encoder: Encoder
+
+
+@dataclass(frozen=True)
+class Reembedding:
+    """How far a change of model is: `done` of `total` pictures have an embedding of `model`.
+
+    Searches use the model `serving`. That is `model` itself when the former one cannot be loaded any more; they then
+    find only what is done.
+    """
+
+    model: str
+    serving: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class _Former:
+    model: Model
+    loader: EncoderLoader
+
+
+class Models:
+    """Which model serves searches, and which is to have an embedding of every picture.
+
+    The configured model does both, unless another one has embedded more of the collection: then that one, the
+    former, is loaded too and serves until the configured one has caught up. Two encoders are in memory that long (a
+    ViT-B/32 takes 0.6 GB in float32, half of that in bfloat16). The change is then made at once, for good, and the
+    former encoder let go of; its embeddings stay, so that changing back only needs what is new. The database alone
+    says how far it is, so it goes on after any restart. Threads may share this object.
+    """
+
+    def __init__(self, store: Store, loader: EncoderLoader, awaited: str = "") -> None:
+        """`loader` is that of the configured model, and `awaited` the CLIP_MODEL of the one that it stands in for."""
+        self._store = store
+        self._loader = loader
+        self._awaited = awaited
+        self._lock = threading.RLock()
+        self._begun = False
+        self._configured: InUse | None = None
+        self._former: _Former | None = None
+        self._reembedding: Reembedding | None = None
+        self._settled = False
+
+    @property
+    def reembedding(self) -> Reembedding | None:
+        """How far a change of model was at the last look; None when there is none."""
+        return self._reembedding
+
+    @property
+    def settled(self) -> bool:
+        """Whether the configured model is loaded and had every picture at the last look."""
+        return self._settled
+
+    def change(self, loader: EncoderLoader) -> None:
+        """Make that of `loader` the configured model; the one so far, if it is loaded, is the former from now on."""
+        self._let_go()
+        with self._lock:
+            self._begun = self._configured is not None
+            if self._configured is not None:
+                self._former = _Former(self._configured.model, self._loader)
+            self._loader, self._configured, self._reembedding, self._settled = loader, None, None, False
+
+    def configured(self) -> InUse:
+        """The configured model. Raises EncoderError while it is not loaded, or DatabaseError."""
+        with self._lock:
+            if self._configured is None:
+                encoder = self._loader.get()
+                model = self._store.use_model(encoder.name, encoder.dim, self._loader.state.model)
+                self._configured = InUse(model, encoder)
+            return self._configured
+
+    def serving(self) -> InUse:
+        """The model that searches use. Raises EncoderError while it is not loaded, or DatabaseError."""
+        with self._lock:
+            self._begin()
+            former = self._former
+            if former is not None and former.loader.state.state != "failed":
+                encoder = former.loader.get()
+                if encoder.name == former.model.name:
+                    return InUse(former.model, encoder)
+            return self.configured()
+
+    def behind(self) -> list[InUse]:
+        """The models that are loaded and may lack embeddings, the serving one first: what is new must be found."""
+        with self._lock:
+            loaded = list[InUse]()
+            if self._former is not None and self._former.loader.state.state == "ready":
+                loaded.append(InUse(self._former.model, self._former.loader.get()))
+            if self._configured is not None and self._reembedding is not None:
+                loaded.append(self._configured)
+            return loaded
+
+    def look(self) -> None:
+        """See how far a change of model is, and let the configured one take over when it has every picture."""
+        self._begin()
+        configured = self.configured() if self._loader.state.state == "ready" else None
+        self._check_former(configured)
+        if configured is None:
+            return
+        missing, total = self._store.missing(configured.model), self._store.count()
+        with self._lock:
+            if self._configured is not configured:
+                return  # it was changed meanwhile
+            self._settled = not missing
+            if missing:
+                serving = self._former.model if self._former else configured.model
+                self._reembedding = Reembedding(configured.model.name, serving.name, max(0, total - missing), total)
+                return
+            self._reembedding = None
+        self._let_go()
+
+    def close(self) -> None:
+        """Stop loading."""
+        self._let_go()
+
+    def _begin(self) -> None:
+        """At the first look, find out whether another model knows the collection better, and load that too."""
+        with self._lock:
+            if self._begun:
+                return
+            known = {model: self._store.missing(model) for model in self._store.models()}
+            self._begun = True
+            if not known:
+                return
+            configured = self._loader.state.model
+            best = min(known, key=lambda model: (known[model], model.setting != configured, -model.id))
+            if best.setting not in ("", configured, self._awaited) and known[best] < self._store.count():
+                logger.info("%s serves searches until %s has every picture", best.name, configured)
+                self._former = _Former(best, EncoderLoader(best.setting))
+                self._former.loader.start()
+
+    def _check_former(self, configured: InUse | None) -> None:
+        """Do without the former model when it is not to be had, or turns out to be the configured one."""
+        former = self._former
+        if former is None:
+            return
+        state = former.loader.state
+        if state.state == "failed":
+            logger.warning("%s cannot serve searches any longer: %s", former.model.name, state.message)
+        elif state.state == "ready" and former.loader.get().name != former.model.name:
+            logger.warning("%s cannot serve searches any longer: its files have changed", former.model.name)
+        elif configured is None or configured.model.id != former.model.id:
+            return
+        self._let_go()
+
+    def _let_go(self) -> None:
+        with self._lock:
+            former, self._former = self._former, None
+        if former is not None:
+            former.loader.close()

@@ -1,0 +1,219 @@
+"""Which model CLIP_MODEL means: its files on this computer, and open_clip's loading of them."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import TYPE_CHECKING, Any
+
+from core.errors import EncoderError
+from core.embedding.hub_download import Progress, discard, fetch
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+CONFIG = "open_clip_config.json"
+WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+"""What open_clip's `push_to_hf_hub` calls the files of a model; safetensors first, as open_clip prefers."""
+
+BUILTIN = "built-in"
+"""CLIP_MODEL's value for the encoder in the box: Lookalike's own, which ships with it."""
+
+BUILTIN_FOLDER = Path(__file__).parent / "builtin"
+"""Its folder. The model card there, README.md, tells the SHA-256 of the weights."""
+
+SMALLEST_TEXT_TOWER = 1_000_000
+"""Parameters below which a text transformer was never meant to read: the smallest of open_clip's own
+configurations (ViT-S-32-alt, 10 layers of width 256) has 7.9 million."""
+
+Preprocess = Callable[["Image.Image"], "torch.Tensor"]
+Tokenizer = Callable[[Sequence[str]], "torch.Tensor"]
+
+
+@dataclass(frozen=True)
+class ClipModel:
+    """A model whose files all lie on this computer.
+
+    `name` is the identity of its vectors. `architecture` and `tag` are what open_clip calls it; `files` are its
+    config and weights, which are in the hub's cache when `cached`.
+    """
+
+    name: str
+    architecture: str
+    tag: str | None
+    files: tuple[Path, ...]
+    cached: bool
+    quick_gelu: bool = False
+
+    def load(self, device: str, precision: str) -> tuple[torch.nn.Module, Preprocess]:
+        """The module, in evaluation mode, and its own preprocessing of a picture into a (3, H, W) tensor.
+
+        `precision` is open_clip's "fp32" or "bf16". Pickled weights are read as plain tensors, never run. Raises
+        EncoderError; damaged files of the hub leave the cache, so that another try downloads them again.
+        """
+        import open_clip
+        import torch
+        from safetensors import SafetensorError
+
+        try:
+            module, preprocess = open_clip.create_model_from_pretrained(
+                self.architecture,
+                pretrained=self.tag,
+                device=device,
+                precision=precision,
+                force_quick_gelu=self.quick_gelu,
+            )
+        except (MemoryError, torch.OutOfMemoryError) as error:
+            raise EncoderError(f"{self.name} needs more memory than there is: choose a smaller CLIP_MODEL.") from error
+        except (SafetensorError, UnpicklingError, EOFError) as error:
+            raise self._damaged() from error
+        except Exception as error:
+            if "PytorchStreamReader" in str(error):
+                raise self._damaged() from error
+            raise EncoderError(
+                f"{self.name} cannot be loaded, for its config and weights are not what open_clip expects "
+                f"({_first_line(error)}): choose another CLIP_MODEL."
+            ) from error
+        module.eval().requires_grad_(False)
+        if sum(isinstance(part, torch.nn.Conv2d) for part in module.modules()) > 1:
+            # Convolutional networks run faster so; a transformer has one convolution, which cuts the patches.
+            module.to(memory_format=torch.channels_last)
+        return module, preprocess
+
+    def load_tokenizer(self, module: torch.nn.Module) -> Tokenizer:
+        """What turns words into tokens, (n, context) long. Raises EncoderError when `module` cannot read words.
+
+        A text tower of fewer than SMALLEST_TEXT_TOWER transformer parameters is a stand-in beside an image encoder
+        and gives words no meaning.
+        """
+        import open_clip
+
+        tower: Any = getattr(module, "text", module)
+        if sum(weight.numel() for weight in tower.transformer.parameters()) < SMALLEST_TEXT_TOWER:
+            raise EncoderError(f"{self.name} knows pictures only and cannot read words: search with a picture.")
+        try:
+            tokenizer: Tokenizer = open_clip.get_tokenizer(self.architecture)
+        except Exception as error:
+            raise EncoderError(
+                f"{self.name} cannot read words here, for its tokenizer cannot be loaded ({_first_line(error)}): "
+                "search with a picture."
+            ) from error
+        return tokenizer
+
+    def _damaged(self) -> EncoderError:
+        if not self.cached:
+            return EncoderError(f"The weights in {self.files[-1].parent} are damaged: copy the model there once more.")
+        for path in self.files:
+            discard(path)
+        return EncoderError(f"The download of {self.name} was damaged: press Try again to download it once more.")
+
+
+def find_model(setting: str, on_progress: Progress) -> ClipModel:
+    """The model that CLIP_MODEL's value means, downloaded if need be.
+
+    `on_progress` hears of the weights' bytes while they come. Raises EncoderError, and what `on_progress` raises.
+    """
+    if setting == BUILTIN:
+        return _in_the_box()
+    kind, colon, rest = setting.partition(":")
+    if kind == "local-dir" and colon:
+        return _in_folder(Path(rest).expanduser())
+    if kind == "hf-hub" and colon:
+        return _on_hub(setting, rest, on_progress)
+    return _by_tag(setting, on_progress)
+
+
+def _in_folder(folder: Path) -> ClipModel:
+    what = "CLIP_MODEL=local-dir:FOLDER needs the folder of an open_clip model"
+    if not folder.is_dir():
+        raise EncoderError(f"{what}, but there is no folder {folder}: correct the path.")
+    config = folder / CONFIG
+    if not config.is_file():
+        raise EncoderError(f"{what}, but {folder} holds no {CONFIG}: copy the whole model there.")
+    if not _is_config(config):
+        raise EncoderError(f"{what}, but {config} is not an open_clip model's: copy the whole model there.")
+    weights = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin", ".pth"))
+    if not weights:
+        raise EncoderError(
+            f"{what}, but {folder} holds no weights ({' or '.join(WEIGHTS)}): copy the whole model there."
+        )
+    digest = hashlib.sha256()
+    for path in (config, *weights):
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    name = f"local-dir:{folder.resolve().name}@{digest.hexdigest()[:12]}"
+    return ClipModel(name, f"local-dir:{folder}", None, (config, *weights), cached=False)
+
+
+def _in_the_box() -> ClipModel:
+    """Our own encoder, once its weights are those of its card. Raises EncoderError."""
+    weights = BUILTIN_FOLDER / WEIGHTS[0]
+    try:
+        promised = re.findall(r"\b[0-9a-f]{64}\b", (BUILTIN_FOLDER / "README.md").read_text("utf-8"))
+        with weights.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except (OSError, UnicodeDecodeError):
+        promised, digest = [], ""
+    if promised != [digest] or not (BUILTIN_FOLDER / CONFIG).is_file() or not _is_config(BUILTIN_FOLDER / CONFIG):
+        raise EncoderError(
+            f"The encoder that ships with Lookalike is damaged, for the files in {BUILTIN_FOLDER} are not those of its model "
+            "card: copy that folder from Lookalike's repository once more, or set CLIP_MODEL."
+        )
+    return ClipModel(f"{BUILTIN}@{digest[:12]}", f"local-dir:{BUILTIN_FOLDER}", None, (BUILTIN_FOLDER / CONFIG, weights), cached=False)
+
+
+def _on_hub(setting: str, repository: str, on_progress: Progress) -> ClipModel:
+    def fetch_config() -> Path:
+        return fetch(repository, [CONFIG], lambda done, total: None)
+
+    config = fetch_config()
+    if not _is_config(config):
+        discard(config)
+        raise EncoderError(
+            f"The {CONFIG} of {repository} on the model hub is not an open_clip model's: choose another CLIP_MODEL."
+        )
+    weights = fetch(repository, WEIGHTS, on_progress)
+    # The cache keeps the files of one version side by side, so open_clip can load them with no word to the hub. A
+    # config that lay there before the weights came may be of another version.
+    files = (fetch_config(), weights)
+    return ClipModel(setting, f"local-dir:{weights.parent}", None, files, cached=True)
+
+
+def _by_tag(setting: str, on_progress: Progress) -> ClipModel:
+    import open_clip
+
+    name, _, tag = setting.rpartition("/")
+    name = name.replace("/", "-")
+    entry = open_clip.get_pretrained_cfg(name, tag)
+    if not entry:
+        known = ["/".join(pair) for pair in open_clip.list_pretrained()]
+        near = difflib.get_close_matches(setting, known, n=3, cutoff=0.4)
+        raise EncoderError(
+            f"open_clip knows no model “{setting}”: CLIP_MODEL takes NAME/TAG, such as "
+            f"{' or '.join(near or known[:3])}."
+        )
+    repository, _, file = entry["hf_hub"].rpartition("/")
+    names = [str(Path(file).with_suffix(".safetensors")), file] if file else WEIGHTS
+    weights = fetch(repository, names, on_progress)
+    # With "file" in its entry, open_clip loads the tag from there and keeps the tag's own preprocessing.
+    entry["file"] = str(weights)
+    return ClipModel(setting, name, tag, (weights,), cached=True, quick_gelu=bool(entry.get("quick_gelu")))
+
+
+def _is_config(path: Path) -> bool:
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError:
+        return False
+    return isinstance(content, dict) and isinstance(content.get("model_cfg"), dict)
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".partition("\n")[0].rstrip(".: ")

@@ -1,0 +1,270 @@
+"""The encoder: pictures and words become unit vectors that can be compared."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.embedding.checkpoint import Preprocess, Tokenizer, find_model
+from core.errors import EncoderError
+from core.embedding.hub_download import Progress
+from core.embedding.preprocessing import split
+from core.process import BATCHES
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+    from core.media.decode import Box
+
+logger = logging.getLogger(__name__)
+
+Vectors = NDArray[np.float32]
+
+SLICE, GPU_SLICE = 32, 64
+"""Pictures in one forward pass: on a processor with AMX ViT-B/32 gains a quarter over eight in bfloat16, and the
+encoder in the box half. More gain nothing, and need more memory (`core.heap`)."""
+
+CLOSING = 20.0
+"""Seconds: loading into memory cannot be broken off, and takes a few."""
+
+
+class Encoder:
+    """A loaded CLIP model. All methods may be called from any thread.
+
+    Urgent calls wait for each other only, so that a person's query need not wait for an import's batch: the threads of
+    imports step aside for it. Of batches a CPU takes `BATCHES` at a time (`core.process`), others one.
+
+    `name` is the identity of its vectors, `dim` their length; `reads_words` says whether words mean anything to it;
+    `device` is "cpu", "cuda" or "mps", `precision` "float32" or "bfloat16", `slice` the pictures in one forward pass of
+    `module`, open_clip's own.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        module: torch.nn.Module,
+        preprocess: Preprocess,
+        tokenizer: Tokenizer | EncoderError,
+        device: str,
+        dtype: torch.dtype,
+    ) -> None:
+        """`tokenizer` is what turns words into tokens, or the error that says why there is none."""
+        from PIL import Image
+
+        self.name = name
+        self.device = device
+        self.precision = str(dtype).removeprefix("torch.")
+        self.reads_words = not isinstance(tokenizer, EncoderError)
+        self.module: Any = module
+        self._prepare, self._normalise = split(preprocess)
+        self._tokenizer = tokenizer
+        self._dtype = dtype
+        self._turns = {True: threading.Semaphore(), False: threading.Semaphore(BATCHES if device == "cpu" else 1)}
+        self.slice = SLICE if device == "cpu" else GPU_SLICE
+        self.dim = 0
+        # The first pass shows the dimension, warms the model up and finds weights that lead nowhere.
+        trial = self.encode_pictures([Image.new("RGB", (64, 64), "grey")])
+        if not np.isclose(np.linalg.norm(trial), 1, atol=1e-3):
+            raise EncoderError(
+                f"The weights of {name} are broken, for they give no vectors: choose another CLIP_MODEL."
+            )
+        self.dim = trial.shape[1]
+
+    def prepare(self, image: Image.Image, box: Box | None = None) -> torch.Tensor:
+        """The model's own preprocessing of an RGB picture, or what lies in a box of it, to (3, height, width).
+
+        Where it can be, its pixels are still bytes: `batch` makes numbers of many pictures at once, which is quicker.
+        """
+        return self._prepare(image, box or (0.0, 0.0, *image.size))
+
+    def batch(self, prepared: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Prepared pictures as `module` takes them, (n, 3, height, width) on its device and in its precision."""
+        import torch
+
+        return self._normalise(torch.stack(list(prepared)).to(self.device)).to(self._dtype)
+
+    def encode_prepared(self, prepared: Sequence[torch.Tensor], *, urgent: bool = False) -> Vectors:
+        """Prepared pictures to unit rows, (n, dim) float32.
+
+        An `urgent` call waits for no batch.
+        """
+        return self._encode(lambda rows: self.module.encode_image(self.batch(rows), normalize=False), prepared, urgent)
+
+    def encode_pictures(self, images: Sequence[Image.Image], *, urgent: bool = False) -> Vectors:
+        """RGB pictures to unit rows, (n, dim) float32."""
+        return self.encode_prepared([self.prepare(image) for image in images], urgent=urgent)
+
+    def encode_words(self, texts: Sequence[str]) -> Vectors:
+        """Texts to unit rows, (n, dim) float32, urgently; what exceeds the model's context is cut off.
+
+        Raises EncoderError when the model cannot read words, or a text is empty.
+        """
+        if isinstance(self._tokenizer, EncoderError):
+            raise EncoderError(str(self._tokenizer))
+        if not all(text.strip() for text in texts):
+            raise EncoderError("There are no words to search for: type some.")
+        tokens: Sequence[torch.Tensor] | torch.Tensor = self._tokenizer(texts).to(self.device) if texts else []
+        return self._encode(lambda rows: self.module.encode_text(rows, normalize=False), tokens, urgent=True)
+
+    def _encode(
+        self,
+        encode: Callable[[Any], torch.Tensor],
+        rows: Sequence[torch.Tensor] | torch.Tensor,
+        urgent: bool,
+    ) -> Vectors:
+        import torch
+
+        vectors = [np.empty((0, self.dim), np.float32)] if not len(rows) else []
+        with self._turns[urgent], torch.inference_mode():
+            for start in range(0, len(rows), self.slice):
+                features = encode(rows[start : start + self.slice])
+                vectors.append(torch.nn.functional.normalize(features.float(), dim=-1).cpu().numpy())
+        return np.concatenate(vectors)
+
+
+def load_encoder(
+    model: str, *, precision: Literal["fp32", "bf16"] | None = None, on_progress: Progress | None = None
+) -> Encoder:
+    """Load the model that CLIP_MODEL's value means, downloading it if need be: this takes seconds to minutes.
+
+    `precision` overrides the choice: bfloat16 where the processor computes it natively, else float32, and always
+    float32 for batch-normalised networks. Those do not bear the rounding: photos encoded by MobileNetV2 in both have
+    cosines down to 0.97, by ViT-B/32 above 0.9999.
+    `on_progress` is called with the bytes of weights done and to do. Raises EncoderError, one sentence.
+    """
+    import torch
+
+    found = find_model(model.strip(), on_progress or (lambda done, total: None))
+    device = _best_device()
+    chosen = precision or ("bf16" if _has_bfloat16(device) else "fp32")
+    module, preprocess = found.load(device, chosen)
+    if precision is None and chosen == "bf16" and _is_batch_normalised(module):
+        chosen = "fp32"
+        module, preprocess = found.load(device, chosen)
+    tokenizer: Tokenizer | EncoderError
+    try:
+        tokenizer = found.load_tokenizer(module)
+    except EncoderError as error:
+        tokenizer = error
+    dtype = torch.bfloat16 if chosen == "bf16" else torch.float32
+    return Encoder(found.name, module, preprocess, tokenizer, device, dtype)
+
+
+def _best_device() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _has_bfloat16(device: str) -> bool:
+    import torch
+
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # As the processors call it themselves: x86 with AVX-512 or AMX, and Arm.
+    native = ("avx512_bf16", "amx_bf16", "bf16")
+    return device == "cpu" and any(torch.cpu.get_capabilities().get(name) for name in native)
+
+
+def _is_batch_normalised(module: torch.nn.Module) -> bool:
+    import torch
+
+    return any(isinstance(part, torch.nn.BatchNorm2d) for part in module.modules())
+
+
+@dataclass(frozen=True)
+class LoadState:
+    """How far the loading of `model` is: `message` is a sentence for a page; the bytes are those of its weights."""
+
+    model: str
+    state: Literal["loading", "ready", "failed"] = "loading"
+    message: str = "CLIP is still loading: try again in a moment."
+    done_bytes: int = 0
+    total_bytes: int | None = None
+
+
+class EncoderLoader:
+    """Loads an encoder in the background. All methods may be called from any thread."""
+
+    def __init__(self, model: str) -> None:
+        """`model` is CLIP_MODEL's value."""
+        self._changed = threading.Condition()
+        self._state = LoadState(model)
+        self._encoder: Encoder | None = None
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    @property
+    def state(self) -> LoadState:
+        """How far it is."""
+        with self._changed:
+            return self._state
+
+    def start(self) -> None:
+        """Begin to load, unless that was done before."""
+        with self._changed:
+            if self._thread is None and not self._closed:
+                self._thread = threading.Thread(target=self._load, name="CLIP", daemon=True)
+                self._thread.start()
+
+    def retry(self) -> None:
+        """Begin anew after a failure; otherwise do nothing."""
+        with self._changed:
+            if self._state.state == "failed":
+                self._state = LoadState(self._state.model)
+                self._thread = None
+                self.start()
+
+    def get(self, timeout: float = 0.0) -> Encoder:
+        """The encoder, waiting at most `timeout` seconds for it.
+
+        Raises EncoderError while it loads, and with the failure's sentence when it could not be loaded.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._state.state != "loading" or self._closed, timeout)
+            if self._encoder is None:
+                raise EncoderError(self._state.message)
+            return self._encoder
+
+    def close(self) -> None:
+        """Break off a download, and wait for the thread to end, but not longer than CLOSING seconds."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join(CLOSING)
+
+    def _load(self) -> None:
+        try:
+            encoder = load_encoder(self._state.model, on_progress=self._on_progress)
+        except EncoderError as error:
+            logger.warning("%s", error)
+            self._finish("failed", str(error))
+        except Exception:
+            logger.exception("loading CLIP failed")
+            self._finish("failed", "CLIP cannot be loaded: see the log for why, and press Try again.")
+        else:
+            self._encoder = encoder
+            self._finish("ready", f"{encoder.name} is ready.")
+
+    def _finish(self, state: Literal["ready", "failed"], message: str) -> None:
+        with self._changed:
+            self._state = replace(self._state, state=state, message=message)
+            self._changed.notify_all()
+
+    def _on_progress(self, done: int, total: int | None) -> None:
+        with self._changed:
+            if self._closed:
+                raise EncoderError("The app is closing.")
+            of_all = f" of {total / 1e6:.0f}" if total else ""
+            message = f"CLIP is still loading ({done / 1e6:.0f}{of_all} MB): try again in a moment."
+            self._state = replace(self._state, message=message, done_bytes=done, total_bytes=total)

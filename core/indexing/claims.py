@@ -1,0 +1,217 @@
+"""What workers do with the items of imports: claim some for a while, give them back, and write what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+from uuid import UUID
+
+from psycopg import Connection
+from psycopg.rows import class_row
+
+from core.database.connection import Database
+
+Status = Literal["waiting", "indexed", "already_there", "failed"]
+
+SUSPECT, GIVEN_UP = 2, 4
+"""How often an item is in hand when a worker dies until it is claimed alone, and until it is given up. A picture that
+crashes its worker takes some hundred others with it twice, and is then found out; one that was merely near when
+power failed has two more chances."""
+
+STOPPED = "Working on this picture stopped the app again and again, so it was left out."
+"""The reason of items that were given up."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One URL or dropped file of an import, claimed to be worked on. `attempts` counts its tries, this one too; a
+    try that a crash or a stop cut short counts for nothing.
+
+    A file has no host; its key is the SHA-256 of its bytes, and its `url` the name that it was dropped with.
+    """
+
+    import_id: int
+    key: bytes
+    url: str
+    host: str
+    attempts: int
+
+    @property
+    def is_file(self) -> bool:
+        """Whether this is a dropped file, for a web address always names a host."""
+        return not self.host
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an item. With status "waiting" it is tried again at `next_try_at`."""
+
+    item: Item
+    status: Status
+    picture: UUID | None = None
+    reason: str | None = None
+    next_try_at: datetime | None = None
+
+
+class Claims:
+    """The items of imports (`core.indexing.imports`) in the hands of workers. Threads and processes may share them.
+
+    Whatever locks several items does so in the order of their keys, or skips what is locked, so that no two ever
+    wait for each other in a circle.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def workers(self, silence: timedelta) -> int:
+        """How many workers share the items: those that were heard of within `silence`."""
+        with self._database.connection() as connection:
+            query = "SELECT count(*) FROM procrastinate_workers WHERE last_heartbeat > now() - %s"
+            ((count,),) = connection.execute(query, (silence,)).fetchall()
+            return int(count)
+
+    def is_halted(self, import_id: int) -> bool:
+        """Whether an import was paused, deleted or cancelled, so that work on it should end."""
+        with self._database.connection() as connection:
+            row = connection.execute(
+                """SELECT paused_at IS NOT NULL OR deleted_at IS NOT NULL OR NOT EXISTS (
+                       SELECT FROM items WHERE import = id AND status = 'waiting')
+                   FROM imports WHERE id = %s""",
+                (import_id,),
+            ).fetchone()
+        return row is None or bool(row[0])
+
+    def due(self) -> list[int]:
+        """The imports that have an item to be claimed now, oldest first."""
+        with self._database.connection() as connection:
+            rows = connection.execute(
+                """SELECT id FROM imports
+                   WHERE paused_at IS NULL AND deleted_at IS NULL AND EXISTS (
+                       SELECT FROM items WHERE import = id AND status = 'waiting' AND next_try_at <= now())
+                   ORDER BY id"""
+            ).fetchall()
+        return [row[0] for row in rows]
+
+    def claim(self, import_id: int, limit: int, lease: timedelta, full_hosts: Collection[str] = ()) -> list[Item]:
+        """Take up to `limit` items that are due, for the length of the lease; nobody else gets them meanwhile.
+
+        Items of `full_hosts` are left for later, and those that may have crashed a worker to `claim_suspect`: a
+        claim that is neither given back nor recorded counts as lost.
+        """
+        with (
+            self._database.connection() as connection,
+            connection.cursor(row_factory=class_row(Item)) as cursor,
+        ):
+            # An ARRAY is made once; a plan may run an IN again for each row, and so pass its LIMIT.
+            cursor.execute(
+                """UPDATE items SET next_try_at = now() + %(lease)s, lost = lost + 1
+                   WHERE import = %(id)s AND key = ANY(ARRAY(
+                       SELECT key FROM items
+                       WHERE import = %(id)s AND status = 'waiting' AND next_try_at <= now() AND lost < %(suspect)s
+                             AND host <> ALL(%(full)s)
+                             AND EXISTS (SELECT FROM imports WHERE id = %(id)s AND paused_at IS NULL)
+                       ORDER BY position LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+                   RETURNING import AS import_id, key, url, host, attempts + 1 AS attempts""",
+                {"id": import_id, "limit": limit, "lease": lease, "full": list(full_hosts), "suspect": SUSPECT},
+            )
+            return cursor.fetchall()
+
+    def claim_suspect(self, import_id: int, lease: timedelta) -> list[Item]:
+        """Take one of the items that `claim` leaves, for a run that has nothing else in hand.
+
+        None while another run has one of the same import. Those that were lost GIVEN_UP times are given up.
+        """
+        with (
+            self._database.connection() as connection,
+            connection.cursor(row_factory=class_row(Item)) as cursor,
+        ):
+            connection.execute("SELECT FROM imports WHERE id = %s FOR NO KEY UPDATE", (import_id,))  # one at a time
+            cursor.execute(
+                """UPDATE items SET status = 'failed', reason = %s, finished_at = now()
+                   WHERE import = %s AND key = ANY(ARRAY(
+                       SELECT key FROM items
+                       WHERE import = %s AND status = 'waiting' AND next_try_at <= now() AND lost >= %s
+                       ORDER BY key FOR UPDATE SKIP LOCKED))""",
+                (STOPPED, import_id, import_id, GIVEN_UP),
+            )
+            cursor.execute(
+                """UPDATE items SET next_try_at = now() + %(lease)s, lost = lost + 1
+                   WHERE import = %(id)s AND key = ANY(ARRAY(
+                       SELECT key FROM items
+                       WHERE import = %(id)s AND status = 'waiting' AND next_try_at <= now() AND lost >= %(suspect)s
+                             AND EXISTS (SELECT FROM imports WHERE id = %(id)s AND paused_at IS NULL)
+                             AND NOT EXISTS (SELECT FROM items WHERE import = %(id)s AND status = 'waiting'
+                                             AND next_try_at > now() AND lost > %(suspect)s)
+                       ORDER BY lost, position LIMIT 1 FOR UPDATE SKIP LOCKED))
+                   RETURNING import AS import_id, key, url, host, attempts + 1 AS attempts""",
+                {"id": import_id, "lease": lease, "suspect": SUSPECT},
+            )
+            return cursor.fetchall()
+
+    def renew(self, items: Sequence[Item], lease: timedelta) -> None:
+        """Lengthen the lease on items that are still being worked on; those just being recorded need none."""
+        with self._database.connection() as connection:
+            connection.execute(
+                """UPDATE items SET next_try_at = greatest(next_try_at, now() + %s)
+                   WHERE (import, key) IN (
+                       SELECT import, key FROM items
+                       WHERE (import, key) IN (SELECT * FROM unnest(%s::bigint[], %s::bytea[])) AND status = 'waiting'
+                       FOR UPDATE SKIP LOCKED)""",
+                (lease, [item.import_id for item in items], [item.key for item in items]),
+            )
+
+    def release(self, items: Sequence[Item], until: datetime | None = None) -> None:
+        """Give claimed items back untried, to be due at `until` or now."""
+        with self._database.connection() as connection:
+            connection.execute(
+                """UPDATE items SET next_try_at = coalesce(%s, now()), lost = greatest(lost - 1, 0)
+                   WHERE (import, key) IN (
+                       SELECT import, key FROM items
+                       WHERE (import, key) IN (SELECT * FROM unnest(%s::bigint[], %s::bytea[])) AND status = 'waiting'
+                       ORDER BY import, key FOR UPDATE)""",
+                (until, [item.import_id for item in items], [item.key for item in items]),
+            )
+
+    def spare(self, host: str, until: datetime) -> None:
+        """Leave a host alone: none of its waiting items is due before `until`."""
+        with self._database.connection() as connection:
+            connection.execute(
+                """UPDATE items SET next_try_at = %(until)s
+                   WHERE (import, key) IN (
+                       SELECT import, key FROM items
+                       WHERE host = %(host)s AND status = 'waiting' AND next_try_at < %(until)s
+                       FOR UPDATE SKIP LOCKED)""",
+                {"host": host, "until": until},
+            )
+
+    def lock_waiting(self, connection: Connection, items: Sequence[Item]) -> set[Item]:
+        """Those of the items that still wait; until the transaction ends nobody else can change them."""
+        rows = connection.execute(
+            """SELECT import, key FROM items
+               WHERE (import, key) IN (SELECT * FROM unnest(%s::bigint[], %s::bytea[])) AND status = 'waiting'
+               ORDER BY import, key FOR UPDATE""",
+            ([item.import_id for item in items], [item.key for item in items]),
+        )
+        waiting = set(rows.fetchall())
+        return {item for item in items if (item.import_id, item.key) in waiting}
+
+    def record(self, connection: Connection, outcomes: Sequence[Outcome]) -> None:
+        """Write what became of items. An item that already has a final state keeps it."""
+        connection.execute(
+            """UPDATE items SET status = o.status, picture = o.picture, reason = o.reason, attempts = attempts + 1,
+                      lost = 0, next_try_at = coalesce(o.next_try_at, items.next_try_at),
+                      finished_at = CASE WHEN o.status = 'waiting' THEN NULL ELSE now() END
+               FROM unnest(%s::bigint[], %s::bytea[], %s::text[], %s::uuid[], %s::text[], %s::timestamptz[])
+                    AS o(import, key, status, picture, reason, next_try_at)
+               WHERE items.import = o.import AND items.key = o.key AND items.status = 'waiting'""",
+            (
+                [outcome.item.import_id for outcome in outcomes],
+                [outcome.item.key for outcome in outcomes],
+                [outcome.status for outcome in outcomes],
+                [outcome.picture for outcome in outcomes],
+                [outcome.reason for outcome in outcomes],
+                [outcome.next_try_at for outcome in outcomes],
+            ),
+        )

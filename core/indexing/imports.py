@@ -1,0 +1,262 @@
+"""Imports and their items: what was asked for, and what became of it. Workers take items by `core.indexing.claims`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import LiteralString
+from urllib.parse import urlsplit
+
+from psycopg import Connection
+from psycopg.rows import class_row, dict_row
+
+from core.database.connection import Database
+from core.errors import NotFoundError
+from core.collection.fields import NOTHING, Said
+from core.collection.metadata import keep_said
+
+CANCELLED = "Cancelled before it was fetched."
+"""The reason of items that were waiting when their import was cancelled; trying the failed again resumes them."""
+
+RATE_WINDOW = timedelta(seconds=30)
+"""How far back the rate of an import looks."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A URL that gave no picture, and the sentence that says why."""
+
+    url: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class FailureGroup:
+    """A reason, how many items of an import failed for it, and the first of them."""
+
+    reason: str
+    count: int
+    example: str
+
+
+@dataclass(frozen=True)
+class Import:
+    """An import and how far it is. `retrying` of the waiting items failed before and wait for another try;
+    `rate` is in items a second over the last `RATE_WINDOW`."""
+
+    id: int
+    name: str
+    created_at: datetime
+    paused_at: datetime | None
+    deleted_at: datetime | None
+    waiting: int
+    indexed: int
+    already_there: int
+    failed: int
+    retrying: int = 0
+    next_try_at: datetime | None = None
+    rate: float = 0.0
+    counts: dict[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        counts = {
+            "waiting": self.waiting,
+            "indexed": self.indexed,
+            "already_there": self.already_there,
+            "failed": self.failed,
+        }
+        object.__setattr__(self, "counts", counts)
+
+    @property
+    def total(self) -> int:
+        """How many items the import has."""
+        return sum(self.counts.values())
+
+    @property
+    def done(self) -> bool:
+        """Whether every item has a final state."""
+        return self.waiting == 0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long the waiting items will take at the present rate, when there is one."""
+        return self.waiting / self.rate if self.waiting and self.rate else None
+
+
+class Ledger:
+    """The imports. Methods that take a connection join its transaction; the others make their own.
+
+    Whatever locks several items does so in the order of their keys, or skips what is locked, so that no two ever
+    wait for each other in a circle.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(self, name: str, urls: Sequence[tuple[bytes, str]], said: Mapping[bytes, Said] | None = None) -> int:
+        """Record an import of URLs, each as (identity key, URL); a key's first URL counts. Returns its id.
+
+        What the collection already holds is "already there" from the start and is not fetched again. `said` is what
+        the list says of some of the keys.
+        """
+        entries = [(key, url, urlsplit(url).hostname or "") for key, url in urls]
+        with self._database.connection() as connection:
+            return self._create(connection, name, entries, said or {})
+
+    def create_from_files(self, connection: Connection, name: str, files: Sequence[tuple[bytes, str]]) -> int:
+        """Record an import of dropped files, each as (SHA-256 of its bytes, name), likewise. Returns its id."""
+        return self._create(connection, name, [(key, file, "") for key, file in files], {})
+
+    def _create(
+        self,
+        connection: Connection,
+        name: str,
+        entries: Sequence[tuple[bytes, str, str]],
+        said: Mapping[bytes, Said],
+    ) -> int:
+        unique = dict[bytes, tuple[str, str]]()
+        for key, url, host in entries:
+            unique.setdefault(key, (url, host))
+        row = connection.execute("INSERT INTO imports (name) VALUES (%s) RETURNING id", (name,)).fetchone()
+        assert row is not None
+        import_id = int(row[0])
+        with (
+            connection.cursor() as cursor,
+            cursor.copy("COPY items (import, key, position, url, host, title, fields) FROM STDIN") as copy,
+        ):
+            for position, (key, (url, host)) in enumerate(unique.items()):
+                row_said = said.get(key, NOTHING)
+                fields = json.dumps(dict(row_said.fields), ensure_ascii=False)
+                copy.write_row((import_id, key, position, url, host, row_said.title, fields))
+        there = connection.execute(
+            """UPDATE items SET status = 'already_there', picture = s.picture, finished_at = now()
+               FROM sources s JOIN pictures p ON p.id = s.picture AND p.removed_at IS NULL
+               WHERE import = %s AND items.key = s.key RETURNING items.picture""",
+            (import_id,),
+        ).fetchall()
+        if said:
+            keep_said(connection, import_id, [row[0] for row in there])
+        return import_id
+
+    def imports(self, limit: int = 20) -> list[Import]:
+        """The newest imports, newest first."""
+        with self._database.connection() as connection:
+            rows = connection.execute(
+                "SELECT id FROM imports WHERE deleted_at IS NULL ORDER BY id DESC LIMIT %s", (limit,)
+            ).fetchall()
+        return self._read([row[0] for row in rows])
+
+    def read(self, import_id: int) -> Import:
+        """One import. Raises NotFoundError."""
+        found = self._read([import_id])
+        if not found:
+            raise NotFoundError(f"There is no import {import_id}.")
+        return found[0]
+
+    def _read(self, ids: Sequence[int]) -> list[Import]:
+        query = """
+            SELECT imports.id, name, created_at, paused_at, deleted_at,
+                   count(*) FILTER (WHERE status = 'waiting') AS waiting,
+                   count(*) FILTER (WHERE status = 'indexed') AS indexed,
+                   count(*) FILTER (WHERE status = 'already_there') AS already_there,
+                   count(*) FILTER (WHERE status = 'failed') AS failed,
+                   count(*) FILTER (WHERE status = 'waiting' AND reason IS NOT NULL) AS retrying,
+                   min(next_try_at) FILTER (WHERE status = 'waiting' AND reason IS NOT NULL) AS next_try_at,
+                   count(*) FILTER (WHERE finished_at > greatest(now() - %(window)s, created_at))
+                   / greatest(1, extract(epoch FROM least(%(window)s, now() - created_at)))::float8 AS rate
+            FROM imports LEFT JOIN items ON items.import = imports.id
+            WHERE imports.id = ANY(%(ids)s) GROUP BY imports.id ORDER BY imports.id DESC"""
+        with self._database.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
+            cursor.execute(query, {"ids": list(ids), "window": RATE_WINDOW})
+            return [Import(**row) for row in cursor.fetchall()]
+
+    def failures(self, import_id: int, limit: int | None = None) -> list[Failure]:
+        """The failed items of an import, in the order they were given."""
+        with (
+            self._database.connection() as connection,
+            connection.cursor(row_factory=class_row(Failure)) as cursor,
+        ):
+            cursor.execute(
+                """SELECT url, reason FROM items WHERE import = %s AND status = 'failed'
+                   ORDER BY position LIMIT %s""",
+                (import_id, limit),
+            )
+            return cursor.fetchall()
+
+    def failure_groups(self, import_id: int) -> list[FailureGroup]:
+        """Why items of an import failed, the commonest reason first."""
+        with (
+            self._database.connection() as connection,
+            connection.cursor(row_factory=class_row(FailureGroup)) as cursor,
+        ):
+            cursor.execute(
+                """SELECT reason, count(*) AS count, (array_agg(url ORDER BY position))[1] AS example
+                   FROM items WHERE import = %s AND status = 'failed' GROUP BY reason ORDER BY count DESC, reason""",
+                (import_id,),
+            )
+            return cursor.fetchall()
+
+    def retry_failed(self, import_id: int) -> int:
+        """Let the failed items of an import wait again, as if never tried. Returns how many."""
+        with self._database.connection() as connection:
+            return connection.execute(
+                """UPDATE items SET status = 'waiting', attempts = 0, lost = 0, reason = NULL, finished_at = NULL,
+                          next_try_at = now()
+                   WHERE import = %s AND status = 'failed'""",
+                (import_id,),
+            ).rowcount
+
+    def pause(self, import_id: int) -> None:
+        """Hand out no more items of an import until it is resumed; those in hand are finished."""
+        self._set(import_id, "paused_at = now()")
+
+    def resume(self, import_id: int) -> None:
+        """Hand out items of an import again."""
+        self._set(import_id, "paused_at = NULL")
+
+    def cancel(self, import_id: int) -> int:
+        """End an import: its waiting items fail as CANCELLED. Returns how many."""
+        with self._database.connection() as connection:
+            return connection.execute(
+                """UPDATE items SET status = 'failed', reason = %s, finished_at = now()
+                   WHERE import = %s AND key IN (
+                       SELECT key FROM items WHERE import = %s AND status = 'waiting' ORDER BY key FOR UPDATE)""",
+                (CANCELLED, import_id, import_id),
+            ).rowcount
+
+    def delete(self, import_id: int) -> int:
+        """Delete an import, and remove the pictures that only it brought. Returns how many; `restore` undoes it."""
+        self.cancel(import_id)
+        with self._database.connection() as connection:
+            connection.execute("UPDATE imports SET deleted_at = now() WHERE id = %s", (import_id,))
+            return connection.execute(
+                """UPDATE pictures SET removed_at = now() WHERE id = ANY(ARRAY(
+                       SELECT id FROM pictures
+                       WHERE removed_at IS NULL
+                         AND id IN (SELECT picture FROM items WHERE import = %(id)s AND status = 'indexed')
+                         AND NOT EXISTS (
+                             SELECT FROM items JOIN imports ON imports.id = items.import AND deleted_at IS NULL
+                             WHERE items.picture = pictures.id AND items.import <> %(id)s)
+                       ORDER BY id FOR NO KEY UPDATE))""",
+                {"id": import_id},
+            ).rowcount
+
+    def restore(self, import_id: int) -> int:
+        """Undo `delete`: the import is back, and so are its pictures. Returns how many."""
+        with self._database.connection() as connection:
+            returned = connection.execute(
+                """UPDATE pictures SET removed_at = NULL WHERE id = ANY(ARRAY(
+                       SELECT id FROM pictures
+                       WHERE removed_at = (SELECT deleted_at FROM imports WHERE id = %(id)s)
+                         AND id IN (SELECT picture FROM items WHERE import = %(id)s)
+                       ORDER BY id FOR NO KEY UPDATE))""",
+                {"id": import_id},
+            ).rowcount
+            connection.execute("UPDATE imports SET deleted_at = NULL WHERE id = %s", (import_id,))
+            return returned
+
+    def _set(self, import_id: int, assignment: LiteralString) -> None:
+        with self._database.connection() as connection:
+            connection.execute(f"UPDATE imports SET {assignment} WHERE id = %s", (import_id,))  # noqa: S608

@@ -1,0 +1,97 @@
+"""One item -> a picture prepared for the model, or what else became of it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import threading
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from core.indexing.claims import Claims, Item, Outcome
+from core.embedding.encoder import Encoder
+from core.errors import DatabaseError, FetchError, NotFoundError, PictureError
+from core.media.fetcher import Fetcher
+from core.indexing.host_limits import HostGate
+from core.media.decode import Picture, read_picture
+from core.settings import Settings
+from core.collection.store import Store
+
+if TYPE_CHECKING:
+    import torch
+
+logger = logging.getLogger(__name__)
+
+PER_HOST = 4
+"""Requests to one host at a time, as a polite browser would make: from all workers together, up to four of them."""
+
+DECODING = max(1, (os.cpu_count() or 1) // 2)
+"""Pictures decoded at a time. A dozen threads that all want a core would hold up whoever waits for an answer."""
+
+MAX_ATTEMPTS = 4
+"""Tries for a URL that may yet succeed."""
+
+MAX_RETRY_AFTER = 3600.0
+"""The longest wait in seconds that a server's Retry-After is granted."""
+
+STRANGE = "Something unforeseen went wrong with this picture; the log has the details."
+
+
+@dataclass(frozen=True)
+class Ready:
+    """An item whose picture is decoded and prepared for the model."""
+
+    item: Item
+    picture: Picture
+    prepared: torch.Tensor
+
+
+class Loader:
+    """Fetches and decodes items. May be shared by any number of threads."""
+
+    def __init__(self, settings: Settings, store: Store, claims: Claims, fetcher: Fetcher, encoder: Encoder) -> None:
+        self._settings = settings
+        self._store = store
+        self._claims = claims
+        self._fetcher = fetcher
+        self._encoder = encoder
+        self.hosts = HostGate(PER_HOST)
+        self._decoding = threading.Semaphore(DECODING)
+
+    def load(self, item: Item) -> Ready | Outcome:
+        """Fetch and decode one item; its host was entered before, and is left once it has answered."""
+        with ExitStack() as place:
+            place.callback(self.hosts.leave, item.host)
+            return self._attempt(item, place)
+
+    def _attempt(self, item: Item, place: ExitStack) -> Ready | Outcome:
+        settings = self._settings
+        try:
+            data = self._store.dropped(item.key) if item.is_file else self._fetcher.fetch(item.url).data
+            place.close()
+            with self._decoding:
+                picture = read_picture(data, max_bytes=settings.max_file_bytes, max_pixels=settings.max_pixels)
+                return Ready(item, picture, self._encoder.prepare(picture.image, picture.box))
+        except (PictureError, NotFoundError) as error:
+            return Outcome(item, "failed", reason=str(error))
+        except DatabaseError:
+            raise
+        except FetchError as error:
+            if not error.retryable or item.attempts >= MAX_ATTEMPTS:
+                return Outcome(item, "failed", reason=str(error))
+            again = datetime.now(UTC) + timedelta(seconds=self._delay(item, error))
+            if error.retry_after is not None:  # the whole host asks to be left alone
+                self.hosts.spare(item.host, again)
+                self._claims.spare(item.host, again)
+            return Outcome(item, "waiting", reason=str(error), next_try_at=again)
+        except Exception:  # one strange item must never stop the others
+            logger.exception("item %s of import %s", item.key.hex(), item.import_id)
+            return Outcome(item, "failed", reason=STRANGE)
+
+    def _delay(self, item: Item, error: FetchError) -> float:
+        """Seconds until the next try: exponential back-off with jitter, or longer when the server asks for it."""
+        backoff = self._settings.retry_delay * 4.0 ** (item.attempts - 1) * random.uniform(0.8, 1.2)  # noqa: S311
+        return max(backoff, min(error.retry_after or 0.0, MAX_RETRY_AFTER))

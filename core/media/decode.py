@@ -1,0 +1,269 @@
+"""Untrusted bytes -> a checked, upright RGB picture with its facts, hashes and thumbnail, or a reason why not."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import math
+import threading
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import ClassVar
+
+import imagehash
+import numpy as np
+from PIL import ExifTags, Image, ImageCms, ImageFile
+
+from core.errors import PictureError, PictureTooLargeError
+from core.media.file_types import NOT_PICTURES, kind_of
+
+MIMES = {
+    "AVIF": "image/avif",
+    "BMP": "image/bmp",
+    "GIF": "image/gif",
+    "HEIF": "image/heif",
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "TIFF": "image/tiff",
+    "WEBP": "image/webp",
+}
+"""Pillow's decoders that untrusted bytes may reach; the other forty stay shut."""
+
+MIN_SIDE = 16
+"""Pixels; what is smaller is a tracking pixel or a bullet, and says nothing to a model."""
+
+MAX_ASPECT = 20
+"""Long side to short side."""
+
+WORKING_SIDE = 512
+"""Short side in pixels that a picture is reduced to at most: models look at 224 to 448."""
+
+THUMBNAIL_SIDE = 256
+THUMBNAIL_QUALITY = 80
+
+MAX_PROFILE = 4_000_000
+"""Bytes of a colour profile; those of printers reach two million."""
+
+BIG = 10_000_000
+"""Pixels above which pictures are decoded one at a time, so that 32 threads never hold 32 of them."""
+
+_EXIF_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+# The limit is ours, and set by the caller; Pillow's own must only not be in its way. It is the most that
+# MAX_MEGAPIXELS may be.
+Image.MAX_IMAGE_PIXELS = 500_000_000
+
+_big_ones = threading.Lock()
+
+
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom, in pixels of an image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture that was decoded and checked.
+
+    `image` is upright RGB with a white background, its short side at least the pixels asked for or the original's;
+    `box` is where in it the picture lies: of a width of 4,477 pixels an eighth is 559.6, and the image has 560.
+    `sha256` is that of the file (32 bytes), `phash` the 64-bit perceptual hash of imagehash as a signed integer;
+    `width` and `height` are the upright original's in pixels, `size` the file's bytes; `thumbnail` is a JPEG with
+    a short side of THUMBNAIL_SIDE pixels or the original's.
+    """
+
+    thumbnail_mime: ClassVar[str] = "image/jpeg"  # WebP is a quarter smaller but takes six times as long to make
+
+    image: Image.Image
+    box: Box
+    sha256: bytes
+    phash: int
+    width: int
+    height: int
+    size: int
+    mime: str
+    thumbnail: bytes
+
+
+def read_picture(data: bytes, *, max_bytes: int, max_pixels: int, side: int = WORKING_SIDE) -> Picture:
+    """Decode a file of any accepted kind; what kind it is, only its content says.
+
+    Of animations and multi-page files the first picture counts. `side` is the short side in pixels that the picture
+    may be reduced to. Raises PictureError, of which PictureTooLargeError is one kind, with a sentence, and nothing
+    else.
+    """
+    if len(data) > max_bytes:
+        raise PictureTooLargeError(
+            f"The file has {len(data) / 1e6:,.1f} MB, and at most {max_bytes / 1e6:,.4g} are taken: make it smaller."
+        )
+    kind = kind_of(data)
+    if kind in NOT_PICTURES:
+        raise PictureError(f"This is {NOT_PICTURES[kind]}")
+    try:
+        return _read(data, kind, max_pixels, side)
+    except PictureError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise _too_many_pixels(max_pixels) from None
+    except Exception as error:  # noqa: BLE001  decoders raise whatever they like on bytes that are made to hurt them
+        if "truncated" in str(error).lower() or isinstance(error, EOFError):
+            raise PictureError("The picture is cut off: its file ends too early. Save or download it again.") from None
+        raise PictureError("The picture is damaged and cannot be read. Save or download it again.") from None
+
+
+def _read(data: bytes, kind: str, max_pixels: int, side: int) -> Picture:
+    if kind == "HEIF":
+        _register_heif()
+    with Image.open(io.BytesIO(data), formats=[kind]) as file:
+        full = file.size
+        _check_size(*full, max_pixels)
+        drafted = (
+            file.draft(None, (side, side)) if kind == "JPEG" else None
+        )  # to 1/2, 1/4 or 1/8, never below that side
+        in_memory = full if file.info.get("progressive") else file.size  # libjpeg keeps all coefficients of those
+        turn: AbstractContextManager[object] = _big_ones if math.prod(in_memory) > BIG else nullcontext()
+        with turn:
+            file.load()
+            box: Box = drafted[1] if drafted else (0.0, 0.0, *file.size)
+            small, box = _reduced(_on_white(_eight_bits(file)), box, side)
+            orientation = _orientation(file)
+        image = _srgb(small, file.info.get("icc_profile"))
+    if orientation in _EXIF_TURNS:
+        box = _turned(box, image.size, orientation)
+        image = image.transpose(_EXIF_TURNS[orientation])
+    width, height = reversed(full) if orientation >= 5 else full
+    thumbnail = _thumbnail(image, box)
+    return Picture(
+        image=image,
+        box=box,
+        sha256=hashlib.sha256(data).digest(),
+        phash=_phash(thumbnail),
+        width=width,
+        height=height,
+        size=len(data),
+        mime=MIMES[kind],
+        thumbnail=_jpeg(thumbnail),
+    )
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    short, long = sorted((width, height))
+    if width * height > max_pixels:
+        raise _too_many_pixels(max_pixels)
+    if short < MIN_SIDE:
+        raise PictureError(
+            f"The picture is too small ({width:,} × {height:,} pixels): it needs {MIN_SIDE} on each side."
+        )
+    if long > MAX_ASPECT * short:
+        raise PictureError(
+            f"The picture is too narrow ({width:,} × {height:,} pixels): "
+            f"its long side may be {MAX_ASPECT} times its short one. Crop it."
+        )
+
+
+def _too_many_pixels(max_pixels: int) -> PictureTooLargeError:
+    return PictureTooLargeError(
+        f"The picture has more than {max_pixels / 1e6:,.4g} million pixels, the most that are taken: make it smaller."
+    )
+
+
+def _orientation(file: ImageFile.ImageFile) -> int:
+    """The EXIF orientation still to be applied, 1 to 8; some decoders apply it themselves and say 1."""
+    try:
+        value = file.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # noqa: BLE001  a picture with broken EXIF is still a picture
+        return 1
+    return value if value in range(1, 9) else 1
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Grey of 16 or 32 bits or floats, scaled to 8; Pillow's own conversion would clip it to white."""
+    if not image.mode.startswith(("I", "F")):
+        return image
+    values = np.nan_to_num(np.asarray(image).astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    highest = float(values.max())
+    white = 65535.0 if ";16" in image.mode else next((top for top in (1.0, 255.0, 65535.0) if highest <= top), highest)
+    return Image.fromarray((values.clip(0, white) * (255 / white)).astype(np.uint8))
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """RGB or CMYK, with what is transparent shown white: a browser's page, not the colours hidden below."""
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image if image.mode in ("RGB", "CMYK") else image.convert("RGB")
+
+
+def _reduced(image: Image.Image, box: Box, side: int) -> tuple[Image.Image, Box]:
+    factor = min(image.size) // side
+    if factor <= 1:
+        return image, box
+    left, top, right, bottom = box
+    return image.reduce(factor), (left / factor, top / factor, right / factor, bottom / factor)
+
+
+def _turned(box: Box, size: tuple[int, int], orientation: int) -> Box:
+    """Where a box of an image of that size is after the turn of `_EXIF_TURNS`."""
+    left, top, right, bottom = box
+    width, height = size
+    if orientation in (2, 3, 7, 8):
+        left, right = width - right, width - left
+    if orientation in (3, 4, 6, 7):
+        top, bottom = height - bottom, height - top
+    return (left, top, right, bottom) if orientation < 5 else (top, left, bottom, right)
+
+
+def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """RGB as a browser shows it; a colour profile that is broken or of another colour space is left out."""
+    transform = _transform(profile, image.mode) if profile and len(profile) <= MAX_PROFILE else None
+    if transform is not None:
+        return ImageCms.applyTransform(image, transform) or image
+    return image.convert("RGB")
+
+
+@functools.lru_cache(maxsize=16)
+def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """What takes pixels of a colour profile to sRGB, or None when there is nothing to do or it cannot be done."""
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "sRGB" in ImageCms.getProfileDescription(source):
+            return None
+        return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
+    except Exception:  # noqa: BLE001  a picture with a broken profile is still a picture
+        return None
+
+
+def _thumbnail(image: Image.Image, box: Box) -> Image.Image:
+    left, top, right, bottom = box
+    scale = THUMBNAIL_SIDE / min(right - left, bottom - top)
+    if scale >= 1:
+        return image
+    size = round((right - left) * scale), round((bottom - top) * scale)
+    return image.resize(size, Image.Resampling.HAMMING, box)
+
+
+def _jpeg(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=THUMBNAIL_QUALITY, icc_profile=None, exif=b"")
+    return buffer.getvalue()
+
+
+def _phash(image: Image.Image) -> int:
+    bits = np.packbits(imagehash.phash(image).hash)
+    return int.from_bytes(bits.tobytes(), "big", signed=True)
+
+
+@functools.cache
+def _register_heif() -> None:
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()

@@ -1,0 +1,45 @@
+"""Whether the address of a picture still gives it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Literal
+
+from core.errors import FetchError, UrlError
+from core.media.fetcher import Fetcher
+from core.media.urls import clean
+
+State = Literal["alive", "moved", "changed", "gone", "refused", "unreachable"]
+
+
+@dataclass(frozen=True)
+class Link:
+    """What an address answered, and the sentence that says so. `url` is where a moved picture is now."""
+
+    state: State
+    sentence: str
+    url: str = ""
+
+
+def check_link(fetcher: Fetcher, url: str, sha256: bytes) -> Link:
+    """Fetch the picture at an address and compare it with the one whose file had this SHA-256 (32 bytes)."""
+    try:
+        asked = clean(url)
+        found = fetcher.fetch(asked)
+    except UrlError as error:
+        return Link("refused", str(error))
+    except FetchError as error:
+        if error.status in (404, 410):
+            return Link("gone", f"Gone: {error}")
+        if error.status in (401, 403):
+            return Link("refused", f"Refused: {error}")
+        again = " Try again later." if error.retryable else ""
+        return Link("unreachable", f"Not to be had: {error}{again}")
+    same = hashlib.sha256(found.data).digest() == sha256
+    if found.url != asked:
+        what = "the same picture" if same else "another file"
+        return Link("moved", f"Moved: the address leads on to {found.url}, where {what} is.", found.url)
+    if same:
+        return Link("alive", "Alive: the address gives this very picture.")
+    return Link("changed", "Alive, but changed: the address now gives another file than the one that was indexed.")

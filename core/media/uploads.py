@@ -1,0 +1,206 @@
+"""Dropped files, ZIPs among them -> which of them are pictures, and their bytes one at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
+from pathlib import PurePosixPath
+
+from core.errors import PictureError
+from core.media.file_types import NOT_PICTURES, kind_of
+
+MAX_ZIP_BYTES = 500_000_000
+"""Bytes of a ZIP. It is held in memory while it is looked at and unpacked."""
+
+MAX_ENTRIES = 2_000
+"""Files in a ZIP."""
+
+MAX_UNPACKED = 1_000_000_000
+"""Bytes that a ZIP may unpack to."""
+
+MAX_RATIO = 100
+"""How many times its own size a ZIP may unpack to. Pictures are packed already: theirs is about 1."""
+
+MAX_NAME = 300
+"""Characters of a file's name that are kept."""
+
+_DIRECTORY_ENTRY = b"PK\x01\x02"  # begins each file's line in a ZIP's directory (APPNOTE 6.3.10, 4.3.12)
+_ENCRYPTED, _UTF8_NAME = 0x1, 0x800  # general purpose flags (4.4.4)
+_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # the others are rare, and LZMA's memory is up to the sender
+_LITTER = {"__macosx", "thumbs.db", "desktop.ini"}
+_UNPACK = "Unpack it, and drop the pictures themselves."
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file as it was dropped."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A picture among uploads: its path to be shown, the SHA-256 of its bytes, and where it is.
+
+    `upload` counts the uploads from 0, `entry` the files of a ZIP.
+    """
+
+    name: str
+    key: bytes
+    upload: int
+    entry: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A file that is not taken, and the sentence that says why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What uploads hold. `hidden` counts the litter that operating systems leave, which nobody means to index."""
+
+    pictures: list[FoundFile] = field(default_factory=list)
+    repeats: list[LeftOut] = field(default_factory=list)
+    refused: list[LeftOut] = field(default_factory=list)
+    hidden: int = 0
+
+
+@dataclass(frozen=True)
+class File:
+    """A file to be indexed: the SHA-256 of its bytes, its name, and the bytes."""
+
+    key: bytes
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class _Entry:
+    name: str
+    size: int
+    method: int
+    read: Callable[[], bytes]
+
+
+def find_pictures(uploads: Sequence[Upload], max_bytes: int) -> Findings:
+    """Look through uploads, one file in memory at a time; a file of more than `max_bytes` is refused unread.
+
+    Raises nothing: whatever is wrong with a file or a whole ZIP is a sentence beside its name.
+    """
+    pictures, repeats, refused = list[FoundFile](), list[LeftOut](), list[LeftOut]()
+    hidden, first_names = 0, dict[bytes, str]()
+    for number, upload in enumerate(uploads):
+        try:
+            entries = _entries(upload)
+        except PictureError as error:
+            refused.append(LeftOut(shown_name(upload.name), str(error)))
+            continue
+        for place, entry in enumerate(entries):
+            if _is_litter(entry.name):
+                hidden += 1
+                continue
+            try:
+                key = _identified(entry, max_bytes)
+            except PictureError as error:
+                refused.append(LeftOut(entry.name, str(error)))
+                continue
+            if key in first_names:
+                repeats.append(LeftOut(entry.name, f"The same file as {first_names[key]}."))
+                continue
+            first_names[key] = entry.name
+            pictures.append(FoundFile(entry.name, key, number, place))
+    return Findings(pictures, repeats, refused, hidden)
+
+
+def read_files(uploads: Sequence[Upload], pictures: Sequence[FoundFile]) -> Iterator[File]:
+    """The pictures that `find_pictures` found in the same uploads, read again, one in memory at a time."""
+    for number, found in groupby(pictures, key=attrgetter("upload")):
+        entries = _entries(uploads[number])
+        for picture in found:
+            yield File(picture.key, picture.name, entries[picture.entry].read())
+
+
+def shown_name(name: str) -> str:
+    """A file's name as it can be shown and stored: printable, with / between folders, and not endless."""
+    return "".join(c if c.isprintable() else " " for c in name.replace("\\", "/"))[-MAX_NAME:].strip() or "Unnamed"
+
+
+def base_name(name: str) -> str:
+    """The last part of a file's name, without its folders."""
+    return PurePosixPath(name).name or name
+
+
+def _identified(entry: _Entry, max_bytes: int) -> bytes:
+    """The SHA-256 of a file that may be a picture. Raises PictureError."""
+    if entry.method not in _METHODS:
+        raise PictureError("It is packed in a way that is not read here. Unpack it, and drop it itself.")
+    if entry.size > max_bytes:
+        raise PictureError(
+            f"The file has {entry.size / 1e6:,.1f} MB, and at most {max_bytes / 1e6:,.4g} are taken: make it smaller."
+        )
+    try:
+        data = entry.read()
+    except Exception:  # noqa: BLE001  a broken ZIP makes zipfile and zlib raise all sorts
+        raise PictureError("It is damaged in the ZIP and cannot be unpacked.") from None
+    kind = kind_of(data)
+    if kind in NOT_PICTURES:
+        raise PictureError(f"This is {NOT_PICTURES[kind]}")
+    return hashlib.sha256(data).digest()
+
+
+def _entries(upload: Upload) -> list[_Entry]:
+    """The files in a ZIP, or the one that another upload is. Raises PictureError."""
+    if not upload.name.lower().endswith(".zip"):
+        return [_Entry(shown_name(upload.name), len(upload.data), zipfile.ZIP_STORED, lambda: upload.data)]
+    if len(upload.data) > MAX_ZIP_BYTES:
+        raise PictureError(f"This ZIP has more than {MAX_ZIP_BYTES // 1_000_000} MB. Split it.")
+    too_many = PictureError(f"This ZIP holds more than {MAX_ENTRIES:,} files, the most that are taken. Split it.")
+    if upload.data.count(_DIRECTORY_ENTRY) > 2 * MAX_ENTRIES:  # zipfile would make an object of each
+        raise too_many
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(upload.data))
+    except Exception:  # noqa: BLE001  a broken ZIP makes zipfile raise all sorts
+        raise PictureError("This is no ZIP that can be read. Pack it again, or drop the pictures themselves.") from None
+    entries = [entry for entry in archive.infolist() if not entry.filename.endswith("/")]  # is_dir() needs a name
+    if len(entries) > MAX_ENTRIES:
+        raise too_many
+    if any(entry.flag_bits & _ENCRYPTED for entry in entries):
+        raise PictureError(f"This ZIP is locked with a password. {_UNPACK}")
+    unpacked = sum(entry.file_size for entry in entries)
+    if unpacked > MAX_UNPACKED:
+        raise PictureError(f"This ZIP unpacks to more than {MAX_UNPACKED // 1_000_000_000} GB. Split it.")
+    if unpacked > MAX_RATIO * len(upload.data):
+        raise PictureError(f"This ZIP unpacks to {MAX_RATIO} times its size, which pictures never do. {_UNPACK}")
+    return [
+        _Entry(
+            shown_name(f"{upload.name}/{_decoded(entry)}"),
+            entry.file_size,
+            entry.compress_type,
+            lambda entry=entry: archive.read(entry),  # type: ignore[misc]
+        )
+        for entry in entries
+    ]
+
+
+def _decoded(entry: zipfile.ZipInfo) -> str:
+    """An entry's name. macOS writes UTF-8 and does not say so, and zipfile takes it for the DOS code page."""
+    if not entry.flag_bits & _UTF8_NAME:
+        try:
+            return entry.filename.encode("cp437").decode()
+        except UnicodeError:
+            pass
+    return entry.filename
+
+
+def _is_litter(name: str) -> bool:
+    return any(part.startswith(".") or part.lower() in _LITTER for part in PurePosixPath(name).parts)

@@ -1,0 +1,123 @@
+"""A query -> matches, and what their similarities mean."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from math import floor
+from uuid import UUID
+
+import numpy as np
+
+from core.embedding.checkpoint import BUILTIN
+from core.search.query_vector import Query
+from core.search.suggested_thresholds import Cuts, suggest
+from core.collection.filters import Filter
+from core.search.nearest import Nearest
+from core.collection.store import Match, Store
+from core.search.saved_thresholds import Saved
+
+DEFAULT_THRESHOLD, BUILTIN_THRESHOLD = 0.9, 0.6
+"""The guide's 90 %, as a cosine, and what serves as well with the encoder in the box, whose similarities are lower (its
+card has them)."""
+
+DEFAULT_TOP_K = 100
+MAX_TOP_K = 1000
+
+NOTED_TOTAL = 20
+"""Pictures below which "closer than 95 % of the collection" says less than the picture's place does."""
+
+
+def default_threshold(model: str) -> float:
+    """The threshold (a cosine) of POST /api/query when it is given none, by the name of the model that serves."""
+    return BUILTIN_THRESHOLD if model.startswith(f"{BUILTIN}@") else DEFAULT_THRESHOLD
+
+
+@dataclass(frozen=True)
+class Matches:
+    """The pictures most similar to a query, best first, of `total` in the collection.
+
+    `cuts` are the thresholds suggested for the query; `copies` maps each match that is a copy of a better one to
+    that; `notes` says of each match what its similarity means, "" where there is nothing to say. `approximate`
+    says that an index was searched, which by its last probe finds the share `recall` of the true matches. `seconds`
+    is what the search took. `yours` is the threshold that was saved for such queries.
+    """
+
+    query: Query
+    found: list[Match]
+    total: int
+    cuts: Cuts | None
+    copies: dict[UUID, UUID]
+    notes: list[str]
+    approximate: bool
+    recall: float | None
+    seconds: float
+    yours: Saved | None = None
+
+    @property
+    def model(self) -> str:
+        """The name of the model they were found with."""
+        return self.query.model.name
+
+    def reaching(self, threshold: float) -> list[Match]:
+        """Those whose similarity is at least `threshold` (a cosine)."""
+        return [match for match in self.found if match.similarity >= threshold]
+
+
+def search(
+    store: Store,
+    nearest: Nearest,
+    query: Query,
+    top_k: int = DEFAULT_TOP_K,
+    *,
+    where: Filter | None = None,
+    exact: bool = False,
+    leave_out: Collection[UUID] = (),
+) -> Matches:
+    """The pictures most similar to a query. `top_k` is kept between 1 and MAX_TOP_K.
+
+    `where` keeps to some pictures, `exact` to the full scan whatever it takes, and `leave_out` are pictures that are
+    not wanted. Raises DatabaseError.
+    """
+    begun = time.perf_counter()
+    top_k = max(1, min(top_k, MAX_TOP_K))
+    where = where or Filter()
+    found = nearest.search(query.model, query.vector, top_k, where=where, exact=exact, leave_out=leave_out)
+    seconds = time.perf_counter() - begun
+    total = store.count()
+    background = nearest.sample(query.model, total) @ query.vector
+    members = set(query.members)
+    others = [match.similarity for match in found.matches if match.id not in members]
+    return Matches(
+        query=query,
+        found=found.matches,
+        total=total,
+        cuts=suggest(np.array(others), background, total, besides=bool(members)),
+        copies=_copies(store, found.matches),
+        notes=_notes(found.matches, total) if where == Filter() and not leave_out else [""] * len(found.matches),
+        approximate=found.approximate,
+        recall=found.recall,
+        seconds=seconds,
+    )
+
+
+def _copies(store: Store, matches: list[Match]) -> dict[UUID, UUID]:
+    """Each match that is a copy of a better one that is no copy itself, mapped to that."""
+    known = store.copies_of([match.id for match in matches])
+    leaders, copies = set[UUID](), dict[UUID, UUID]()
+    for match in matches:
+        leader = next((other for other in known.get(match.id, []) if other in leaders), None)
+        if leader is None:
+            leaders.add(match.id)
+        else:
+            copies[match.id] = leader
+    return copies
+
+
+def _notes(matches: list[Match], total: int) -> list[str]:
+    """What share of the collection each match is closer than, rounded down."""
+    if total < NOTED_TOTAL:
+        return [""] * len(matches)
+    shares = [floor(1000 * (total - place) / total) / 10 for place in range(1, len(matches) + 1)]
+    return [f"Closer than {share:g}\u202f% of the collection" for share in shares]

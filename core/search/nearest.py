@@ -1,0 +1,218 @@
+"""The pictures nearest to a vector: every statement that compares embeddings."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from pgvector import HalfVector
+from psycopg import Connection, sql
+from psycopg.rows import class_row, scalar_row
+
+from core.database.connection import Database
+from core.collection.filters import Facet, Facets, Filter, conditions, kept_share, read_facets, read_values
+from core.search.hnsw_index import Hnsw, Thresholds, prepare
+from core.collection.store import CALM, Match, Model, Vector
+
+SAMPLE = 2_000
+"""Embeddings in the random sample: 4 MB at 512 dimensions."""
+
+SAMPLE_SECONDS = 600.0
+"""How long a sample is kept while the collection stays as large as it was."""
+
+GROWTH = 0.1
+"""The change in the number of pictures, as a share, after which a sample is renewed."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The matches of a search, best first. `approximate` says that an index was asked, which finds the share `recall`
+    of the true matches by its last probe; else nothing nearer exists and `recall` is None."""
+
+    matches: list[Match]
+    approximate: bool
+    recall: float | None
+
+
+@dataclass
+class _Sample:
+    vectors: Vector
+    pictures: int
+    taken: float
+
+
+class Nearest:
+    """Searches the collection. Threads may share this object.
+
+    `index` is the search index, made and probed by whoever calls its `look`.
+    """
+
+    def __init__(self, database: Database, thresholds: Thresholds | None = None) -> None:
+        self.index = Hnsw(database, self, thresholds or Thresholds())
+        self._database = database
+        self._samples = dict[int, _Sample]()
+        self._facets: tuple[float, int, Facets] | None = None
+        self._lock = threading.Lock()
+
+    def search(
+        self,
+        model: Model,
+        vector: Vector,
+        limit: int,
+        *,
+        where: Filter | None = None,
+        exact: bool = False,
+        leave_out: Collection[UUID] = (),
+    ) -> Found:
+        """The `limit` pictures most similar to a unit vector of shape (dim,), fewer only when there are no more.
+
+        They are found by a scan unless the index is known to be as good as `Hnsw` demands, and faster. `exact` asks
+        for the scan whatever it takes. Raises DatabaseError.
+        """
+        where = where or Filter()
+        if not exact and self.index.choose(model, limit):
+            found = self._ask_index(model, vector, limit, where, leave_out)
+            if found:
+                return found
+        with self._database.connection() as connection:
+            return Found(_matches(connection, model, vector, limit, where, leave_out, scans=True), False, None)
+
+    def sample(self, model: Model, pictures: int) -> Vector:
+        """Embeddings of up to SAMPLE random pictures of the collection, which has so many, of shape (n, dim).
+
+        They are kept in memory until the collection has changed by GROWTH, or for SAMPLE_SECONDS. Raises
+        DatabaseError.
+        """
+        with self._lock:
+            now = time.monotonic()
+            sample = self._samples.get(model.id)
+            if (
+                sample is None
+                or now > sample.taken + SAMPLE_SECONDS
+                or abs(pictures - sample.pictures) > GROWTH * sample.pictures
+            ):
+                sample = self._samples[model.id] = _Sample(self.random(model, SAMPLE), pictures, now)
+            return sample.vectors
+
+    def facets(self) -> Facets:
+        """What a search can keep to: of the collection as large as it is, and at most CALM times as old as it took to
+        find. Raises DatabaseError."""
+        with self._lock, self._database.connection() as connection:
+            now = time.monotonic()
+            ((pictures,),) = connection.execute("SELECT count(*) FROM pictures WHERE removed_at IS NULL").fetchall()
+            if self._facets is None or now > self._facets[0] or pictures != self._facets[1]:
+                facets = read_facets(connection)
+                found = time.monotonic()
+                self._facets = found + CALM * (found - now), pictures, facets
+            return self._facets[2]
+
+    def values(self, field: str) -> list[Facet]:
+        """The values of a field that a search can keep to, see `core.collection.filters`. Raises DatabaseError."""
+        with self._database.connection() as connection:
+            return read_values(connection, field)
+
+    def similarities(self, model: Model, vector: Vector, limit: int, candidates: int | None = None) -> list[float]:
+        """The similarities of the `limit` matches of a unit vector of shape (dim,), best first.
+
+        By the index with that hnsw.ef_search when `candidates` are given, else by a scan. Raises DatabaseError.
+        """
+        inner, values = _inner(model, vector, limit, Filter(), (), scans=candidates is None)
+        with self._database.connection() as connection:
+            if candidates is not None:
+                prepare(connection, candidates)
+            with connection.cursor(row_factory=scalar_row) as cursor:
+                distances = cursor.execute(sql.SQL("SELECT distance FROM ({}) found").format(inner), values)
+                return sorted((1 - distance for distance in distances), reverse=True)
+
+    def random(self, model: Model, count: int) -> Vector:
+        """The embeddings of `count` random pictures, fewer when there are fewer, of shape (n, dim)."""
+        return self.members(model, count)[1]
+
+    def members(self, model: Model, count: int) -> tuple[list[UUID], Vector]:
+        """`count` random pictures, fewer when there are fewer, and their embeddings, of shape (n, dim).
+
+        The ids of pictures are hashes, so those that follow a random id are a random sample, which an index finds.
+        """
+        part = sql.SQL(
+            """SELECT picture, embedding FROM {} e WHERE (SELECT removed_at IS NULL FROM pictures WHERE id = picture)
+               AND picture {} %(start)s ORDER BY picture LIMIT %(count)s"""
+        )
+        query = sql.SQL("({}) UNION ALL ({}) LIMIT %(count)s").format(
+            *(part.format(model.table, sql.SQL(side)) for side in (">=", "<"))
+        )
+        with self._database.connection() as connection:
+            rows = connection.execute(query, {"start": uuid.uuid4(), "count": count}, binary=True).fetchall()
+        vectors = [row[1].to_numpy() for row in rows]
+        return [row[0] for row in rows], np.array(vectors, np.float32).reshape(len(vectors), model.dim)
+
+    def _ask_index(
+        self, model: Model, vector: Vector, limit: int, where: Filter, leave_out: Collection[UUID]
+    ) -> Found | None:
+        """What the index finds; None when it is better not asked, or finds too few.
+
+        Behind a filter that keeps one picture of three, it must find three times as many, and is as good and as fast
+        at that as the probe of so many says.
+        """
+        with self._database.connection() as connection:
+            share = kept_share(connection, where) if where != Filter() else 1.0
+            asked = self.index.choose(model, (limit + len(leave_out)) / share) if share else None
+            if asked is None:
+                return None
+            prepare(connection, asked.candidates)
+            matches = _matches(connection, model, vector, limit, where, leave_out, scans=False)
+        return Found(matches, True, asked.recall) if len(matches) == limit else None
+
+
+def _matches(
+    connection: Connection[Any],
+    model: Model,
+    vector: Vector,
+    limit: int,
+    where: Filter,
+    leave_out: Collection[UUID],
+    *,
+    scans: bool,
+) -> list[Match]:
+    inner, values = _inner(model, vector, limit, where, leave_out, scans=scans)
+    # Plus zero, because an iterative index scan gives its rows only nearly in order, and Postgres trusts it.
+    query = sql.SQL(
+        """WITH found AS MATERIALIZED ({})
+           SELECT p.id, coalesce(s.url, '') AS url, p.title, p.width, p.height, (1 - distance)::float8 AS similarity
+           FROM found JOIN pictures p ON p.id = found.picture
+           LEFT JOIN LATERAL (SELECT url FROM sources WHERE sources.picture = p.id ORDER BY added_at LIMIT 1) s ON true
+           ORDER BY distance + 0, p.id"""
+    ).format(inner)
+    with connection.cursor(row_factory=class_row(Match)) as cursor:
+        return cursor.execute(query, values).fetchall()
+
+
+def _inner(
+    model: Model, vector: Vector, limit: int, where: Filter, leave_out: Collection[UUID], *, scans: bool
+) -> tuple[sql.Composed, dict[str, Any]]:
+    """The query for the `picture` and `distance` of the nearest, and its values.
+
+    It orders by the distance alone: with a second key or a bound on the distance, no index would be used. A scan adds
+    zero to it, so that none is. For the index, the filter is a subquery in brackets, which Postgres evaluates row by
+    row in the index's order instead of joining.
+    """
+    kept, values = conditions(where)
+    if not scans:
+        chosen = sql.SQL("{} e WHERE (SELECT {} FROM pictures p WHERE p.id = e.picture)").format(model.table, kept)
+    elif where == Filter():
+        chosen = sql.SQL(
+            "{} e WHERE NOT EXISTS (SELECT FROM pictures WHERE id = e.picture AND removed_at IS NOT NULL)"
+        ).format(model.table)
+    else:
+        chosen = sql.SQL("{} e JOIN pictures p ON p.id = e.picture WHERE {}").format(model.table, kept)
+    left = sql.SQL("AND e.picture <> ALL(%(leave_out)s)" if leave_out else "")
+    query = sql.SQL(
+        """SELECT picture, (embedding <=> %(vector)s::halfvec) {} AS distance FROM {} {}
+           ORDER BY distance LIMIT %(limit)s"""
+    ).format(sql.SQL("+ 0" if scans else ""), chosen, left)
+    return query, {**values, "vector": HalfVector(vector), "limit": limit, "leave_out": list(leave_out)}

@@ -1,0 +1,94 @@
+"""Verdicts as a table, out and in."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from core.errors import LookalikeError, QueryError
+from core.search.result_export import FORMULA, csv_cells
+from core.collection.spreadsheets import read_rows
+from core.search.query_parts import checked_parts, read_parts
+from core.collection.store import Model
+from core.tuning.verdicts import Asked, Judged, Taken, Verdict, kind_of, query_key
+
+COLUMNS = ["query", "query parts", "picture", "similarity", "right", "model", "time (UTC)"]
+_YES, _NO = {"yes", "true", "1"}, {"no", "false", "0"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a table of verdicts holds: verdicts, each with its time, and how many rows cannot be used, by reason."""
+
+    verdicts: list[Verdict]
+    at: list[datetime]
+    refused: Counter[str]
+
+
+def as_csv(verdicts: Iterable[Judged], model: Model) -> bytes:
+    """A row a verdict, in UTF-8 with a byte order mark, without which Excel takes it for its old alphabet."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(COLUMNS)
+    for entry in verdicts:
+        label, parts, name = csv_cells([entry.label, entry.parts, model.name])
+        right = "yes" if entry.right else "no"
+        moment = entry.at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+        writer.writerow([label, parts, entry.picture, f"{entry.similarity:.6f}", right, name, moment])
+    return out.getvalue().encode("utf-8-sig")
+
+
+def read_csv(name: str, data: bytes, model: Model) -> Table:
+    """The verdicts in such a table that are about this model. Raises LookalikeError when it is no such table."""
+    rows = read_rows(name, data)
+    heads = [head.strip().lower() for head in rows[0]]
+    if absent := [column for column in COLUMNS if column.lower() not in heads]:
+        raise LookalikeError(
+            f"{name} is no table of verdicts: there is no column “{absent[0]}”. Choose a file that was downloaded here."
+        )
+    places = [heads.index(column.lower()) for column in COLUMNS]
+    verdicts, times, refused = list[Verdict](), list[datetime](), Counter[str]()
+    for row in rows[1:]:
+        cells = [_plain(row[place]) if place < len(row) else "" for place in places]
+        if cells[5] != model.name:
+            refused["given with another model"] += 1
+            continue
+        try:
+            verdict, at = _verdict(cells)
+        except (ValueError, QueryError):
+            refused["that cannot be read"] += 1
+            continue
+        verdicts.append(verdict)
+        times.append(at)
+    return Table(verdicts, times, refused)
+
+
+def told(taken: Taken, refused: Counter[str]) -> str:
+    """In a sentence or two, what became of a table's rows, the refused ones too."""
+    counts = [
+        (taken.known, "known already"),
+        (taken.strange, "about pictures that are not in this collection"),
+        *((count, reason) for reason, count in sorted(refused.items())),
+    ]
+    left = ", ".join(f"{count:,} {reason}" for count, reason in counts if count)
+    return f"{taken.new:,} verdict{'' if taken.new == 1 else 's'} taken." + (f" Left out: {left}." if left else "")
+
+
+def _verdict(cells: Sequence[str]) -> tuple[Verdict, datetime]:
+    parts = checked_parts(read_parts(cells[1]))
+    similarity, answer = float(cells[3]), cells[4].strip().lower()
+    if not -1.001 <= similarity <= 1.001 or answer not in _YES | _NO:
+        raise ValueError(answer)
+    at = datetime.fromisoformat(cells[6].strip()).replace(tzinfo=UTC)
+    asked = Asked(query_key(parts), kind_of(parts), cells[0], parts)
+    return Verdict(asked, UUID(cells[2].strip()), similarity, answer in _YES), at
+
+
+def _plain(cell: str) -> str:
+    """A cell without the apostrophe that kept it from being a formula."""
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA) else cell

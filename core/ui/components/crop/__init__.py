@@ -1,0 +1,40 @@
+"""A crop drawn on a picture: `crop.html` is its skeleton, `crop.css` its looks, `crop.js` its behaviour."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from typing import Any
+
+import streamlit as st
+
+from core.media.crop import Box, checked_box
+from core.ui.components.base import component
+
+_component = component("crop")
+
+
+def crop(picture: bytes, *, box: Box | None, key: str, alt: str) -> Box | None:
+    """Show a picture, a JPEG, and let a part of it be drawn; None is the whole.
+
+    Returns the box that was just drawn, else `box`: keep it, and give it back in the next run. A drag is heard of at
+    its end, and keys after a pause. `key` names this crop in the page, `alt` describes the picture in words.
+    """
+    told: dict[str, Any] = st.session_state.get(key) or {}
+    drawn = f"{key}-drawn"
+
+    def hear() -> None:
+        value = st.session_state[key]["box"]["value"]
+        st.session_state[drawn] = checked_box(value) if value else None
+
+    box = st.session_state.pop(drawn, box)
+    _component(
+        key=key,
+        data={
+            "src": f"data:image/jpeg;base64,{b64encode(picture).decode()}",
+            "alt": alt,
+            "box": box,
+            "heard": (told.get("box") or {}).get("turn", 0),
+        },
+        on_box_change=hear,
+    )
+    return box

@@ -1,0 +1,44 @@
+"""One match after the other, big beside its query: do these belong together?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypedDict
+
+import streamlit as st
+
+from core.ui.components.events import hear_answers, heard_answers
+from core.ui.components.base import component
+
+_component = component("judge")
+
+
+class Pair(TypedDict):
+    """A match to judge. `querySrc` and `matchSrc` are addresses of images; a query of words has none."""
+
+    id: str
+    querySrc: str
+    queryWords: str
+    queryName: str
+    matchSrc: str
+    matchName: str
+
+
+def judge(pairs: Sequence[Pair], *, given: int, done: str, key: str, on_answer: Callable[[str, str], None]) -> None:
+    """Draw the first of the pairs, and the next one when it is answered.
+
+    `given` counts the verdicts so far, `done` says that there is nothing more to judge. `on_answer` is called once
+    for each answer, before the script runs: with the pair's id and "yes", "no", "skip", or what takes
+    that back: "undo" and "unskip".
+    """
+
+    def hear() -> bool:
+        return hear_answers(key, "answers", on_answer)
+
+    if hear():
+        st.rerun()
+    _component(
+        key=key,
+        data={"pairs": list(pairs), "given": given, "heard": heard_answers(key), "done": done},
+        on_answers_change=hear,
+    )

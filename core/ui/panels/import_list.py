@@ -1,0 +1,184 @@
+"""The imports as a page shows them: progress, failures, and what can be done about them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from datetime import timedelta
+
+import streamlit as st
+
+from core.errors import LookalikeError
+from core.search.result_export import csv_cells
+from core.indexing.imports import Import
+from core.ui.app_status import engine, notices
+from core.ui.formatting import counted, duration, plain, shortened
+
+FIRST_IMPORTS = 5
+MORE_IMPORTS = 20
+SHOWN_REASONS = 30
+
+
+@st.fragment(run_every=1.0)
+def show_imports() -> None:
+    """The newest imports, kept up to date by the second."""
+    if engine().database_state.state != "ready":
+        return
+    shown = st.session_state.setdefault("imports-shown", FIRST_IMPORTS)
+    try:
+        _offer_undo()
+        entries = engine().ledger.imports(shown + 1)
+        if not entries:
+            st.caption("Nothing has been indexed yet. Paste a few addresses above to begin.")
+        for entry in entries[:shown]:
+            _show_import(entry)
+        if len(entries) > shown:
+            st.button("Show earlier imports", icon=":material/history:", on_click=_show_more, type="tertiary")
+    except LookalikeError as error:
+        st.error(str(error), icon=":material/database_off:")
+
+
+def _show_more() -> None:
+    st.session_state["imports-shown"] += MORE_IMPORTS
+
+
+def _offer_undo() -> None:
+    deleted = st.session_state.get("deleted-import")
+    if deleted is None:
+        return
+    entry, removed = deleted
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        st.markdown(
+            f":material/delete: **{plain(entry.name)}** was deleted, and {counted(removed, 'picture')} with it."
+        )
+        st.button("Undo", icon=":material/undo:", on_click=_restore, args=(entry.id,))
+
+
+def _show_import(entry: Import) -> None:
+    with st.container(border=True, key=f"import-{entry.id}"):
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            st.markdown(f"{_icon(entry)} **{plain(entry.name)}**", width="content")
+            st.caption(f"{entry.created_at.astimezone():%d %b %Y, %H:%M}", width="content")
+        if entry.waiting:
+            st.progress((entry.total - entry.waiting) / entry.total)
+        st.caption(_progress(entry))
+        if entry.retrying and entry.next_try_at:
+            again = entry.next_try_at + timedelta(seconds=1)
+            st.caption(
+                f":material/schedule: {entry.retrying:,} did not answer yet. "
+                f"The next try is at {again.astimezone():%H:%M:%S}."
+            )
+        if entry.failed:
+            _show_failures(entry)
+        _show_buttons(entry)
+
+
+def _icon(entry: Import) -> str:
+    if entry.waiting:
+        return ":material/pause_circle:" if entry.paused_at else ":material/progress_activity:"
+    return ":material/rule:" if entry.failed else ":material/check_circle:"
+
+
+def _progress(entry: Import) -> str:
+    parts = [f"{entry.indexed:,} indexed"]
+    if entry.already_there:
+        parts.append(f"{entry.already_there:,} already there")
+    if entry.failed:
+        parts.append(f"{entry.failed:,} failed")
+    if entry.waiting:
+        parts.append(f"{entry.waiting:,} waiting")
+    if entry.waiting and entry.paused_at:
+        parts.append("paused")
+    elif entry.waiting and entry.rate:
+        parts.append(f"{entry.rate:.1f} a second")
+        if entry.seconds_left and entry.retrying < entry.waiting:
+            parts.append(f"about {duration(entry.seconds_left)} left")
+    return " · ".join(parts)
+
+
+def _show_buttons(entry: Import) -> None:
+    ledger = engine().ledger
+    with st.container(horizontal=True, gap="small"):
+        if entry.waiting:
+            if entry.paused_at:
+                _button(entry, "Resume", ":material/play_arrow:", _resume)
+            else:
+                _button(entry, "Pause", ":material/pause:", ledger.pause)
+            _button(entry, "Cancel", ":material/stop:", ledger.cancel)
+        if entry.failed:
+            _button(entry, "Try the failed again", ":material/refresh:", engine().retry_failed)
+            st.download_button(
+                "Failures as CSV",
+                data=lambda: failures_csv(entry.id),
+                file_name=f"failures-{entry.id}.csv",
+                mime="text/csv",
+                key=f"csv-{entry.id}",
+                icon=":material/download:",
+                type="tertiary",
+                on_click="ignore",
+            )
+        if not entry.waiting:
+            st.button(
+                "Delete",
+                key=f"delete-{entry.id}",
+                icon=":material/delete:",
+                type="tertiary",
+                help="Deletes the import, and removes the pictures that only it brought. You can undo it.",
+                on_click=_delete,
+                args=(entry,),
+            )
+
+
+def _button(entry: Import, label: str, icon: str, action: Callable[[int], object]) -> None:
+    st.button(label, key=f"{label}-{entry.id}", icon=icon, type="tertiary", on_click=_attempt, args=(action, entry.id))
+
+
+def _attempt(action: Callable[[int], object], import_id: int) -> None:
+    """Do what a button asks."""
+    with notices():
+        action(import_id)
+
+
+def _resume(import_id: int) -> None:
+    engine().ledger.resume(import_id)
+    engine().queue.nudge(import_id)
+
+
+def _delete(entry: Import) -> None:
+    def delete(import_id: int) -> None:
+        st.session_state["deleted-import"] = (entry, engine().ledger.delete(import_id))
+
+    _attempt(delete, entry.id)
+
+
+def _restore(import_id: int) -> None:
+    _attempt(engine().ledger.restore, import_id)
+    del st.session_state["deleted-import"]
+
+
+def _show_failures(entry: Import) -> None:
+    with st.expander(f"{entry.failed:,} could not be indexed", icon=":material/error:"):
+        groups = engine().ledger.failure_groups(entry.id)
+        st.table(
+            [
+                {
+                    "How many": f"{group.count:,}",
+                    "What happened": plain(group.reason),
+                    "For example": plain(shortened(group.example)),
+                }
+                for group in groups[:SHOWN_REASONS]
+            ]
+        )
+        if len(groups) > SHOWN_REASONS:
+            st.caption(f"And {len(groups) - SHOWN_REASONS:,} more reasons: the CSV has them all.")
+
+
+def failures_csv(import_id: int) -> str:
+    """All failures of an import as CSV: address and what happened."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(["address", "what happened"])
+    for failure in engine().ledger.failures(import_id):
+        writer.writerow(csv_cells([failure.url, failure.reason]))
+    return buffer.getvalue()

@@ -1,0 +1,139 @@
+"""What a first visitor sees: the offer of a sample collection, and a card that names the next step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from core.errors import LookalikeError
+from core.search.query_parts import Part, write_parts
+from core.media.sample_images import DRAWN, NAME, REPEATED, sample
+from core.indexing.sample_tour import Tour, read_tour
+from core.ui import composer
+from core.ui.app_status import engine, notices
+from core.ui.formatting import counted
+
+VERDICTS = 10
+"""Verdicts after which the tour goes on to tuning."""
+
+TUNE = Path("pages/tune.py")
+
+state = st.session_state
+
+
+def offer_sample(key: str) -> None:
+    """A button that fills an empty collection with drawings."""
+    st.button(
+        f"Try it with {DRAWN + REPEATED} drawings",
+        key=key,
+        icon=":material/auto_awesome:",
+        on_click=_start,
+        help="Lookalike draws them on the spot, and one click removes them again.",
+    )
+
+
+def show_tour() -> None:
+    """The card, while there is a sample and nobody has put the card away; reruns the page when a step is done. See
+    `keep_drawing`."""
+    if engine().database_state.state != "ready" or state.get("tour-dismissed"):
+        return
+    try:
+        tour = read_tour(engine().database)
+        now = (tour.import_id, tour.done == tour.total, tour.done > 0) if tour else None
+        if state.setdefault("tour-state", now) != now:
+            state["tour-state"] = now
+            st.rerun()
+        _offer_undo(tour)
+        if tour is None:
+            return
+        _show(tour)
+    except LookalikeError:  # the status line says what is wrong with the database
+        return
+
+
+def _show(tour: Tour) -> None:
+    steps = _steps(tour)
+    current = next((name for name, done in steps if not done), None)
+    with st.container(border=True, key="tour"):
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            st.markdown(" → ".join(_step(name, done, name == current) for name, done in steps), width="content")
+            with st.container(horizontal=True, gap="small", width="content"):
+                st.button(
+                    "Remove the sample", type="tertiary", icon=":material/delete:", on_click=_remove, args=(tour,)
+                )
+                st.button("Dismiss", key="dismiss-tour", type="tertiary", icon=":material/close:", on_click=_dismiss)
+        _say(tour, current)
+
+
+def _steps(tour: Tour) -> list[tuple[str, bool]]:
+    steps = [("Index", tour.done == tour.total), ("Search", "matches" in state)]
+    if TUNE.exists():
+        steps += [("Judge", tour.verdicts >= VERDICTS), ("Tune", tour.tuned)]
+    return steps
+
+
+def _step(name: str, done: bool, current: bool) -> str:
+    text = f"**{name}**" if current else name
+    return f":material/check_circle: {text}" if done else text
+
+
+def _say(tour: Tour, current: str | None) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        match current:
+            case "Index":
+                st.progress(tour.done / max(1, tour.total), text=f"Indexing: {tour.done} of {tour.total} drawings")
+            case "Search":
+                st.markdown(
+                    "Which drawings look like a boat? Ask, then drag the line between the cards.", width="content"
+                )
+                if tour.first is not None and st.button("Search with a boat", icon=":material/search:", type="primary"):
+                    query = write_parts([Part(picture=tour.first)])
+                    st.switch_page("pages/search.py", query_params={composer.ADDRESS: query})
+            case "Judge":
+                st.markdown(
+                    f"Say of {VERDICTS} matches whether they are right, with ✓ and ✗ on the cards: "
+                    f"{tour.verdicts} so far.",
+                    width="content",
+                )
+                st.page_link("pages/search.py", label="Search", icon=":material/arrow_forward:")
+            case "Tune":
+                st.markdown("Your verdicts now say which threshold is worth keeping.", width="content")
+                st.page_link("pages/tune.py", label="Tune", icon=":material/arrow_forward:")
+            case _:
+                st.markdown("That is all. Now index pictures of your own, and remove the sample.", width="content")
+                st.page_link("pages/index.py", label="Index pictures", icon=":material/arrow_forward:")
+
+
+def _start() -> None:
+    with notices(), st.spinner("Drawing…"):
+        engine().submit_files(NAME, sample())
+        for name in ("tour-dismissed", "deleted-import"):
+            state.pop(name, None)
+
+
+def _remove(tour: Tour) -> None:
+    with notices():
+        entry = engine().ledger.read(tour.import_id)
+        state["deleted-import"] = (entry, engine().ledger.delete(tour.import_id))
+        state.pop("matches", None)
+
+
+def _dismiss() -> None:
+    state["tour-dismissed"] = True
+
+
+def _offer_undo(tour: Tour | None) -> None:
+    """After the sample was removed, the way back."""
+    entry, removed = state.get("deleted-import", (None, 0))
+    if tour is not None or entry is None or entry.name != NAME:
+        return
+    with st.container(border=True, horizontal=True, vertical_alignment="center", key="tour-undo"):
+        st.markdown(f":material/delete: The sample is gone, {counted(removed, 'picture')} with it.")
+        st.button("Undo", key="undo-sample", icon=":material/undo:", on_click=_restore, args=(entry.id,))
+
+
+def _restore(import_id: int) -> None:
+    with notices():
+        engine().ledger.restore(import_id)
+        del state["deleted-import"]

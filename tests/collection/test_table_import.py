@@ -1,0 +1,300 @@
+"""A collection out to a file and into another collection, and files that somebody broke."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import time
+from base64 import b64encode
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from core.collection.collection_export import export
+from core.collection.table_export import Format, neutralised, original
+from core.collection.curation import Curation
+from core.database.connection import Database
+from core.database.embedded_server import EmbeddedPostgres
+from core.engine import Engine
+from core.errors import TransferError
+from core.search.result_export import csv_cells
+from core.indexing.imports import Ledger
+from core.search.nearest import Nearest
+from core.settings import Settings
+from core.collection.store import Model, Store
+from core.collection.table_import import Taken
+from core.collection.transfer import take
+from tests.support.collection import fill, unit_vectors
+from tests.conftest import _settings, _temporary_database, client_of
+from tests.support.data import some_photos
+from tests.support.webserver import WebServer
+
+DIM = 16
+COUNT = 1_203
+NAME = "test/first"
+
+
+def jpeg(shade: int = 0, size: tuple[int, int] = (64, 48)) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, (shade % 256, 90, 160)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def source(postgres: EmbeddedPostgres, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    for url in _temporary_database(postgres, template):
+        yield from _filled(Database(_settings(url, tmp_path_factory.mktemp("data"))))
+
+
+def _filled(database: Database) -> Iterator[Database]:
+    database.open()
+    model = Store(database).use_model(NAME, DIM)
+    ids = sorted(fill(database, model, unit_vectors(COUNT, DIM), tags=[["red", "-1 ö"], [], ["=SUM(A1)"]]))
+    with database.connection() as connection:
+        connection.execute("UPDATE pictures SET sha256 = uuid_send(id) || '0123456789abcdef'")
+        connection.execute("INSERT INTO thumbnails SELECT id, 'image/jpeg', %s, false FROM pictures", (jpeg(),))
+        for id, title in zip(ids, ["=1+1", "'=quoted", '"A", b;\nc', "@x", " ", "Ölbild 雪"], strict=False):
+            connection.execute("UPDATE pictures SET title = %s WHERE id = %s", (title.strip(), id))
+        connection.execute("""UPDATE pictures SET fields = '{"Artist": "-Ä", "=x": "1, 2"}' WHERE id = %s""", (ids[3],))
+        connection.execute(
+            """INSERT INTO sources (key, url, picture, added_at)
+               SELECT sha256(url::bytea), url, %s, '2020-01-02'::timestamptz - n * interval '1 day'
+               FROM (VALUES (0, 'https://b.example/?b=0'), (1, 'https://b.example/?b=1')) more (n, url)""",
+            (ids[7],),
+        )
+    Curation(database).remove(ids[-3:])
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def target(settings: Settings) -> Iterator[Database]:
+    database = Database(settings)
+    database.open()
+    yield database
+    database.close()
+
+
+def model_of(database: Database) -> Model:
+    return Store(database).use_model(NAME, DIM)
+
+
+def exported(database: Database, kind: Format, **choices: bool) -> bytes:
+    return b"".join(export(database, model_of(database), kind, **choices))
+
+
+def state(database: Database) -> list[Any]:
+    """All that a file holds, of every picture in the collection."""
+    with database.connection() as connection:
+        return connection.execute(
+            f"""SELECT p.id, sha256, phash, width, height, bytes, p.mime, title, tags, fields, indexed_at, image,
+                       embedding::text, ARRAY(SELECT url FROM sources WHERE picture = p.id ORDER BY added_at, url)
+                FROM pictures p LEFT JOIN thumbnails t ON t.picture = id
+                     LEFT JOIN embeddings_{model_of(database).id} e ON e.picture = id
+                WHERE removed_at IS NULL ORDER BY id""".encode()
+        ).fetchall()
+
+
+def read_back(database: Database, data: bytes, model: Model | None = None, name: str = "my.file") -> Taken:
+    return take(database, model or model_of(database), name, io.BytesIO(data))
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_an_empty_collection_becomes_the_same(source: Database, target: Database, kind: Format) -> None:
+    taken = take(target, None, "other", io.BytesIO(exported(source, kind)))
+    assert (taken.added, taken.waiting, taken.lacking, taken.remarks) == (COUNT - 3, 0, 0, 0)
+    assert state(target) == state(source)
+    assert exported(target, kind) == exported(source, kind)
+    assert taken.import_id is not None
+    assert Ledger(target).read(taken.import_id).counts["indexed"] == COUNT - 3
+    query = unit_vectors(1, DIM, 3)[0]
+    found, expected = (Nearest(one).search(model_of(one), query, 50).matches for one in (target, source))
+    assert found == expected
+    again = read_back(target, exported(source, kind))
+    assert (again.added, again.already_there) == (0, COUNT - 3)
+    assert state(target) == state(source)
+    assert Ledger(target).delete(taken.import_id) == 0  # the second import holds them too
+    assert again.import_id is not None
+
+
+def test_a_full_collection_gains_and_loses_nothing(source: Database, target: Database) -> None:
+    first, second = state(source)[:2]
+    read_back(target, exported(source, "parquet"))
+    with target.connection() as connection:
+        connection.execute("UPDATE pictures SET title = 'Mine', tags = '{mine,RED}' WHERE id = %s", (first[0],))
+        connection.execute("UPDATE pictures SET removed_at = now() WHERE id = %s", (second[0],))
+    taken = read_back(target, exported(source, "csv"))
+    assert (taken.added, taken.already_there) == (1, COUNT - 4)
+    with target.connection() as connection:
+        [(title, tags)] = connection.execute("SELECT title, tags FROM pictures WHERE id = %s", (first[0],)).fetchall()
+    assert title == "Mine"
+    assert tags[:2] == ["mine", "RED"]
+    assert {tag.casefold() for tag in tags} == {"mine", "red", *(tag.casefold() for tag in first[8])}
+
+
+def test_what_a_file_lacks_is_told(source: Database, target: Database) -> None:
+    taken = read_back(target, exported(source, "csv", thumbnails=True, embeddings=False))
+    assert (taken.added, taken.lacking) == (COUNT - 3, COUNT - 3)
+    assert "get their embedding in the background" in taken.summary
+    assert Store(target).missing(model_of(target)) == COUNT - 3
+
+
+def test_a_file_without_thumbnails_is_fetched(engine: Engine) -> None:
+    """Through an ordinary import, after which tags, title and fields are there."""
+    photos = some_photos(3)
+    with WebServer({f"/{number}.jpg": path for number, path in enumerate(photos)}) as site:
+        out = io.StringIO()
+        rows = csv.writer(out)
+        rows.writerow(["urls", "title", "tags", "fields"])
+        rows.writerow([f"{site.url('/0.jpg')}\n{site.url('/lost.jpg')}", "Zero", "a\nb", '{"Artist": "Ä"}'])
+        rows.writerow([site.url("/1.jpg"), "'=One", "", ""])
+        rows.writerow(["no address", "Lost", "", ""])
+        taken = engine.take("list.csv", io.BytesIO(out.getvalue().encode()))
+        assert (taken.added, taken.waiting, taken.lost) == (0, 2, 1)
+        assert [number for number, _ in taken.notes] == [4, 4]
+        assert taken.import_id is not None
+        for _ in range(300):
+            if (found := engine.ledger.read(taken.import_id)).done:
+                break
+            time.sleep(0.1)
+        assert found.counts == {"waiting": 0, "indexed": 2, "already_there": 0, "failed": 1}
+    with engine.database.connection() as connection:
+        told = connection.execute("SELECT title, tags, fields FROM pictures ORDER BY title DESC").fetchall()
+    assert told == [("Zero", ["a", "b"], {"Artist": "Ä"}), ("=One", [], {})]
+
+
+def cells(data: bytes) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline="")))
+
+
+def test_no_cell_is_a_formula_and_spreadsheets_read_them(source: Database) -> None:
+    rows = cells(exported(source, "csv"))
+    assert len(rows) == COUNT - 3
+    for row in rows:
+        assert not any(cell.startswith(("=", "+", "-", "@")) for cell in row.values())
+    assert {"'=1+1", "''=quoted", "'@x", "Ölbild 雪"} <= {row["title"] for row in rows}
+    frame = pd.read_parquet(io.BytesIO(exported(source, "parquet")))
+    assert np.linalg.norm(np.stack(frame["embedding"]), axis=1) == pytest.approx(1, abs=1e-3)
+    assert frame["model"].unique().tolist() == [NAME]
+
+
+@given(st.text())
+def test_a_neutralised_cell_comes_back(text: str) -> None:
+    assert original(neutralised(text)) == text
+    if not text.startswith("'"):
+        assert csv_cells([text]) == [neutralised(text)]
+
+
+def altered(source: Database, change: Any) -> bytes:
+    """The first ten pictures as CSV, the fourth row changed."""
+    rows = cells(exported(source, "csv"))[:10]
+    change(rows[3])
+    out = io.StringIO()
+    writer = csv.DictWriter(out, rows[0].keys())
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue().encode()
+
+
+def vector(*values: float) -> str:
+    return b64encode(np.array(values, "<f2").tobytes()).decode()
+
+
+@pytest.mark.parametrize(
+    ("cell", "value", "sentence"),
+    [
+        ("embedding", vector(*[0.25] * 12, 0.5), r"has 13 numbers, and those of test/first have 16"),
+        ("embedding", vector(*[float("nan")] * 16), "something that is no number"),
+        ("embedding", vector(*[1.0] * 16), "does not have unit length"),
+        ("embedding", "%%%", "cannot be read"),
+        ("model", "openai/ViT", "is of the model openai/ViT, and this collection uses test/first"),
+        ("id", str(UUID(int=5)), "belongs to another picture than the SHA-256"),
+        ("sha256", "12", "cannot be read|cannot be, so"),
+        ("phash", "red", "cannot be read"),
+        ("width", "-3", "cannot be, so"),
+        ("mime", "text/html", "cannot be, so"),
+        ("thumbnail", "PGh0bWw+", "no picture that can be shown"),
+        ("fields", "[[[", "no JSON object"),
+        ("tags", "x" * 60, "A tag is left out"),
+    ],
+)
+def test_a_bad_cell_is_told_and_the_others_are_taken(
+    source: Database, target: Database, cell: str, value: str, sentence: str
+) -> None:
+    taken = read_back(target, altered(source, lambda row: row.update({cell: value})))
+    assert taken.rows == 10
+    [(number, note)] = taken.notes
+    assert number == 5
+    assert re.search(sentence, note)
+    assert taken.lost == 0
+    assert taken.added + taken.waiting == 10
+    assert len(state(target)) == taken.added >= 9
+
+
+def test_broken_lines_of_csv(source: Database, target: Database) -> None:
+    lines = exported(source, "csv", thumbnails=False, embeddings=False).replace(b"\xef\xbb\xbf", b"")
+    text = lines.split(b"\r\n")
+    start = next(number for number, line in enumerate(text) if line.count(b'"') % 2 == 0 and number > 20)
+    text[start + 1 : start + 1] = [b"a,b,c", b"\xff\xfe\x00,,,,,,,,,,,"]
+    taken = read_back(target, b"\r\n".join(text))
+    assert taken.waiting == COUNT - 3
+    assert taken.lost == 2
+    assert any("has 3 cells instead of 12" in sentence for _, sentence in taken.notes)
+    good = b"".join(b"https://c.example/%d.jpg,x\r\n" % number for number in range(3))
+    open_ended = read_back(target, b"urls,title\r\n" + good + b'"never closed,y\r\n' + good)
+    assert any("never closed" in sentence for _, sentence in open_ended.notes)
+    assert open_ended.waiting == 3
+
+
+def test_a_semicolon_and_mixed_columns_are_read(source: Database, target: Database) -> None:
+    data = b"title;note;urls\r\nOne;x;https://a.example/1.jpg\r\n;;https://a.example/2.jpg\r\n"
+    assert read_back(target, data).waiting == 2
+
+
+def test_a_parquet_cut_short_or_of_strange_types(source: Database, target: Database) -> None:
+    whole = exported(source, "parquet")
+    with pytest.raises(TransferError, match="cut off or damaged"):
+        read_back(target, whole[:-100])
+    with pytest.raises(TransferError, match="cut off or damaged"):
+        read_back(target, whole[: len(whole) // 2])
+    place = len(whole) * 2 // 3
+    damaged = read_back(target, whole[:place] + bytes(200) + whole[place + 200 :])
+    assert (damaged.lost, damaged.added) == (1, 1000) or damaged.remarks > 0
+    strange = io.BytesIO()
+    table = pa.table({"urls": [1, 2], "title": [b"x", b"y"], "thumbnail": [1.5, 2.5], "tags": [{"a": 1}, None]})
+    pq.write_table(table, strange)
+    assert read_back(target, strange.getvalue()).lost == 2
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (b"", "is empty"),
+        (b"a,b\n1,2\n", "has no column “urls”"),
+        (b"urls,title\n", "has no pictures in it"),
+        (b"\xff\xd8\xff\xe0" * 50, "has no column “urls”"),
+    ],
+)
+def test_what_is_no_collection(target: Database, data: bytes, sentence: str) -> None:
+    with pytest.raises(TransferError, match=sentence):
+        read_back(target, data)
+    assert Ledger(target).imports() == []
+
+
+def test_the_call_gives_the_collection(source: Database, engine: Engine) -> None:
+    client = client_of(engine)
+    answer = client.get("/api/collection?format=parquet&thumbnails=1&embeddings=1")
+    assert answer.headers["content-disposition"] == 'attachment; filename="collection.parquet"'
+    assert pq.read_table(io.BytesIO(answer.content)).num_rows == engine.store.count()
+    assert client.get("/api/collection?format=xlsx").json() == {"error": "'format' must be csv or parquet."}
+    assert client.get("/api/collection").text.startswith("\ufeffid,urls,title,tags")

@@ -1,0 +1,188 @@
+"""With CLIP_MODEL unset: CLIP when it can be had, else the encoder in the box."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import huggingface_hub
+import open_clip
+import pytest
+
+from core.embedding import model_selection as core_choice
+from core.embedding import checkpoint as clip_model
+from core import maintenance as upkeep
+from core.embedding.model_selection import CLIP, CLIP_REPOSITORY, Choice
+from core.embedding.encoder import load_encoder
+from core.engine import Engine
+from core.errors import EncoderError
+from core.embedding.hub_download import fetch
+from core.settings import Settings
+from core.media.urls import key_of
+from tests.support.data import MODEL, some_photos
+from tests.support.fakehub import FakeHub
+from tests.support.webserver import WebServer
+
+SMALL = "hf-hub:test/small"
+PHOTOS = [path.read_bytes() for path in some_photos(12)]
+
+
+@pytest.fixture
+def small_clip(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> FakeHub:
+    """The hub, on which CLIP is as small as our test model."""
+    monkeypatch.setattr(core_choice, "CLIP", SMALL)
+    monkeypatch.setattr(core_choice, "CLIP_REPOSITORY", "test/small")
+    return hub
+
+
+def wait_until(what: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_clip_is_what_open_clip_calls_so() -> None:
+    entry = open_clip.get_pretrained_cfg(*CLIP.split("/"))
+    assert entry["hf_hub"].rpartition("/")[0] == CLIP_REPOSITORY
+    assert entry["hf_hub"].endswith("/"), "the files have open_clip's usual names"
+
+
+@pytest.fixture
+def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the encoder in the box, for the app to use."""
+    folder = tmp_path / "builtin"
+    shutil.copytree(clip_model.BUILTIN_FOLDER, folder)
+    monkeypatch.setattr(clip_model, "BUILTIN_FOLDER", folder)
+    return folder
+
+
+def test_the_encoder_in_the_box_is_an_open_clip_model_that_reads_no_words(box: Path) -> None:
+    (box / "open_clip_pytorch_model.bin").write_bytes(b"never looked at")
+    encoder = load_encoder("built-in")
+    assert (encoder.dim, encoder.precision) == (512, "float32")
+    assert encoder.name.startswith("built-in@")
+    with pytest.raises(EncoderError, match="knows pictures only and cannot read words: search with a picture"):
+        encoder.encode_words(["a red bicycle"])
+    assert sum(path.stat().st_size for path in clip_model.BUILTIN_FOLDER.iterdir()) <= 8_000_000
+
+
+def damage_weights(box: Path) -> None:
+    weights = box / "open_clip_model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+
+
+def use_foreign_weights(box: Path) -> None:
+    shutil.copy(MODEL / "open_clip_model.safetensors", box)
+
+
+def use_pickled_weights(box: Path) -> None:
+    (box / "open_clip_model.safetensors").rename(box / "open_clip_pytorch_model.bin")
+
+
+def lose_the_card(box: Path) -> None:
+    (box / "README.md").unlink()
+
+
+def lose_the_config(box: Path) -> None:
+    (box / "open_clip_config.json").write_text("[]")
+
+
+@pytest.mark.parametrize(
+    "harm", [damage_weights, use_foreign_weights, use_pickled_weights, lose_the_card, lose_the_config]
+)
+def test_what_is_not_as_its_card_says_is_refused(box: Path, harm: Callable[[Path], None]) -> None:
+    harm(box)
+    with pytest.raises(EncoderError, match=r"ships with Lookalike is damaged.*copy that folder.*or set CLIP_MODEL\.$"):
+        load_encoder("built-in")
+
+
+def test_clip_works_at_once_when_the_cache_has_it(small_clip: FakeHub) -> None:
+    fetch("test/small", clip_model.WEIGHTS, lambda done, total: None)
+    choice = Choice("")
+    assert choice.loader.state.model == SMALL
+    assert choice.awaited is None
+    explicit = Choice("local-dir:/nowhere")
+    assert (explicit.loader.state.model, explicit.awaited) == ("local-dir:/nowhere", None)
+
+
+def test_the_box_steps_in_for_a_damaged_clip_until_it_is_mended(small_clip: FakeHub) -> None:
+    path = fetch("test/small", clip_model.WEIGHTS, lambda done, total: None)
+    path.resolve().write_bytes(b"\xff" * 1000)
+    changes = list[str]()
+    choice = Choice("")
+    choice.start(lambda loader: changes.append(loader.state.model))
+    try:
+        wait_until(lambda: changes == ["built-in"])
+        assert choice.loader.get(60).name.startswith("built-in@")
+        assert choice.awaited is not None
+        assert "was damaged" in choice.awaited.message
+        choice.retry()
+        wait_until(lambda: changes == ["built-in", SMALL])
+        assert (choice.loader.get().name, choice.awaited) == (SMALL, None)
+    finally:
+        choice.close()
+
+
+def test_the_collection_is_embedded_anew_when_clip_comes(
+    small_clip: FakeHub, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "PAUSE_SECONDS", 0.1)
+    small_clip.mode = "broken"
+    engine = Engine(settings.model_copy(update={"clip_model": ""}))
+    engine.start()
+    try:
+        engine.wait_until_ready(60)
+        wait_until(lambda: (state := engine.choice.awaited) is not None and state.state == "failed")
+        with WebServer({f"/{number}.jpg": data for number, data in enumerate(PHOTOS)}) as site:
+            addresses = [(key_of(url), url) for url in map(site.url, (f"/{n}.jpg" for n in range(len(PHOTOS))))]
+            before = engine.submit("with the encoder in the box", addresses[:8])
+            wait_until(lambda: engine.ledger.read(before.id).done)
+            found = engine.search(engine.picture_query(PHOTOS[3]), 1)
+            assert found.model.startswith("built-in@")
+            assert (found.found[0].url, found.found[0].similarity > 0.995) == (addresses[3][1], True)
+            small_clip.mode = "whole"
+            engine.choice.retry()
+            wait_until(lambda: engine.model().name == SMALL)
+            assert engine.store.missing(engine.model()) == 0
+            found = engine.search(engine.picture_query(PHOTOS[3]), 1)
+            assert (found.model, found.found[0].url) == (SMALL, addresses[3][1])
+            after = engine.submit("with CLIP", addresses[8:])
+            wait_until(lambda: engine.ledger.read(after.id).done)
+            assert engine.store.missing(engine.model()) == 0, "the worker uses the new model, too"
+    finally:
+        engine.close()
+
+
+def test_a_collection_of_clips_is_served_by_the_box_while_clip_is_away(
+    small_clip: FakeHub, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "PAUSE_SECONDS", 0.1)
+    with WebServer({f"/{number}.jpg": data for number, data in enumerate(PHOTOS)}) as site:
+        urls = [site.url(f"/{number}.jpg") for number in range(len(PHOTOS))]
+        first = Engine(settings.model_copy(update={"clip_model": SMALL}))
+        first.start()
+        first.wait_until_ready(60)
+        entry = first.submit("with CLIP", [(key_of(url), url) for url in urls])
+        wait_until(lambda: first.ledger.read(entry.id).done)
+        first.close()
+    shutil.rmtree(huggingface_hub.constants.HF_HUB_CACHE)
+    small_clip.mode = "broken"
+    second = Engine(settings.model_copy(update={"clip_model": ""}))
+    second.start()
+    try:
+        second.wait_until_ready(60)
+        wait_until(lambda: second.can_search and second.store.missing(second.model()) == 0)
+        found = second.search(second.picture_query(PHOTOS[5]), 1)
+        assert found.model.startswith("built-in@")
+        assert found.found[0].url == urls[5]
+        small_clip.mode = "whole"
+        second.choice.retry()
+        wait_until(lambda: second.model().name == SMALL)
+        assert second.reembedding is None
+    finally:
+        second.close()

@@ -1,0 +1,259 @@
+"""Workers as processes of their own, stopped, killed and bereft of their database."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from core.indexing.claims import GIVEN_UP, STOPPED, Claims
+from core.database.connection import Database
+from core.database.embedded_server import EmbeddedPostgres
+from core.engine import Engine
+from core.indexing.pipeline import LEASE
+from core.indexing.job_queue import SWEEP_SECONDS
+from core.indexing.imports import Ledger
+from core.indexing.item_loader import PER_HOST
+from core.settings import Settings
+from core.media.urls import key_of
+from tests.conftest import short_folder
+from tests.support.data import many_files
+from tests.support.webserver import Visit, WebServer
+from tests.support.worker import WorkerProcess
+
+FILES = many_files(300)
+"""More than one worker takes at once, so that some are left for the other."""
+
+PATIENCE = 90.0
+
+
+def wait_until(true: Callable[[], object], *workers: WorkerProcess, seconds: float = PATIENCE) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "\n".join(worker.read_log() for worker in workers)
+        time.sleep(0.05)
+
+
+def workers_there(database: Database) -> int:
+    """How many workers are registered in the queue."""
+    with database.connection() as connection:
+        row = connection.execute("SELECT count(*) FROM procrastinate_workers").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def submit(ledger: Ledger, urls: list[str]) -> int:
+    return ledger.create("test", [(key_of(url), url) for url in urls])
+
+
+def agent(visit: Visit) -> str:
+    return visit.headers["User-Agent"]
+
+
+class Site(WebServer):
+    """Serves the files as /0.jpg, /1.jpg, …; `before` is called before each answer."""
+
+    def __init__(self, before: Callable[[Visit], object]) -> None:
+        def page(file: bytes) -> Callable[[Visit], None]:
+            def answer(visit: Visit) -> None:
+                before(visit)
+                visit.answer(file)
+
+            return answer
+
+        super().__init__({f"/{number}.jpg": page(file) for number, file in enumerate(FILES)})
+
+    @property
+    def urls(self) -> list[str]:
+        return [self.url(path) for path in self.pages]
+
+
+@pytest.fixture
+def ledger(database: Database) -> Ledger:
+    return Ledger(database)
+
+
+@pytest.fixture
+def start(settings: Settings, tmp_path: Path) -> Iterator[Callable[[str], WorkerProcess]]:
+    """Starts workers for the database of the settings."""
+    assert settings.postgres_url is not None
+    url, started = settings.postgres_url.get_secret_value(), list[WorkerProcess]()
+
+    def start(name: str) -> WorkerProcess:
+        started.append(WorkerProcess(tmp_path, name, POSTGRES_URL=url))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for worker in started:
+        worker.kill()
+
+
+Start = Callable[[str], WorkerProcess]
+
+
+@pytest.mark.pooled
+def test_two_workers_share_an_import_and_never_do_an_item_twice(
+    database: Database, ledger: Ledger, start: Start
+) -> None:
+    seen, both = set[str](), threading.Event()
+    lock, at_once, most = threading.Lock(), 0, 0
+
+    def until_both_came(visit: Visit) -> None:
+        nonlocal at_once, most
+        with lock:
+            at_once += 1
+            most = max(most, at_once)
+        seen.add(agent(visit))
+        if len(seen) == 2:
+            both.set()
+        both.wait(5)  # less than the silence that a fetch bears
+        time.sleep(0.02)
+        with lock:
+            at_once -= 1
+
+    workers = [start("one"), start("two")]
+    with Site(until_both_came) as site:
+        wait_until(lambda: workers_there(database) == 2, *workers)
+        time.sleep(SWEEP_SECONDS + 1)  # now each knows of the other
+        import_id = submit(ledger, site.urls)
+        wait_until(lambda: ledger.read(import_id).done, *workers)
+        assert ledger.read(import_id).indexed == len(FILES)
+        assert set(site.hits.values()) == {1}
+        assert len(seen) == 2
+        assert most == PER_HOST
+    for worker in workers:
+        worker.tell_to_stop()
+    assert [worker.wait(15) for worker in workers] == [0, 0]
+    assert workers_there(database) == 0
+    with database.connection() as connection:
+        left = connection.execute(
+            "SELECT (SELECT count(*) FROM procrastinate_jobs), (SELECT count(*) FROM procrastinate_events)"
+        ).fetchone()
+    assert left is not None
+    assert left[0] <= 1, "a job that nobody fetched yet may wait, finished ones leave nothing"
+    assert left[1] <= 1
+
+
+@pytest.mark.pooled
+def test_a_worker_told_to_stop_gives_the_rest_back_and_leaves(database: Database, ledger: Ledger, start: Start) -> None:
+    stuck = threading.Event()
+
+    def last_ones_hang(visit: Visit) -> None:
+        if visit.server.site.hits.total() > 60:
+            stuck.set()
+            visit.server.site.closing.wait(PATIENCE)
+
+    worker = start("one")
+    with Site(last_ones_hang) as site:
+        import_id = submit(ledger, site.urls)
+        wait_until(stuck.is_set, worker)
+        wait_until(lambda: ledger.read(import_id).indexed > 0, worker)
+        worker.tell_to_stop()
+        assert worker.wait(10) == 0, worker.read_log()
+    entry = ledger.read(import_id)
+    assert entry.indexed > 0
+    assert entry.failed == 0
+    assert len(Claims(database).claim(import_id, len(FILES), LEASE)) == entry.waiting == len(FILES) - entry.indexed
+    assert "Traceback" not in worker.read_log()
+
+
+def test_a_killed_workers_items_are_picked_up_by_another(ledger: Ledger, start: Start) -> None:
+    holding, killed = threading.Event(), threading.Event()
+
+    def the_first_hangs(visit: Visit) -> None:
+        if "(+first)" in agent(visit):
+            holding.set()
+            killed.wait(PATIENCE)
+        holding.wait(5)
+
+    with Site(the_first_hangs) as site:
+        first, second = start("first"), start("second")
+        import_id = submit(ledger, site.urls)
+        wait_until(holding.is_set, first, second)
+        first.kill()
+        killed.set()
+        wait_until(lambda: ledger.read(import_id).done, second, seconds=60)
+    assert ledger.read(import_id).indexed == len(FILES)
+
+
+def test_an_item_that_kills_its_worker_every_time_is_given_up_and_the_others_are_not(
+    database: Database, ledger: Ledger, start: Start
+) -> None:
+    killed = threading.Semaphore(0)
+    poison = "/7.jpg"
+
+    def kills(visit: Visit) -> None:
+        if visit.path == poison:
+            worker.kill()
+            killed.release()
+
+    with Site(kills) as site:
+        import_id = submit(ledger, site.urls)
+        for _ in range(GIVEN_UP):
+            worker = start("one")
+            assert killed.acquire(timeout=PATIENCE), worker.read_log()
+            with database.connection() as connection:  # as if the lease had run out meanwhile
+                connection.execute("UPDATE items SET next_try_at = now() WHERE status = 'waiting'")
+        worker = start("one")
+        wait_until(lambda: ledger.read(import_id).done, worker)
+        assert site.hits[poison] == GIVEN_UP
+    assert [(failure.url, failure.reason) for failure in ledger.failures(import_id)] == [(site.url(poison), STOPPED)]
+    assert ledger.read(import_id).indexed == len(FILES) - 1
+    assert ledger.retry_failed(import_id) == 1
+    assert len(Claims(database).claim(import_id, 1, LEASE)) == 1
+
+
+def test_a_worker_goes_on_when_its_database_is_back(tmp_path: Path) -> None:
+    calm, stopped = threading.Event(), threading.Event()
+
+    def waits_in_the_middle(visit: Visit) -> None:
+        if visit.server.site.hits.total() > 60:
+            calm.set()
+            stopped.wait(PATIENCE)
+
+    with short_folder() as folder, Site(waits_in_the_middle) as site:
+        server = EmbeddedPostgres(folder)
+        database = Database(Settings(_env_file=None, postgres_url=server.start()))
+        database.open()
+        ledger = Ledger(database)
+        with WorkerProcess(tmp_path, "one", POSTGRES_URL=server.conninfo) as worker:
+            urls = site.urls[:120]
+            import_id = submit(ledger, urls)
+            wait_until(calm.is_set, worker)
+            server.stop()
+            stopped.set()
+            wait_until(lambda: "trying again" in worker.read_log(), worker)
+            server.start()
+            wait_until(lambda: ledger.read(import_id).done, worker)
+            assert ledger.read(import_id).indexed == len(urls)
+            worker.tell_to_stop()
+            assert worker.wait(15) == 0
+        database.close()
+        server.stop()
+
+
+def test_an_engine_closed_while_it_starts_leaves_no_worker_behind(settings: Settings) -> None:
+    engine = Engine(settings)
+    engine.start()
+    engine.close()
+    assert engine.worker is None or engine.worker.state == "stopped"
+    assert "worker" not in {thread.name for thread in threading.enumerate()}
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "sentence"),
+    [
+        ("PORT", "many", "These settings need mending. PORT: "),
+        ("POSTGRES_URL", "postgresql://me:p@ss:w@host/x", "POSTGRES_URL cannot be read;"),
+        ("CLIP_MODEL", "local-dir:/nowhere", "there is no folder /nowhere: correct the path."),
+    ],
+)
+def test_a_worker_that_cannot_work_says_why_and_ends(tmp_path: Path, setting: str, value: str, sentence: str) -> None:
+    with WorkerProcess(tmp_path, "one", **{setting: value}) as worker:
+        assert worker.wait(PATIENCE) == 1
+        assert sentence in worker.read_log()
+        assert "Traceback" not in worker.read_log()

@@ -1,0 +1,673 @@
+from __future__ import annotations
+
+import gzip
+import io
+import logging
+import resource
+import socket
+import ssl
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx2
+import pytest
+import trustme
+from PIL import Image
+
+from core.media import fetcher as fetch
+from core.media import public_network as network
+from core.media.ip_addresses import is_public
+from core.errors import FetchError
+from core.media.fetcher import Fetcher
+from core.settings import Settings
+from tests.support.data import some_photos
+from tests.support.webserver import Visit, WebServer
+
+PHOTOS = some_photos(8)
+PUBLIC = "127.0.0.2"  # the loopback address that some tests take for a public one
+
+Names = Callable[..., None]
+
+
+def settings(**changes: Any) -> Settings:
+    return Settings(_env_file=None, **{"allow_private_urls": True, **changes})
+
+
+@pytest.fixture
+def fetcher() -> Iterator[Fetcher]:
+    made = Fetcher(settings(max_file_mb=5, fetch_timeout=10))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def guarded() -> Iterator[Fetcher]:
+    """One that refuses private addresses, as people run it."""
+    made = Fetcher(settings(allow_private_urls=False, fetch_timeout=5))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def hasty() -> Iterator[Fetcher]:
+    """One with a deadline of a second."""
+    made = Fetcher(settings(fetch_timeout=1))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> Names:
+    """`names(host=[addresses, …])` makes the resolver know a host, with other answers in later calls."""
+    real, known = socket.getaddrinfo, dict[str, list[list[str]]]()
+
+    def getaddrinfo(host: str, port: Any, *args: Any, **kwargs: Any) -> Any:
+        answers = known.get(host)
+        if answers is None:
+            return real(host, port, *args, **kwargs)
+        addresses = answers.pop(0) if len(answers) > 1 else answers[0]
+        return [entry for address in addresses for entry in real(address, port, *args, **kwargs)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return lambda host, *answers: known.__setitem__(host, list(answers))
+
+
+def open_to(monkeypatch: pytest.MonkeyPatch, *sites: WebServer) -> None:
+    """Let a guarded fetcher take PUBLIC for a public address and the ports of these sites for allowed."""
+    monkeypatch.setattr(network, "is_public", lambda address: address == PUBLIC or is_public(address))
+    monkeypatch.setattr(fetch, "PORTS", {*fetch.PORTS, *(site.port for site in sites)})
+
+
+def refused(fetcher: Fetcher, url: str) -> FetchError:
+    with pytest.raises(FetchError) as caught:
+        fetcher.fetch(url)
+    return caught.value
+
+
+def test_a_picture_comes_back_whole_and_connections_are_kept(fetcher: Fetcher) -> None:
+    with WebServer({f"/{number}": path for number, path in enumerate(PHOTOS)}) as site:
+        for number, path in enumerate(PHOTOS):
+            fetched = fetcher.fetch(site.url(f"/{number}"))
+            assert fetched.data == path.read_bytes()
+            assert fetched.url == site.url(f"/{number}")
+        assert site.connections == 1
+
+
+def test_who_asks_and_for_what() -> None:
+    polite = Fetcher(settings(contact="curator@museum.example"))
+    with WebServer({"/a": PHOTOS[0]}) as site:
+        polite.fetch(site.url("/a"))
+        polite.close()
+        headers = site.headers["/a"]
+    assert headers["User-Agent"] == f"Lookalike/0.1 (+curator@museum.example) httpx2/{httpx2.__version__}"
+    assert headers["Accept"] == "image/*"
+    assert headers["Host"] == f"{site.host}:{site.port}"
+
+
+def test_a_path_and_query_arrive_as_they_were_given(fetcher: Fetcher) -> None:
+    seen = list[str]()
+
+    def page(visit: Visit) -> None:
+        seen.append(visit.path)
+        visit.answer(PHOTOS[0].read_bytes())
+
+    path = "/a%2Fb/%C3%A4%20~!,'()*;=@:$&+/x.jpg"
+    with WebServer({path: page}) as site:
+        fetcher.fetch(site.url(path + "?b=2&a=%2F&sig=a%2bB%3D&e#here"))
+    assert seen == [path + "?b=2&a=%2F&sig=a%2bB%3D&e"]
+
+
+def test_no_cookie_is_sent_back(fetcher: Fetcher) -> None:
+    def page(visit: Visit) -> None:
+        visit.answer(PHOTOS[0].read_bytes(), Set_Cookie="who=you; Path=/")
+
+    with WebServer({"/a": page}) as site:
+        fetcher.fetch(site.url("/a"))
+        fetcher.fetch(site.url("/a"))
+        assert site.headers["/a"]["Cookie"] is None
+
+
+def test_proxies_and_netrc_are_left_out(fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with WebServer() as proxy, WebServer({"/a": PHOTOS[0]}) as site:
+        for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY"):
+            monkeypatch.setenv(name, proxy.url(""))
+        fetcher.fetch(site.url("/a"))
+        assert proxy.connections == 0
+        assert site.headers["/a"]["Authorization"] is None
+
+
+def test_thirty_two_threads_share_one(fetcher: Fetcher) -> None:
+    with (
+        WebServer({f"/{number}": path for number, path in enumerate(PHOTOS)}) as site,
+        ThreadPoolExecutor(32) as threads,
+    ):
+        jobs = [(number % len(PHOTOS)) for number in range(600)]
+        results = threads.map(lambda number: fetcher.fetch(site.url(f"/{number}")).data, jobs)
+        wrong = sum(data != PHOTOS[number].read_bytes() for number, data in zip(jobs, results, strict=True))
+        assert wrong == 0
+        assert site.connections <= 40
+
+
+PRIVATE = [
+    "127.0.0.1",
+    "127.1",
+    "127.255.255.254",
+    "2130706433",
+    "0x7f000001",
+    "0x7f.1",
+    "0177.0.0.1",
+    "0",
+    "0.0.0.0",
+    "１２７.0.0.1",
+    "127。0。0。1",
+    "localhost",
+    "LOCALHOST",
+    "10.0.0.1",
+    "172.16.0.1",
+    "172.31.255.255",
+    "192.168.1.1",
+    "169.254.169.254",
+    "100.64.0.1",
+    "100.100.100.200",
+    "168.63.129.16",
+    "192.0.0.192",
+    "192.0.2.1",
+    "192.88.99.1",
+    "198.18.0.1",
+    "198.51.100.1",
+    "203.0.113.1",
+    "224.0.0.1",
+    "239.255.255.250",
+    "240.0.0.1",
+    "255.255.255.255",
+    "[::1]",
+    "[::]",
+    "[0:0:0:0:0:0:0:1]",
+    "[::ffff:127.0.0.1]",
+    "[::ffff:7f00:1]",
+    "[::ffff:8.8.8.8]",
+    "[::127.0.0.1]",
+    "[::ffff:0:127.0.0.1]",
+    "[64:ff9b::127.0.0.1]",
+    "[64:ff9b::8.8.8.8]",
+    "[64:ff9b:1::7f00:1]",
+    "[2002:7f00:1::]",
+    "[2001:0:4136:e378:8000:63bf:3fff:fdd2]",
+    "[2001:db8::1]",
+    "[3fff::1]",
+    "[2a00::5efe:7f00:1]",
+    "[2a00::200:5efe:7f00:1]",
+    "[fe80::1]",
+    "[fec0::1]",
+    "[fc00::1]",
+    "[fd00:ec2::254]",
+    "[ff02::1]",
+    "[100::1]",
+    "[4000::1]",
+]
+
+
+@pytest.mark.parametrize("host", PRIVATE)
+def test_private_addresses_are_never_asked(host: str, guarded: Fetcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    with WebServer({"/a": PHOTOS[0]}, host="0.0.0.0") as site:
+        monkeypatch.setattr(fetch, "PORTS", {site.port})
+        error = refused(guarded, site.url("/a", host))
+        assert str(error).endswith(" is a private address inside a network, and such addresses are not fetched.")
+        assert not error.retryable
+        assert site.connections == 0
+
+
+@pytest.mark.parametrize("host", PRIVATE)
+def test_private_addresses_are_never_asked_after_a_redirect(
+    host: str, guarded: Fetcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with WebServer({"/a": PHOTOS[0]}) as inner, WebServer(host=PUBLIC) as outer:
+        open_to(monkeypatch, inner, outer)
+        hop = f"/redirect?to={quote(inner.url('/a', host))}"
+        chain = f"/redirect?code=307&to={quote(hop, safe='')}"
+        error = refused(guarded, outer.url(chain))
+        assert "private address" in str(error)
+        assert outer.hits == {"/redirect": 2}
+        assert inner.connections == 0
+
+
+PUBLIC_ADDRESSES = "8.8.8.8 1.1.1.1 151.101.1.69 192.0.1.1 172.32.0.1 100.128.0.1 2606:4700::1111 2a00:1450:4001::200e"
+
+
+@pytest.mark.parametrize("address", PUBLIC_ADDRESSES.split())
+def test_public_addresses_are_public(address: str) -> None:
+    assert is_public(address)
+
+
+@pytest.mark.parametrize("address", ["", "example.com", "2a00::1%eth0", "8.8.8.8/32"])
+def test_what_is_no_address_is_not_public(address: str) -> None:
+    assert not is_public(address)
+
+
+def test_names_that_lead_inside_are_refused(guarded: Fetcher, names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
+    with WebServer({"/a": PHOTOS[0]}) as site:
+        open_to(monkeypatch, site)
+        names("inside.example", ["127.0.0.1", "10.0.0.1", "::1"])
+        error = refused(guarded, site.url("/a", "inside.example"))
+        assert str(error).startswith("inside.example is a private address")
+        assert site.connections == 0
+
+
+def test_of_a_mixed_answer_only_public_addresses_are_asked(
+    guarded: Fetcher, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with WebServer({"/a": PHOTOS[0]}, host="0.0.0.0") as site:
+        open_to(monkeypatch, site)
+        names("mixed.example", ["127.0.0.1", PUBLIC])
+        peers = list[str]()
+        site.pages["/b"] = lambda visit: (
+            peers.append(visit.connection.getsockname()[0]) or visit.answer(b"\xff\xd8\xff")
+        )
+        guarded.fetch(site.url("/b", "mixed.example"))
+        assert peers == [PUBLIC]
+
+
+def test_a_resolver_that_changes_its_answer_gains_nothing(
+    guarded: Fetcher, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Checked is what is connected to: the name is looked up once for each connection."""
+    page = {"/a": lambda visit: visit.answer(PHOTOS[0].read_bytes(), Connection="close")}
+    with WebServer(page, host="0.0.0.0") as site:
+        open_to(monkeypatch, site)
+        names("rebind.example", [PUBLIC], ["127.0.0.1"], [PUBLIC], ["127.0.0.1"])
+        url = site.url("/a", "rebind.example")
+        assert guarded.fetch(url).data == PHOTOS[0].read_bytes()
+        assert "private address" in str(refused(guarded, url))
+        assert guarded.fetch(url).data == PHOTOS[0].read_bytes()
+        assert "private address" in str(refused(guarded, url))
+        assert site.connections == 2
+
+
+def test_the_next_address_is_tried_when_one_is_dead(fetcher: Fetcher, names: Names) -> None:
+    with WebServer({"/a": PHOTOS[0]}, host="127.0.0.3") as site:
+        names("two.example", ["127.0.0.4", "127.0.0.3"])
+        assert fetcher.fetch(site.url("/a", "two.example")).data == PHOTOS[0].read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("target", "sentence"),
+    [
+        (
+            "ftp://example.com/a.jpg",
+            "Pictures cannot be fetched with ftp. Use an address that starts with https:// or http://.",
+        ),
+        ("file:///etc/passwd", "This is a file on a computer, not a web address."),
+        ("data:image/png;base64,AAAA", "This is a picture written out as text (data:), not a web address."),
+        (
+            "gopher://example.com/x",
+            "Pictures cannot be fetched with gopher. Use an address that starts with https:// or http://.",
+        ),
+        (
+            "http://me:secret@example.com/a.jpg",
+            "This address has a user name or password in it, which would be shown to others. Take it out.",
+        ),
+        ("http://127.0.0.2:22/", "127.0.0.2 is asked for at port 22, but only 80 and 443 are allowed."),
+        ("http://127.0.0.2:99999/", "This address has a port that cannot be: check it."),
+        ("http://[::1/", "This is not a web address."),
+    ],
+)
+def test_redirects_to_what_is_no_web_address(
+    target: str, sentence: str, guarded: Fetcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with WebServer(host=PUBLIC) as site:
+        open_to(monkeypatch, site)
+        error = refused(guarded, site.url(f"/redirect?to={quote(target, safe='')}"))
+        assert str(error).startswith(f"{PUBLIC} leads on to an address that is not fetched: ")
+        assert str(error).endswith(sentence)
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://example.com/a.jpg", "file:///etc/passwd", "http://a:b@example.com/", "no address"]
+)
+def test_what_is_no_web_address_is_refused_at_once(url: str, guarded: Fetcher) -> None:
+    assert not refused(guarded, url).retryable
+
+
+def test_other_ports_are_refused(guarded: Fetcher) -> None:
+    assert str(refused(guarded, "http://example.com:8080/a.jpg")) == (
+        "example.com is asked for at port 8080, but only 80 and 443 are allowed."
+    )
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+def test_redirects_are_followed_and_the_last_address_is_told(code: int, fetcher: Fetcher) -> None:
+    with WebServer({"/b c/ä.jpg": PHOTOS[0], "/b%20c/%C3%A4.jpg": PHOTOS[0]}) as site:
+        fetched = fetcher.fetch(site.url(f"/redirect?code={code}&to={quote('/b c/%C3%A4.jpg', safe='')}"))
+        assert fetched.data == PHOTOS[0].read_bytes()
+        assert fetched.url == site.url("/b%20c/%C3%A4.jpg")
+
+
+def test_five_redirects_and_no_more(fetcher: Fetcher) -> None:
+    with WebServer() as site:
+        for number in range(7):
+            site.pages[f"/{number}"] = lambda visit, number=number: visit.answer(status=302, Location=f"/{number + 1}")
+        site.pages["/7"] = PHOTOS[0]
+        assert fetcher.fetch(site.url("/2")).url == site.url("/7")
+        error = refused(fetcher, site.url("/1"))
+        assert str(error) == "127.0.0.1 leads on and on, more than 5 times."
+        assert not error.retryable
+
+
+STATUSES = {
+    400: ("answered 400 instead of giving the picture.", False),
+    401: ("answered 401: it refuses to give this picture to us.", False),
+    403: ("answered 403: it refuses to give this picture to us.", False),
+    404: ("answered 404: the picture is not there any more.", False),
+    410: ("answered 410: the picture is not there any more.", False),
+    415: ("answered 415 instead of giving the picture.", False),
+    429: ("answered 429: it is asked too often.", True),
+    500: ("answered 500: it cannot give the picture now.", True),
+    502: ("answered 502: it cannot give the picture now.", True),
+    503: ("answered 503: it cannot give the picture now.", True),
+    504: ("answered 504: it cannot give the picture now.", True),
+}
+
+
+@pytest.mark.parametrize("code", STATUSES)
+def test_every_refusal_is_a_sentence(code: int, fetcher: Fetcher) -> None:
+    sentence, retryable = STATUSES[code]
+    with WebServer() as site:
+        error = refused(fetcher, site.url(f"/status?code={code}"))
+    assert str(error) == f"127.0.0.1 {sentence}"
+    assert (error.retryable, error.retry_after) == (retryable, None)
+
+
+@pytest.mark.parametrize(
+    ("after", "low", "high"),
+    [
+        ("20", 20, 20),
+        ("in an hour", 3500, 3600),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0, 0),
+        ("Wed, 21 Oct 2015 07:28:00", 0, 0),
+        ("soon", None, None),
+        ("-5", None, None),
+        ("9" * 400, 1e300, float("inf")),
+    ],
+)
+def test_retry_after_is_read(after: str, low: float | None, high: float | None, fetcher: Fetcher) -> None:
+    if after == "in an hour":  # an hour from now, not from when the tests were collected
+        after = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+    with WebServer() as site:
+        found = refused(fetcher, site.url(f"/status?code=503&after={quote(after)}")).retry_after
+    if low is None or high is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert low <= found <= high
+
+
+BODIES: dict[str, tuple[bytes, str]] = {
+    "page": (
+        b"<!doctype html><title>Sorry</title>",
+        "a web page, not a picture. Use the address of the picture itself.",
+    ),
+    "svg": (
+        b'<svg xmlns="http://www.w3.org/2000/svg"></svg>',
+        "an SVG drawing, which cannot be searched. Export it as PNG.",
+    ),
+    "text": (b"no such picture", "a text, not a picture."),
+    "nothing": (b"", "an empty file: there is no picture in it."),
+    "long page": (b"<html>" + b" " * 3_000_000, "a web page, not a picture. Use the address of the picture itself."),
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_content_counts_whatever_the_server_calls_it(name: str, fetcher: Fetcher) -> None:
+    body, sentence = BODIES[name]
+    with WebServer({"/a": lambda visit: visit.answer(body, type="image/jpeg")}) as site:
+        assert str(refused(fetcher, site.url("/a"))) == f"127.0.0.1 answered with {sentence}"
+
+
+def test_a_picture_is_taken_whatever_the_server_calls_it(fetcher: Fetcher) -> None:
+    data = PHOTOS[0].read_bytes()
+    with WebServer({"/a": lambda visit: visit.answer(data, type="text/html")}) as site:
+        assert fetcher.fetch(site.url("/a")).data == data
+
+
+def test_packed_pictures_are_unpacked(fetcher: Fetcher) -> None:
+    data = PHOTOS[0].read_bytes()
+    with WebServer({"/a": lambda visit: visit.answer(gzip.compress(data), Content_Encoding="gzip")}) as site:
+        assert fetcher.fetch(site.url("/a")).data == data
+
+
+def test_garbled_packing(fetcher: Fetcher) -> None:
+    with WebServer({"/a": lambda visit: visit.answer(b"no gzip at all", Content_Encoding="gzip")}) as site:
+        assert str(refused(fetcher, site.url("/a"))) == "127.0.0.1 sent the picture garbled."
+
+
+TOO_LARGE = "127.0.0.1 gives more than 5 MB, the most that a picture may have."
+
+
+def test_a_gzip_bomb_is_stopped_at_the_limit(fetcher: Fetcher) -> None:
+    with WebServer() as site:
+        fetcher.fetch(site.url("/gzip-bomb?mb=4"))
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        assert str(refused(fetcher, site.url("/gzip-bomb?mb=200"))) == TOO_LARGE
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown * (1 if sys.platform == "darwin" else 1024) < 60_000_000
+
+
+def test_a_file_that_says_it_is_too_large_is_not_begun(fetcher: Fetcher) -> None:
+    sent = 0
+
+    def page(visit: Visit) -> None:
+        nonlocal sent
+        visit.close_connection = True
+        visit.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 900000000\r\n\r\n")
+        visit.wfile.flush()
+        while not visit.server.site.closing.is_set():
+            visit.wfile.write(bytes(65536))
+            sent += 65536
+
+    with WebServer({"/a": page}) as site:
+        assert str(refused(fetcher, site.url("/a"))) == TOO_LARGE
+    assert sent < 50_000_000
+
+
+def test_a_file_that_does_not_say_how_large_it_is_stops_at_the_limit(fetcher: Fetcher) -> None:
+    def page(visit: Visit) -> None:
+        visit.close_connection = True
+        visit.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n\xff\xd8\xff\xe0" + bytes(5_000_000))
+
+    with WebServer({"/a": page}) as site:
+        assert str(refused(fetcher, site.url("/a"))) == TOO_LARGE
+
+
+@pytest.mark.parametrize("path", ["/slow?seconds=8", "/drip-headers", "/drip-body"])
+def test_the_deadline_ends_everything(path: str, hasty: Fetcher) -> None:
+    with WebServer() as site:
+        started = time.monotonic()
+        error = refused(hasty, site.url(path))
+        took = time.monotonic() - started
+    assert 0.9 < took < 4
+    assert str(error) == "127.0.0.1 took too long to give the picture."
+    assert error.retryable
+
+
+def test_redirects_share_one_deadline(hasty: Fetcher) -> None:
+    def page(visit: Visit) -> None:
+        visit.server.site.closing.wait(0.4)
+        visit.answer(status=302, Location="/a")
+
+    with WebServer({"/a": page}) as site:
+        started = time.monotonic()
+        assert refused(hasty, site.url("/a")).retryable
+        assert 0.9 < time.monotonic() - started < 4
+
+
+def test_a_kept_connection_gets_a_new_deadline(hasty: Fetcher) -> None:
+    with WebServer({"/a": PHOTOS[0]}) as site:
+        for _ in range(3):
+            hasty.fetch(site.url("/a"))
+            time.sleep(0.45)
+        assert site.connections == 1
+
+
+def test_the_deadline_ends_a_slow_resolver(hasty: Fetcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(10) and [])
+    started = time.monotonic()
+    error = refused(hasty, "http://example.com/a.jpg")
+    over.set()
+    assert time.monotonic() - started < 4
+    assert str(error) == "example.com could not be reached in time."
+    assert error.retryable
+
+
+@pytest.mark.parametrize(
+    ("problem", "sentence", "retryable"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "unknown"), "There is no site called example.com.", False),
+        (socket.gaierror(socket.EAI_AGAIN, "later"), "example.com cannot be looked up at the moment.", True),
+        (socket.gaierror(socket.EAI_FAIL, "failure"), "example.com cannot be looked up at the moment.", True),
+        (UnicodeError("label too long"), "There is no site called example.com.", False),
+    ],
+)
+def test_names_that_cannot_be_looked_up(
+    problem: Exception, sentence: str, retryable: bool, fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise problem
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    error = refused(fetcher, "https://example.com/a.jpg")
+    assert (str(error), error.retryable) == (sentence, retryable)
+
+
+def test_a_closed_port(fetcher: Fetcher) -> None:
+    with WebServer() as site:
+        pass
+    error = refused(fetcher, site.url("/a"))
+    assert (str(error), error.retryable) == ("127.0.0.1 cannot be reached.", True)
+
+
+def test_an_answer_that_breaks_off(fetcher: Fetcher) -> None:
+    with WebServer() as site:
+        error = refused(fetcher, site.url("/broken-off"))
+    assert (str(error), error.retryable) == ("127.0.0.1 broke off before the picture was complete.", True)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n\r\n"]
+)
+def test_an_answer_that_is_no_http(answer: bytes, fetcher: Fetcher) -> None:
+    def page(visit: Visit) -> None:
+        visit.close_connection = True
+        visit.wfile.write(answer)
+
+    with WebServer({"/a": page}) as site:
+        assert refused(fetcher, site.url("/a")).retryable
+
+
+@pytest.mark.parametrize("length", ["5, 5", " 4"])
+def test_odd_lengths(length: str, fetcher: Fetcher) -> None:
+    def page(visit: Visit) -> None:
+        visit.close_connection = True
+        visit.wfile.write(f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n".encode() + b"\xff\xd8\xff\xe0\0")
+
+    with WebServer({"/a": page}) as site:
+        assert fetcher.fetch(site.url("/a")).data.startswith(b"\xff\xd8\xff\xe0")
+
+
+@pytest.mark.parametrize("path", ["/drip-body", "/slow?seconds=60"])
+def test_closing_ends_a_fetch_under_way(path: str) -> None:
+    fetcher = Fetcher(settings())
+    with WebServer() as site, ThreadPoolExecutor(1) as thread:
+        job = thread.submit(refused, fetcher, site.url(path))
+        while not site.hits:
+            time.sleep(0.01)
+        fetcher.close()
+        assert job.result(5).retryable
+        assert refused(fetcher, site.url("/a")).retryable
+
+
+def test_no_address_is_logged(fetcher: Fetcher, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with WebServer({"/a": PHOTOS[0]}) as site:
+        fetcher.fetch(site.url("/a?token=secret"))
+        refused(fetcher, site.url("/b?token=secret"))
+    assert "secret" not in caplog.text
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def trusting(authority: trustme.CA, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Fetcher]:
+    """One that trusts the tests' certificate authority."""
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    made = Fetcher(settings(fetch_timeout=3))
+    yield made
+    made.close()
+
+
+def secured(authority: trustme.CA, asked: list[str | None], *hosts: str) -> ssl.SSLContext:
+    """A server's context that gives each host its own certificate, and notes which was asked for."""
+    contexts = dict[str | None, ssl.SSLContext]()
+    for host in hosts:
+        contexts[host] = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(host).configure_cert(contexts[host])
+    first = contexts[hosts[0]]
+
+    def choose(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+        asked.append(name)
+        connection.context = contexts.get(name, first)
+
+    first.sni_callback = choose
+    return first
+
+
+def test_https_names_the_host_and_checks_its_certificate(
+    trusting: Fetcher, authority: trustme.CA, names: Names
+) -> None:
+    asked = list[str | None]()
+    context = secured(authority, asked, "one.example", "two.example")
+    with WebServer({"/a": PHOTOS[0]}, context=context) as site:
+        for host in ("one.example", "two.example", "three.example"):
+            names(host, ["127.0.0.1"])
+        for host in ("one.example", "two.example"):
+            assert trusting.fetch(site.url("/a", host)).data == PHOTOS[0].read_bytes()
+        for host in ("three.example", "127.0.0.1"):
+            error = refused(trusting, site.url("/a", host))
+            assert str(error) == f"{host} cannot prove that it is {host}: its certificate is not valid."
+            assert not error.retryable
+        assert site.hits == {"/a": 2}
+    assert asked == ["one.example", "two.example", "three.example", None]
+
+
+def test_an_unknown_authority_is_not_trusted(fetcher: Fetcher, names: Names) -> None:
+    names("one.example", ["127.0.0.1"])
+    with WebServer({"/a": PHOTOS[0]}, context=secured(trustme.CA(), [], "one.example")) as site:
+        assert "certificate is not valid" in str(refused(fetcher, site.url("/a", "one.example")))
+        assert not site.hits
+
+
+def test_the_deadline_ends_a_silent_handshake(hasty: Fetcher) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        started = time.monotonic()
+        error = refused(hasty, f"https://127.0.0.1:{silent.getsockname()[1]}/a")
+        assert time.monotonic() - started < 4
+    assert error.retryable
+
+
+def test_what_is_fetched_is_a_picture(fetcher: Fetcher) -> None:
+    with WebServer({"/a": PHOTOS[0]}) as site, Image.open(io.BytesIO(fetcher.fetch(site.url("/a")).data)) as image:
+        assert image.format == "JPEG"

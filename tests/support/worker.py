@@ -1,0 +1,71 @@
+"""A worker as a process of its own, as `python -m core.indexing.job_queue` starts it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.support.data import MODEL_SETTING
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class WorkerProcess:
+    """A running worker. `environment` holds its settings; `name` is its contact, and so in its User-Agent."""
+
+    def __init__(self, folder: Path, name: str, **environment: str) -> None:
+        self.name = name
+        self.log = folder / f"{name}.log"
+        self._environment = {
+            "DATA_DIR": str(folder / "data"),
+            "CLIP_MODEL": MODEL_SETTING,
+            "ALLOW_PRIVATE_URLS": "1",
+            "CONTACT": name,
+            **environment,
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    def start(self) -> None:
+        """Start it, and wait for nothing."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "core.indexing.job_queue"],
+                cwd=ROOT,
+                env={**os.environ, **self._environment},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def tell_to_stop(self) -> None:
+        """Send it SIGTERM."""
+        assert self._process is not None
+        self._process.terminate()
+
+    def wait(self, timeout: float) -> int:
+        """Its exit status, when it ends in time."""
+        assert self._process is not None
+        return self._process.wait(timeout)
+
+    def kill(self) -> None:
+        """End it with -9, if it still runs."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def read_log(self) -> str:
+        """What it printed, the end of it."""
+        return self.log.read_text(errors="replace")[-6000:]
