@@ -42,8 +42,7 @@ else:  # once a process: `streamlit run` imports this file and serves `app`
 
     from core.api.access import allowed_hosts
     from core.api.routes import routes
-    from core.heap import keep_freed_memory
-    from core.process import keep_numpy_to_one_core
+    from core.process import keep_freed_memory, keep_numpy_to_one_core
     from core.settings import load_settings
 
     keep_freed_memory()

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from bench.report import Report, machine
-from core.heap import keep_freed_memory
+from core.process import keep_freed_memory
 
 BENCHES = (
     *("builtin", "indexing", "queue", "memory", "people", "search", "query", "page", "retrieval"),

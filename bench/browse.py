@@ -14,11 +14,11 @@ from bench.parts import folder
 from bench.report import Report
 from core.collection.browse import Browser, Order
 from core.collection.curation import Curation
-from core.database.connection import Database
 from core.collection.filters import Filter
+from core.collection.store import Store
+from core.database.connection import Database
 from core.search.nearest import Nearest
 from core.settings import Settings
-from core.collection.store import Store
 from tests.support.collection import fill, unit_vectors
 
 SIZE = 100_000

@@ -9,10 +9,10 @@ import httpx2
 from bench.parts import folder, random_vit
 from bench.report import Report
 from core.embedding.encoder import load_encoder
-from training.evaluate import pictures_per_second
-from training.photos import read
 from tests.support.app import App
 from tests.support.data import some_photos
+from training.evaluate import pictures_per_second
+from training.photos import read
 
 ROUNDS = 3
 PICTURES = 64

@@ -8,9 +8,9 @@ from playwright.sync_api import expect, sync_playwright
 
 from bench.report import Report
 from bench.tuning import CLASSES, CLUTTER, PHOTOS_EACH, VERDICTS
-from tests.support.app import App
 from tests.browser.conftest import launch
 from tests.browser.curator import classes_of, judge, open_tune, save, truth
+from tests.support.app import App
 from tests.support.data import PHOTOS
 from tests.support.webserver import WebServer
 

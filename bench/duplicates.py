@@ -17,18 +17,19 @@ from PIL import Image, ImageOps
 
 from bench.parts import folder, running_engine
 from bench.report import Report
-from core.duplicates.comparison_job import Comparisons
-from core.duplicates.near_copies import pair
+from core.collection.store import NewPicture, Store
 from core.database.connection import Database
+from core.database.embedding_tables import Model, Vector
+from core.duplicates.comparison_job import Comparisons
 from core.duplicates.groups import Duplicates, Rule
-from core.engine import Engine
-from core.duplicates.star_grouping import Group
-from core.search.nearest import Nearest
+from core.duplicates.near_copies import pair
 from core.duplicates.similarity_join import find_pairs
+from core.duplicates.star_grouping import Group
+from core.engine import Engine
 from core.media.decode import read_picture
-from core.settings import Settings
-from core.collection.store import Model, NewPicture, Store, Vector
 from core.media.urls import key_of
+from core.search.nearest import Nearest
+from core.settings import Settings
 from tests.support.collection import fill, spread_like_clip
 from tests.support.data import some_photos
 

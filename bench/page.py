@@ -9,8 +9,8 @@ from playwright.sync_api import FilePayload, Page, sync_playwright
 
 from bench.report import Report
 from bench.site import Site
-from tests.support.app import App
 from tests.browser.conftest import launch
+from tests.support.app import App
 from tests.support.data import some_photos
 
 INDEXED = 600

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from core.engine import Engine
 from core.indexing.imports import Import
-from core.settings import Settings
 from core.media.urls import key_of
+from core.settings import Settings
 from tests.support.data import MODEL_SETTING
 
 START_SECONDS = 120.0

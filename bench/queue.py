@@ -15,9 +15,10 @@ from PIL import Image
 
 from bench.parts import index, running_engine
 from bench.report import Report
-from core.embedding.encoder import LoadState, Vectors
-from core.media.fetcher import Fetched
+from core.embedding.encoder import Vectors
+from core.embedding.loader import LoadState
 from core.media.decode import Box, Picture
+from core.media.fetcher import Fetched
 from core.settings import Settings
 
 ITEMS = 10_000

@@ -34,6 +34,10 @@ def serve(settings: Settings) -> None:
 
 def main(arguments: list[str]) -> int:
     """Run a command and return its exit status."""
+    if arguments == ["worker"]:
+        from core.worker import run_worker
+
+        return run_worker()
     if arguments != ["run"]:
         from core.cli import run_command  # the app itself needs none of it
 

@@ -11,15 +11,16 @@ from pathlib import Path
 
 import psycopg
 
+from core.collection.store import Store
+from core.collection.table_export import export
+from core.collection.table_import import take
 from core.database.backup import back_up, new_file
-from core.collection.collection_export import export
-from core.database.connection import Database
-from core.errors import LookalikeError, TransferError
 from core.database.backup_format import Manifest, Progress
+from core.database.connection import Database
+from core.database.embedding_tables import Model
 from core.database.restore import restore
+from core.errors import LookalikeError, TransferError
 from core.settings import load_settings
-from core.collection.store import Model, Store
-from core.collection.transfer import take
 
 NAME = "lookalike command"
 """What the connections of a command call themselves: not as those of an app do, which a restore looks for."""
@@ -58,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m core", description="Lookalike")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     commands.add_parser("run", help="serve the app")
+    commands.add_parser("worker", help="work on imports and other background work, without the pages")
     backup = commands.add_parser("backup", help="write everything into one file, while the app may go on")
     backup.add_argument("file", type=Path)
     backup.set_defaults(run=_back_up)

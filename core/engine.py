@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
-import sys
 import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -14,36 +12,34 @@ from typing import IO, Literal
 from uuid import UUID
 
 from core.collection.browse import Browser
-from core.embedding.model_selection import Choice
-from core.collection.collection_export import export
-from core.collection.table_export import Format
-from core.duplicates.comparison_job import Comparisons
-from core.search.query_vector import Composer, Query
 from core.collection.curation import Curation
-from core.database.connection import Database
-from core.duplicates.groups import Duplicates
-from core.embedding.encoder import EncoderLoader, LoadState
-from core.errors import DatabaseError, EncoderError, SettingsError
 from core.collection.filters import Filter
-from core.media.fetcher import Fetcher
-from core.collection.fields import Said
-from core.media.uploads import File
-from core.indexing.pipeline import Indexer
-from core.indexing.job_queue import Queue, Worker
-from core.indexing.imports import Import, Ledger
+from core.collection.metadata import Said
+from core.collection.store import Store
+from core.collection.table_export import Format, export
+from core.collection.table_import import Notice, Taken, take
+from core.database.connection import Database
+from core.database.embedding_tables import Model
+from core.duplicates.comparison_job import Comparisons
+from core.duplicates.groups import Duplicates
 from core.embedding.active_models import InUse, Models, Reembedding
-from core.search.nearest import Nearest
-from core.database.error_messages import check_url
-from core.tuning.judging_queue import Proposals
-from core.search.query_parts import Part
-from core.search.matches import DEFAULT_TOP_K, Matches, search
-from core.settings import Settings, load_settings
-from core.collection.store import Model, Store
-from core.collection.table_import import Taken
-from core.search.saved_thresholds import Thresholds
-from core.collection.transfer import Notice, take
+from core.embedding.loader import EncoderLoader, LoadState
+from core.embedding.model_selection import Choice
+from core.errors import DatabaseError, EncoderError
+from core.indexing.imports import Import, Ledger
+from core.indexing.job_queue import Queue, Worker
+from core.indexing.pipeline import Indexer
 from core.maintenance import Upkeep
+from core.media.fetcher import Fetcher
+from core.media.uploads import File
+from core.search.matches import DEFAULT_TOP_K, Matches, search
+from core.search.nearest import Nearest
 from core.search.query_images import Uploads
+from core.search.query_parts import Part
+from core.search.query_vector import Composer, Query
+from core.search.saved_thresholds import Thresholds
+from core.settings import Settings
+from core.tuning.judging_queue import Proposals
 from core.tuning.verdicts import Verdicts
 
 logger = logging.getLogger(__name__)
@@ -220,7 +216,7 @@ class Engine:
         )
 
     def take(self, name: str, file: IO[bytes], notice: Notice = lambda _: None) -> Taken:
-        """Read a file of a collection into this one, see `core.collection.transfer`. Raises LookalikeError of many kinds."""
+        """Read a file of a collection into this one, see `core.collection.table_import`. Raises LookalikeError of many kinds."""
         taken = take(self.database, self.model(), name, file, notice)
         if taken.import_id is not None and taken.waiting:
             self.queue.nudge(taken.import_id)
@@ -252,26 +248,3 @@ class Engine:
         """The pictures most similar to a query, see `core.search.matches`. Raises DatabaseError."""
         found = search(self.store, self.nearest, query, top_k, where=where, exact=exact, leave_out=leave_out)
         return replace(found, yours=self.thresholds.current(query.model, query.kind))
-
-
-def work() -> int:
-    """Run a worker alone, until SIGTERM or SIGINT lets it finish its batch and leave.
-
-    Returns the exit status: 1, after a sentence, when a setting is wrong or the model cannot be loaded.
-    """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    stop = threading.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: stop.set())
-    try:
-        engine = Engine(load_settings(workers=1))
-        check_url(engine.database.conninfo)
-    except (SettingsError, DatabaseError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    engine.start()
-    while not stop.wait(0.5) and engine.model_state.state != "failed":
-        pass
-    failed = engine.model_state.state == "failed"  # the loader has logged why
-    engine.close()
-    return int(failed)

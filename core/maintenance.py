@@ -8,15 +8,15 @@ import threading
 import time
 from collections.abc import Callable
 
+from core.collection.store import Store
+from core.database.connection import Database
 from core.duplicates.comparison_job import Comparisons
 from core.duplicates.near_copies import pair
-from core.database.connection import Database
-from core.errors import EncoderError, LookalikeError
 from core.embedding.active_models import Models
-from core.search.nearest import Nearest
-from core.process import step_aside
 from core.embedding.reembedding import reembed
-from core.collection.store import Store
+from core.errors import EncoderError, LookalikeError
+from core.process import step_aside
+from core.search.nearest import Nearest
 from core.search.query_images import Uploads
 
 logger = logging.getLogger(__name__)

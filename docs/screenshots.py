@@ -9,8 +9,8 @@ from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 
 from core.media.sample_images import DRAWN, drawings, jpeg, sample
-from tests.support.app import App
 from tests.browser.conftest import launch
+from tests.support.app import App
 from tests.support.data import MODEL_SETTING
 from tests.support.webserver import WebServer
 

@@ -3,20 +3,20 @@ from uuid import UUID
 
 import streamlit as st
 
-from core.api.access import link, thumbnail_path
 from core.collection.browse import Entry, Order, Page, page_count
-from core.errors import LookalikeError
 from core.collection.filters import Filter
+from core.errors import LookalikeError
 from core.search.query_parts import Part, write_parts
-from core.ui import composer
-from core.ui.bulk_edit import Selection, delete_button, remove_button, rename_tag, restore_button, tagging
-from core.ui.picture_drawer import show_picture
-from core.ui.filters import browsing_filters, clear_filters, described
-from core.ui.components.gallery import Card, gallery
+from core.signed_urls import link, thumbnail_path
 from core.ui.app_status import engine
-from core.ui.panels.collection_transfer import show_transfer
-from core.ui.undo import offer_undo
+from core.ui.bulk_edit import Selection, delete_button, remove_button, rename_tag, restore_button, tagging
+from core.ui.components.gallery import Card, gallery
+from core.ui.filters import browsing_filters, clear_filters, described
 from core.ui.formatting import counted, plain
+from core.ui.panels import query_builder
+from core.ui.panels.collection_transfer import show_transfer
+from core.ui.picture_drawer import show_picture
+from core.ui.undo import offer_undo
 
 COLLECTION, BIN = "Collection", "Bin"
 PAGE_SIZES = [50, 100, 200, 500]
@@ -204,7 +204,7 @@ def show_bin() -> None:
 
 
 if picture := state.pop("search-alone", None):
-    st.switch_page("pages/search.py", query_params={composer.ADDRESS: write_parts([Part(picture=picture)])})
+    st.switch_page("pages/search.py", query_params={query_builder.ADDRESS: write_parts([Part(picture=picture)])})
 try:
     if house.database_state.state == "ready":
         offer_undo()

@@ -4,14 +4,14 @@ from typing import Any
 import streamlit as st
 
 from core.duplicates.groups import Rule
-from core.errors import LookalikeError
 from core.duplicates.star_grouping import Group
-from core.ui.panels.lookalike_comparison import compare_button, show_comparison, threshold_slider
-from core.ui.components.duplicate_groups import Asked, drawn, groups
+from core.errors import LookalikeError
 from core.ui.app_status import engine
-from core.ui.panels.duplicate_removal import preview, remove, say_different, show_said
-from core.ui.undo import offer_undo
+from core.ui.components.duplicate_groups import Asked, drawn, groups
 from core.ui.formatting import counted
+from core.ui.panels.duplicate_removal import preview, remove, say_different, show_said
+from core.ui.panels.lookalike_comparison import compare_button, show_comparison, threshold_slider
+from core.ui.undo import offer_undo
 
 ON_A_PAGE = 10
 RULES = {

@@ -4,17 +4,17 @@ from typing import Literal
 import streamlit as st
 from streamlit.typing import UploadedFile
 
+from core.collection.metadata import NOTHING, Said, title_column
 from core.errors import LookalikeError
-from core.collection.fields import NOTHING, Said, title_column
-from core.media.uploads import MAX_ZIP_BYTES, Findings, FoundFile, Upload, find_pictures, read_files
 from core.indexing.imports import Import
 from core.indexing.llamaindex import Offer, find_offers, take
+from core.indexing.url_lists import Line, Table, read_lines, read_table, url_column
+from core.media.uploads import MAX_ZIP_BYTES, Findings, FoundFile, Upload, find_pictures, read_files
 from core.ui.app_status import engine, notices
-from core.ui.panels.import_list import show_imports
 from core.ui.auto_refresh import keep_drawing
-from core.ui.panels.onboarding import offer_sample, show_tour
 from core.ui.formatting import counted, plain
-from core.media.urls import Line, Table, read_lines, read_table, url_column
+from core.ui.panels.import_list import show_imports
+from core.ui.panels.onboarding import offer_sample, show_tour
 
 SHOWN_PROBLEMS = 1_000
 OFFERS_SECONDS = 60

@@ -3,28 +3,28 @@ from uuid import UUID
 
 import streamlit as st
 
-from core.api.access import link, thumbnail_path
-from core.search.query_vector import Query
-from core.search.suggested_thresholds import Cuts, percent
-from core.errors import LookalikeError
 from core.collection.filters import Filter
-from core.search.query_parts import Part
-from core.search.score import per_mille
-from core.search.matches import DEFAULT_TOP_K, Matches, default_threshold
 from core.collection.store import Match
+from core.errors import LookalikeError
+from core.search.matches import DEFAULT_TOP_K, Matches, default_threshold
+from core.search.query_parts import Part
+from core.search.query_vector import Query
 from core.search.saved_thresholds import Saved
-from core.ui import composer
-from core.ui.panels.match_actions import show_actions
-from core.ui.picture_drawer import show_picture
-from core.ui.filters import filters
-from core.ui.components.gallery import Card, Mark, gallery
-from core.ui.app_status import engine, notices
-from core.ui.components.paste import paste_anywhere
-from core.ui.auto_refresh import keep_drawing
-from core.ui.panels.onboarding import offer_sample, show_tour
-from core.ui.undo import offer_undo
-from core.ui.formatting import counted
+from core.search.score import per_mille
+from core.search.suggested_thresholds import Cuts, percent
+from core.signed_urls import link, thumbnail_path
 from core.tuning.verdicts import Verdict, asked
+from core.ui.app_status import engine, notices
+from core.ui.auto_refresh import keep_drawing
+from core.ui.components.gallery import Card, Mark, gallery
+from core.ui.components.paste import paste_anywhere
+from core.ui.filters import filters
+from core.ui.formatting import counted
+from core.ui.panels import query_builder
+from core.ui.panels.match_actions import show_actions
+from core.ui.panels.onboarding import offer_sample, show_tour
+from core.ui.picture_drawer import show_picture
+from core.ui.undo import offer_undo
 
 TOP_KS = [10, 20, 50, 100, 200, 500, 1000]
 
@@ -149,7 +149,7 @@ def facts(matches: Matches) -> str:
 
 
 def search_alone(picture: UUID) -> None:
-    composer.ask([Part(picture=picture)], composer.NEW)
+    query_builder.ask([Part(picture=picture)], query_builder.NEW)
     st.rerun()
 
 
@@ -177,8 +177,8 @@ def results(query: Query) -> None:
         show_actions(matches, matches.reaching(threshold), [UUID(id) for id in shown.selected], threshold)
     if shown.asked:
         action, id = shown.asked
-        weight: dict[str, Any] = {"weight": composer.LESS} if action == "less" else {}
-        composer.ask([Part(picture=UUID(id), **weight)])
+        weight: dict[str, Any] = {"weight": query_builder.LESS} if action == "less" else {}
+        query_builder.ask([Part(picture=UUID(id), **weight)])
         st.rerun()
     if shown.opened:
         match = next(match for match in matches.found if str(match.id) == shown.opened)
@@ -192,9 +192,9 @@ try:
     count = house.store.count() if ready else 0
     with left:
         if ready:
-            composer.take()
-        composer.inputs()
-        query = composer.show_query() if ready and count else None
+            query_builder.take()
+        query_builder.inputs()
+        query = query_builder.show_query() if ready and count else None
         with st.expander("Keep to some pictures", icon=":material/filter_alt:"):
             where = filters() if ready else Filter()
         with st.expander("How to search", icon=":material/tune:"):
@@ -219,7 +219,7 @@ try:
         elif query is not None:
             forget_foreign_threshold(query)
             results(query)
-        elif ready and not composer.chips():
+        elif ready and not query_builder.chips():
             invitation(count)
 except LookalikeError as error:
     st.error(str(error), icon=":material/error:")

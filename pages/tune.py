@@ -1,14 +1,14 @@
 import streamlit as st
 
-from core.errors import LookalikeError
 from core.embedding.active_models import InUse
+from core.errors import LookalikeError
+from core.search.query_parts import Kind
 from core.tuning.judging_queue import usual_cut
 from core.tuning.precision_recall import MIN_VERDICTS, missing
 from core.ui.app_status import engine
 from core.ui.panels.judging import show_judging
 from core.ui.panels.threshold_estimate import show_saved, suggestion, tuned
 from core.ui.panels.verdict_files import show_verdict_files
-from core.tuning.verdicts import Kind
 
 LOOK_SECONDS = 0.6
 """How long a run may look up queries."""

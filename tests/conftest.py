@@ -22,8 +22,8 @@ from starlette.testclient import TestClient
 from core.api.routes import routes
 from core.database.connection import Database
 from core.database.embedded_server import EmbeddedPostgres
-from core.engine import Engine
 from core.database.migrations import migrate
+from core.engine import Engine
 from core.settings import Settings
 from tests.support.data import MODEL, MODEL_SETTING
 from tests.support.fakehub import FakeHub

@@ -99,7 +99,7 @@ def test_a_batch_too_many_waits_for_its_turn() -> None:
 def test_freed_memory_stays_with_the_process() -> None:
     script = """if True:
         import resource, sys, threading
-        from core.heap import keep_freed_memory
+        from core.process import keep_freed_memory
         if "keep" in sys.argv:
             keep_freed_memory()
         def work():

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from core.api.access import allowed_hosts, has_token, is_signed, thumbnail_path
+from core.api.access import allowed_hosts, has_token
+from core.collection.store import picture_id
 from core.errors import SettingsError
 from core.settings import Settings, load_settings
-from core.collection.store import picture_id
+from core.signed_urls import is_signed, thumbnail_path
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 PICTURE = picture_id(bytes(range(32)))

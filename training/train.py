@@ -33,12 +33,11 @@ from torch.nn.functional import cross_entropy, normalize
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from core.embedding.checkpoint import BUILTIN_FOLDER, CONFIG, WEIGHTS
-from core.heap import keep_freed_memory
+from core.process import keep_freed_memory
 from training.augment import Augment
 from training.lessons import Lessons, prepare
 from training.photos import PHOTOS, TEACHER, split
 from training.whiten import whiten
-
 
 BATCH = 96
 """Pictures a step, with two views each."""

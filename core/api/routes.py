@@ -16,8 +16,12 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from core.api.access import COLLECTION_PATH, has_token, is_signed, is_signed_collection
-from core.api.calls import collection, file, health, picture_id, read_import, thumbnail, upsert
+from core.api.access import has_token
+from core.api.health import health
+from core.api.imports import read_import, upsert
+from core.api.parsing import error_answer
+from core.api.pictures import collection, file, picture_id, thumbnail
+from core.api.search import query, search
 from core.engine import Engine
 from core.errors import (
     DatabaseError,
@@ -30,10 +34,8 @@ from core.errors import (
     QueryError,
     UrlError,
 )
-from core.api.parsing import error_answer
-from core.api.search import query, search
 from core.settings import Settings
-from core.collection.store import FILE_PATH
+from core.signed_urls import COLLECTION_PATH, FILE_PATH, is_signed, is_signed_collection
 
 logger = logging.getLogger(__name__)
 

@@ -13,12 +13,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from core.api.access import link, thumbnail_path
-from core.engine import Engine
-from core.collection.filters import Filter
 from core.api.parsing import error_answer, is_form, read_file, read_form, read_json, read_number
-from core.search.query_parts import MAX_PARTS, Part, checked_parts, read_parts
+from core.collection.filters import Filter
+from core.engine import Engine
 from core.search.matches import DEFAULT_TOP_K, MAX_TOP_K, Matches, default_threshold
+from core.search.query_parts import MAX_PARTS, Part, checked_parts, read_parts
+from core.signed_urls import link, thumbnail_path
 
 FIELDS = {
     *("file", "url", "text", "parts", "threshold", "top_k"),

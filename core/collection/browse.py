@@ -11,8 +11,8 @@ from uuid import UUID
 from psycopg import Connection, sql
 from psycopg.rows import class_row
 
-from core.database.connection import Database
 from core.collection.filters import Filter, conditions
+from core.database.connection import Database
 
 Order = Literal["newest", "oldest", "name", "name_back", "largest", "smallest", "removed"]
 """What comes first; the largest have most pixels, and `removed` begins with what was removed last."""

@@ -11,10 +11,10 @@ from uuid import UUID
 
 from psycopg import Connection, sql
 
+from core.collection.filters import Filter, conditions
+from core.collection.metadata import MAX_TITLE, readable
 from core.database.connection import Database
 from core.errors import NotFoundError, TagError
-from core.collection.filters import Filter, conditions
-from core.collection.fields import MAX_TITLE, readable
 
 MAX_TAG = 50
 """Characters of a tag."""

@@ -8,9 +8,9 @@ from uuid import UUID
 
 from psycopg.rows import class_row, dict_row, scalar_row
 
+from core.collection.store import picture_name
 from core.database.connection import Database
 from core.errors import NotFoundError
-from core.collection.store import picture_name
 
 
 @dataclass(frozen=True)

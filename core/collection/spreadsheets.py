@@ -8,6 +8,7 @@ import io
 import re
 import zipfile
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import PurePath
 from typing import Any
 
@@ -134,3 +135,28 @@ def _sheet_rows(sheet: Any) -> list[list[str]]:
             row.pop()
         rows.append(row)
     return rows
+
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""What a cell begins with that a spreadsheet takes for a formula."""
+
+
+def csv_cells(row: Iterable[object]) -> list[str]:
+    """Cells that a spreadsheet takes for text and never for a formula (OWASP, "CSV Injection")."""
+    return [f"'{cell}" if str(cell).startswith(FORMULA) else str(cell) for cell in row]
+
+
+_NEUTRALISED = re.compile(rf"'('*(?:{'|'.join(map(re.escape, FORMULA))}))")
+
+
+_NEUTRALISABLE = re.compile(rf"'*(?:{'|'.join(map(re.escape, FORMULA))})")
+
+
+def neutralised(text: str) -> str:
+    """A cell that no spreadsheet takes for a formula; `original` takes it back."""
+    return f"'{text}" if _NEUTRALISABLE.match(text) else text
+
+
+def original(cell: str) -> str:
+    """What `neutralised` made a cell of."""
+    return cell[1:] if _NEUTRALISED.match(cell) else cell

@@ -9,44 +9,21 @@ from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
 import numpy as np
-from numpy.typing import NDArray
 from pgvector import HalfVector
 from psycopg import Connection, sql
 from psycopg.rows import class_row
 
 from core.database.connection import Database
+from core.database.embedding_tables import Model, Vector, make_embeddings
 from core.errors import NotFoundError
-from core.media.uploads import File, base_name
 from core.media.decode import Picture
-
-Vector = NDArray[np.float32]
+from core.media.uploads import File, base_name
 
 LARGE = 10_000
 """Pictures from which on their count is remembered: it takes 10 ms among 100,000, and every search says it."""
 
 CALM = 20
 """What took some time to count is counted again after so many times as long."""
-
-FILE_PATH = "/api/file/"
-"""Where kept files are served; the address of a picture that was dropped as a file is this and its id."""
-
-
-@dataclass(frozen=True)
-class Model:
-    """A model that has embedded pictures; `dim` is the length of its embeddings.
-
-    `setting` is the CLIP_MODEL that it was last loaded by, "" when that is not known.
-    """
-
-    id: int
-    name: str
-    dim: int
-    setting: str
-
-    @property
-    def table(self) -> sql.Identifier:
-        """The table of this model's embeddings."""
-        return sql.Identifier(f"embeddings_{self.id}")
 
 
 @dataclass(frozen=True)
@@ -105,23 +82,6 @@ def _lacks(model: Model) -> sql.Composed:
         """removed_at IS NULL AND NOT EXISTS (SELECT FROM {} WHERE picture = pictures.id)
            AND NOT EXISTS (SELECT FROM thumbnails AS t WHERE t.picture = pictures.id AND damaged)"""
     ).format(model.table)
-
-
-def file_path(picture: UUID) -> str:
-    """The address of a picture that was dropped as a file: a path on this server, for it has none in the web."""
-    return f"{FILE_PATH}{picture}"
-
-
-def make_embeddings(connection: Connection, model: Model) -> None:
-    """Make the table of a model's embeddings if there is none."""
-    connection.execute(
-        sql.SQL(
-            """CREATE TABLE IF NOT EXISTS {} (
-                   picture uuid PRIMARY KEY REFERENCES pictures ON DELETE CASCADE,
-                   embedding halfvec({}) NOT NULL
-               )"""
-        ).format(model.table, sql.Literal(model.dim))
-    )
 
 
 class Store:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from pgvector import HalfVector
 from psycopg import Connection, sql
 
-from core.collection.collection_cells import Facts, ReadRow
 from core.collection.curation import lock_tagging, spellings
 from core.collection.metadata import say
-from core.collection.store import Model, file_path, picture_name
+from core.collection.store import picture_name
+from core.collection.table_reader import Facts, ReadRow, read
+from core.database.connection import Database
+from core.database.embedding_tables import Model, make_embeddings
+from core.errors import TransferError
 from core.media.urls import key_of
+from core.signed_urls import file_path
 
 MOST_NOTES = 1_000
 """Remarks about rows that are kept to be shown."""
@@ -249,3 +253,43 @@ class Batch:
 def _place(row: ReadRow) -> tuple[str, str]:
     """The address of a row's item and its host; without one, the title stands for a dropped file's name."""
     return (row.urls[0], urlsplit(row.urls[0]).hostname or "") if row.urls else (row.title or "Dropped picture", "")
+
+
+Notice = Callable[[int], object]
+"""Told now and then how many rows are done."""
+
+
+def take(database: Database, model: Model | None, name: str, file: IO[bytes], notice: Notice = lambda _: None) -> Taken:
+    """Read a file of a collection into this one, a batch a transaction, as an import of that name.
+
+    A row with the facts of its file and a thumbnail is a picture at once, and found by its embedding when that is of
+    this model; else the embedding is made in the background, from the thumbnail. Of any other row with an address the
+    items go through the import, and tags, title and fields wait with them. Pictures that are there already keep what
+    they have and gain what they lack. Without a `model`, the first one that the file names becomes the collection's.
+    Raises TransferError when it is no such file, or DatabaseError; what was read by then stays.
+    """
+    taken = Taken()
+    for rows in read(name, file):
+        with database.connection() as connection:
+            if model is None:
+                model = _adopted(connection, rows)
+            Batch(connection, model, name, rows, taken).take()
+        notice(taken.rows)
+    if not taken.rows:
+        raise TransferError(f"{name} has no pictures in it.")
+    return taken
+
+
+def _adopted(connection: Connection[Any], rows: Sequence[ReadRow]) -> Model | None:
+    """The model of the first embedding, made known to a collection that has none."""
+    first = next((row for row in rows if row.model and row.embedding is not None), None)
+    if first is None or first.embedding is None:
+        return None
+    known = connection.execute(
+        """INSERT INTO models (name, dim) VALUES (%s, %s)
+           ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id, name, dim, setting""",
+        (first.model, len(first.embedding)),
+    ).fetchall()
+    model = Model(*known[0])
+    make_embeddings(connection, model)
+    return model

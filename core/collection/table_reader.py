@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+import json
+from base64 import b64decode
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import IO, Any
+from uuid import UUID
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
+from PIL import Image
 
-from core.collection.collection_cells import ReadRow, read_row
-from core.collection.table_export import EMBEDDING, FACTS, THUMBNAIL, original
-from core.errors import TransferError
+from core.collection.curation import checked_tag
+from core.collection.spreadsheets import original
+from core.collection.store import picture_id
+from core.collection.table_export import EMBEDDING, FACTS, THUMBNAIL
+from core.database.embedding_tables import Vector
+from core.errors import TagError, TransferError, UrlError
+from core.media.decode import MAX_ASPECT, MIMES, THUMBNAIL_SIDE
+from core.media.urls import clean
+from core.signed_urls import FILE_PATH
 
 BATCH = 500
 """Rows that are read at once: 10 MB with thumbnails and embeddings."""
@@ -112,3 +125,172 @@ def _csv(name: str, file: IO[bytes]) -> Iterator[_Batch]:
     except pa.ArrowException:
         lost.append((number + 1, "From here on no line can be read: a quotation mark is opened and never closed."))
     yield [], columns, lost
+
+
+MAX_TITLE, MAX_NAME, MAX_VALUE, MAX_FIELDS = 300, 100, 2_000, 200
+"""Characters of a title, of a field's name and of its value; and fields of a picture."""
+
+
+OFF_UNIT = 0.01
+"""By how much the length of an embedding may miss 1; rounding to 16 bits moves it by some 0.0002."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a picture's file without the file: `size` is its bytes, `phash` a signed 64-bit number."""
+
+    sha256: bytes
+    phash: int
+    width: int
+    height: int
+    size: int
+    mime: str
+    indexed_at: datetime
+    thumbnail: bytes
+
+    @property
+    def id(self) -> UUID:
+        """The picture's id."""
+        return picture_id(self.sha256)
+
+
+@dataclass(frozen=True)
+class ReadRow:
+    """A row as it was read: the picture's web addresses, what is said of it, and where the file had them, the facts
+    and the embedding. `number` is that of its line in a spreadsheet; `notes` say what of it is not taken, and why."""
+
+    number: int
+    urls: Sequence[str]
+    title: str
+    tags: Sequence[str]
+    fields: Mapping[str, str]
+    facts: Facts | None = None
+    model: str = ""
+    embedding: Vector | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def read_row(number: int, cells: Mapping[str, Any]) -> ReadRow:
+    """One row, with a note for each cell that is not taken."""
+    notes = list[str]()
+    urls, refused = _urls(cells.get("urls"))
+    notes += refused
+    tags = list[str]()
+    for tag in _lines(cells.get("tags")):
+        try:
+            tags.append(checked_tag(tag))
+        except TagError as error:
+            notes.append(f"A tag is left out. {error}")
+    fields = _fields(cells.get("fields"), notes)
+    title = _readable(_text(cells.get("title")), MAX_TITLE)
+    facts = _facts(cells, notes) if cells.get(THUMBNAIL) else None
+    embedding = None
+    if facts and cells.get("embedding"):
+        try:
+            embedding = _embedding(cells["embedding"])
+        except ValueError as error:
+            notes.append(f"{error} It is made anew.")
+    model = _text(cells.get("model"))[:500]
+    return ReadRow(number, urls, title, list(dict.fromkeys(tags)), fields, facts, model, embedding, notes)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _lines(value: Any) -> list[str]:
+    """Several texts: the lines of a cell, or a list."""
+    many = value if isinstance(value, list) else _text(value).split("\n")
+    return [text.strip() for text in many if isinstance(text, str) and text.strip()]
+
+
+def _readable(text: str, most: int) -> str:
+    return "".join(c for c in text if c.isprintable() or c in "\n\t")[:most]
+
+
+def _urls(value: Any) -> tuple[list[str], list[str]]:
+    """The addresses, and what is wrong with the others; those of kept files mean something on their own server only."""
+    urls, notes = list[str](), list[str]()
+    for text in _lines(value):
+        if text.startswith(FILE_PATH):
+            continue
+        try:
+            urls.append(clean(text))
+        except UrlError as error:
+            notes.append(f"An address is left out. {error}")
+    return list(dict.fromkeys(urls)), notes
+
+
+def _fields(value: Any, notes: list[str]) -> dict[str, str]:
+    if not value:
+        return {}
+    try:
+        told = json.loads(value)
+        return {
+            _readable(str(name), MAX_NAME): _readable(text if isinstance(text, str) else json.dumps(text), MAX_VALUE)
+            for name, text in list(told.items())[:MAX_FIELDS]
+        }
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        notes.append("The fields cannot be read, for they are no JSON object.")
+        return {}
+
+
+def _facts(cells: Mapping[str, Any], notes: list[str]) -> Facts | None:
+    """What the row says of the file, or a note why it cannot be."""
+    try:
+        sha256, phash = cells["sha256"], cells["phash"]
+        sha256 = bytes.fromhex(sha256) if isinstance(sha256, str) else bytes(sha256)
+        phash = int(phash, 16) if isinstance(phash, str) else int(phash)
+        phash = phash - (1 << 64) if phash >= 1 << 63 else phash
+        thumbnail = cells[THUMBNAIL]
+        thumbnail = b64decode(thumbnail, validate=True) if isinstance(thumbnail, str) else bytes(thumbnail)
+        width, height, size = (int(cells[name]) for name in ("width", "height", "bytes"))
+        moment = cells.get("indexed_at") or datetime.now(UTC)
+        moment = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        facts = Facts(sha256, phash, width, height, size, _text(cells["mime"]), moment, thumbnail)
+        id = UUID(_text(cells["id"])) if cells.get("id") else facts.id if len(sha256) == 32 else None
+    except (KeyError, ValueError, TypeError, AttributeError, OverflowError):
+        notes.append("What the row says of the file cannot be read, so the picture is fetched again.")
+        return None
+    whole = (
+        len(sha256) == 32
+        and -(1 << 63) <= phash < 1 << 63
+        and 0 < width < 1 << 31
+        and 0 < height < 1 << 31
+        and 0 < size < 1 << 63
+        and facts.mime in MIMES.values()
+    )
+    if not whole:
+        notes.append("What the row says of the file cannot be, so the picture is fetched again.")
+        return None
+    if id != facts.id:
+        notes.append("The id belongs to another picture than the SHA-256, so the picture is fetched again.")
+        return None
+    if not _is_thumbnail(thumbnail):
+        notes.append("The thumbnail is no picture that can be shown, so the picture is fetched again.")
+        return None
+    return facts
+
+
+def _is_thumbnail(data: bytes) -> bool:
+    """Whether it is a JPEG of a thumbnail's size, to its end; nothing is decoded."""
+    try:
+        with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
+            return image.width * image.height <= THUMBNAIL_SIDE**2 * MAX_ASPECT * 4 and data.endswith(b"\xff\xd9")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return False
+
+
+def _embedding(value: Any) -> Vector:
+    """A vector of unit length, whatever its dimension. Raises ValueError, a sentence."""
+    try:
+        raw = np.frombuffer(b64decode(value, validate=True), "<f2") if isinstance(value, str) else np.asarray(value)
+        vector: Vector = raw.astype(np.float32)
+    except (ValueError, TypeError):
+        raise ValueError("The embedding cannot be read.") from None
+    if vector.ndim != 1 or not np.isfinite(vector).all():
+        raise ValueError("The embedding holds something that is no number.")
+    if abs(float(np.linalg.norm(vector)) - 1) > OFF_UNIT:
+        raise ValueError("The embedding does not have unit length.")
+    return vector

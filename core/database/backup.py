@@ -15,11 +15,11 @@ from typing import IO, Any
 
 from psycopg import Connection, sql
 
-from core.database.connection import Database
-from core.errors import TransferError
 from core.database.backup_format import CHUNK, MANIFEST, Manifest, Progress, TablePart, member_name
-from core.database.migrations import applied_migrations, own_migrations
 from core.database.catalog import Table, copied, read_tables
+from core.database.connection import Database
+from core.database.migrations import applied_migrations, own_migrations
+from core.errors import TransferError
 
 
 def back_up(database: Database, path: Path, progress: Progress) -> Manifest:

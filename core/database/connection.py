@@ -13,9 +13,9 @@ from psycopg import Connection, errors
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from core.database.embedded_server import EmbeddedPostgres
-from core.errors import DatabaseError
-from core.database.migrations import migrate
 from core.database.error_messages import check_url, outage, refusal
+from core.database.migrations import migrate
+from core.errors import DatabaseError
 from core.settings import Settings
 
 MIN_SERVER = 15

@@ -10,12 +10,12 @@ import psycopg
 from psycopg import Connection, errors, sql
 
 from core.database.backup import lift_timeouts, refuse_newer
-from core.database.connection import APPLICATION, Database
-from core.errors import TransferError
 from core.database.backup_format import Manifest, Progress, TablePart, open_backup, read_manifest, read_part
-from core.database.migrations import applied_migrations, apply_anew, apply_missing, lock_migrations, own_migrations
-from core.collection.store import Model, make_embeddings
 from core.database.catalog import copied, drop_tables, read_tables
+from core.database.connection import APPLICATION, Database
+from core.database.embedding_tables import Model, make_embeddings
+from core.database.migrations import applied_migrations, apply_anew, apply_missing, lock_migrations, own_migrations
+from core.errors import TransferError
 
 PATIENCE = "10s"
 """How long a restore waits for somebody who uses a table."""

@@ -16,7 +16,7 @@ from psycopg import Connection, sql
 from psycopg.rows import class_row
 
 from core.database.connection import Database
-from core.collection.store import Model
+from core.database.embedding_tables import Model
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from psycopg import Connection, sql
 from psycopg.rows import class_row
 
 from core.database.connection import Database
+from core.database.embedding_tables import Model
 from core.duplicates.star_grouping import Group, Pair, stars
-from core.collection.store import Model
 
 MOST_PAIRS = 200_000
 """Pairs that are grouped at a time, the nearest first: some 100 MB. The others have their turn when these are done."""

@@ -6,8 +6,10 @@ import logging
 import threading
 from dataclasses import dataclass
 
-from core.embedding.encoder import Encoder, EncoderLoader
-from core.collection.store import Model, Store
+from core.collection.store import Store
+from core.database.embedding_tables import Model
+from core.embedding.encoder import Encoder
+from core.embedding.loader import EncoderLoader
 
 logger = logging.getLogger(__name__)
 

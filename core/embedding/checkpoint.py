@@ -12,8 +12,8 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
-from core.errors import EncoderError
 from core.embedding.hub_download import Progress, discard, fetch
+from core.errors import EncoderError
 
 if TYPE_CHECKING:
     import torch
@@ -166,7 +166,13 @@ def _in_the_box() -> ClipModel:
             f"The encoder that ships with Lookalike is damaged, for the files in {BUILTIN_FOLDER} are not those of its model "
             "card: copy that folder from Lookalike's repository once more, or set CLIP_MODEL."
         )
-    return ClipModel(f"{BUILTIN}@{digest[:12]}", f"local-dir:{BUILTIN_FOLDER}", None, (BUILTIN_FOLDER / CONFIG, weights), cached=False)
+    return ClipModel(
+        f"{BUILTIN}@{digest[:12]}",
+        f"local-dir:{BUILTIN_FOLDER}",
+        None,
+        (BUILTIN_FOLDER / CONFIG, weights),
+        cached=False,
+    )
 
 
 def _on_hub(setting: str, repository: str, on_progress: Progress) -> ClipModel:

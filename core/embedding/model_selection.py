@@ -8,8 +8,8 @@ import threading
 from collections.abc import Callable
 
 from core.embedding.checkpoint import BUILTIN, WEIGHTS
-from core.embedding.encoder import EncoderLoader, LoadState
 from core.embedding.hub_download import is_cached
+from core.embedding.loader import EncoderLoader, LoadState
 
 logger = logging.getLogger(__name__)
 

@@ -23,9 +23,9 @@ from uuid import UUID, uuid4
 
 from PIL import Image
 
-from core.embedding.encoder import Encoder
-from core.embedding.active_models import InUse
 from core.collection.store import Store
+from core.embedding.active_models import InUse
+from core.embedding.encoder import Encoder
 
 if TYPE_CHECKING:
     import torch

@@ -12,10 +12,9 @@ from urllib.parse import urlsplit
 from psycopg import Connection
 from psycopg.rows import class_row, dict_row
 
+from core.collection.metadata import NOTHING, Said, keep_said
 from core.database.connection import Database
 from core.errors import NotFoundError
-from core.collection.fields import NOTHING, Said
-from core.collection.metadata import keep_said
 
 CANCELLED = "Cancelled before it was fetched."
 """The reason of items that were waiting when their import was cancelled; trying the failed again resumes them."""

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from core.indexing.claims import Claims, Item, Outcome
+from core.collection.store import Store
 from core.embedding.encoder import Encoder
 from core.errors import DatabaseError, FetchError, NotFoundError, PictureError
-from core.media.fetcher import Fetcher
+from core.indexing.claims import Claims, Item, Outcome
 from core.indexing.host_limits import HostGate
 from core.media.decode import Picture, read_picture
+from core.media.fetcher import Fetcher
 from core.settings import Settings
-from core.collection.store import Store
 
 if TYPE_CHECKING:
     import torch

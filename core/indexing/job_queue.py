@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -16,9 +15,9 @@ from procrastinate import App, PsycopgConnector, SyncPsycopgConnector
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from procrastinate.jobs import JobDeferrer, Status
 
-from core.indexing.claims import Claims
 from core.database.connection import CONNECT_SECONDS, CONNECTION, Database
 from core.errors import LookalikeError
+from core.indexing.claims import Claims
 from core.indexing.pipeline import Indexer
 
 logger = logging.getLogger(__name__)
@@ -211,11 +210,3 @@ def _reasons(error: BaseException) -> str:
     if isinstance(error, BaseExceptionGroup):
         return "; ".join(_reasons(one) for one in error.exceptions)
     return str(error) or str(error.__cause__ or type(error).__name__)
-
-
-if __name__ == "__main__":
-    from core.engine import work  # above this module; only the command needs it
-    from core.heap import keep_freed_memory
-
-    keep_freed_memory()
-    sys.exit(work())

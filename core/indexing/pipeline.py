@@ -17,17 +17,19 @@ from uuid import UUID
 
 import psycopg
 
-from core.indexing.claims import Claims, Item, Outcome
+from core.collection.metadata import keep_said
+from core.collection.store import NewPicture, Store, picture_id
 from core.database.connection import Database
+from core.database.embedding_tables import Model, Vector
 from core.embedding.encoder import Encoder
 from core.errors import LookalikeError
+from core.indexing.claims import Claims, Item, Outcome
+from core.indexing.item_loader import STRANGE, Loader, Ready
 from core.media.fetcher import Fetcher
 from core.media.uploads import base_name
-from core.indexing.item_loader import STRANGE, Loader, Ready
 from core.process import BATCHES, step_aside, take_a_share
-from core.collection.metadata import keep_said
 from core.settings import Settings
-from core.collection.store import Model, NewPicture, Store, Vector, file_path, picture_id
+from core.signed_urls import file_path
 
 logger = logging.getLogger(__name__)
 

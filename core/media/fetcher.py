@@ -15,10 +15,10 @@ import httpcore2
 import httpx2
 
 from core.errors import FetchError, UrlError
-from core.media.public_network import PublicNetwork
-from core.settings import Settings
 from core.media.file_types import HEAD, NOT_PICTURES, kind_of
+from core.media.public_network import PublicNetwork
 from core.media.urls import clean
+from core.settings import Settings
 
 VERSION = "0.1"
 

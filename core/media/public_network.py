@@ -14,8 +14,8 @@ from weakref import WeakSet
 
 import httpcore2
 
-from core.media.ip_addresses import is_public
 from core.errors import FetchError
+from core.media.ip_addresses import is_public
 
 CONNECT_SECONDS = 5.0
 """For one address of a host, TLS apart."""

@@ -19,7 +19,7 @@ import psycopg
 from psycopg import Connection, errors, sql
 
 from core.database.connection import Database, numbers, read_versions
-from core.collection.store import Model, Vector
+from core.database.embedding_tables import Model, Vector
 
 logger = logging.getLogger(__name__)
 

@@ -10,13 +10,13 @@ from uuid import UUID
 
 import numpy as np
 
-from core.embedding.checkpoint import BUILTIN
-from core.search.query_vector import Query
-from core.search.suggested_thresholds import Cuts, suggest
 from core.collection.filters import Filter
-from core.search.nearest import Nearest
 from core.collection.store import Match, Store
+from core.embedding.checkpoint import BUILTIN
+from core.search.nearest import Nearest
+from core.search.query_vector import Query
 from core.search.saved_thresholds import Saved
+from core.search.suggested_thresholds import Cuts, suggest
 
 DEFAULT_THRESHOLD, BUILTIN_THRESHOLD = 0.9, 0.6
 """The guide's 90 %, as a cosine, and what serves as well with the encoder in the box, whose similarities are lower (its

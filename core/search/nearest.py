@@ -15,10 +15,11 @@ from pgvector import HalfVector
 from psycopg import Connection, sql
 from psycopg.rows import class_row, scalar_row
 
-from core.database.connection import Database
 from core.collection.filters import Facet, Facets, Filter, conditions, kept_share, read_facets, read_values
+from core.collection.store import CALM, Match
+from core.database.connection import Database
+from core.database.embedding_tables import Model, Vector
 from core.search.hnsw_index import Hnsw, Thresholds, prepare
-from core.collection.store import CALM, Match, Model, Vector
 
 SAMPLE = 2_000
 """Embeddings in the random sample: 4 MB at 512 dimensions."""

@@ -9,9 +9,9 @@ from uuid import UUID
 
 from psycopg import sql
 
+from core.collection.store import picture_id
 from core.database.connection import Database
 from core.errors import NotFoundError
-from core.collection.store import picture_id
 
 
 class Uploads:

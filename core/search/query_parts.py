@@ -9,8 +9,8 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from core.media.crop import Box, checked_box
 from core.errors import PictureError, QueryError
+from core.media.crop import Box, checked_box
 
 MAX_PARTS = 10
 """Parts of one query; the mean of more says little about any."""
@@ -111,3 +111,14 @@ def write_parts(parts: Iterable[Part]) -> str:
     """The parts as compact JSON, which `read_parts` reads."""
     values = [part.model_dump(mode="json", exclude_none=True, exclude_defaults=True) for part in parts]
     return json.dumps(values, separators=(",", ":"), ensure_ascii=False)
+
+
+Kind = Literal["picture", "words"]
+
+
+KINDS: tuple[Kind, ...] = ("picture", "words")
+
+
+def kind_of(parts: Iterable[Part]) -> Kind:
+    """Words when nothing else is looked for, as `core.search.query_vector.Query` has it."""
+    return "words" if {part.kind for part in parts if part.weight > 0} == {"words"} else "picture"

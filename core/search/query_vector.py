@@ -13,17 +13,18 @@ from uuid import UUID
 import numpy as np
 from cachetools import LRUCache
 
-from core.media.crop import cut_out
+from core.collection.store import Store, picture_id
+from core.database.embedding_tables import Model, Vector
+from core.embedding.active_models import InUse
 from core.errors import NotFoundError, PictureError, QueryError
+from core.media.crop import cut_out
+from core.media.decode import MIN_SIDE, WORKING_SIDE, read_picture
 from core.media.fetcher import Fetcher
 from core.media.uploads import base_name
-from core.embedding.active_models import InUse
-from core.media.decode import MIN_SIDE, WORKING_SIDE, read_picture
+from core.media.urls import clean
+from core.search.query_images import Uploads
 from core.search.query_parts import Part, checked_parts
 from core.settings import Settings
-from core.collection.store import Model, Store, Vector, picture_id
-from core.search.query_images import Uploads
-from core.media.urls import clean
 
 REMEMBERED = 512
 """Parts whose embedding is remembered, so that a changed weight costs no forward pass: a few MB."""

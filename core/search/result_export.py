@@ -8,7 +8,7 @@ import json
 import unicodedata
 import zipfile
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
@@ -16,10 +16,11 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from core.collection.spreadsheets import csv_cells
+from core.collection.store import Match, picture_name
 from core.errors import NotFoundError
 from core.media.decode import MIMES
 from core.search.score import per_mille
-from core.collection.store import Match, picture_name
 
 Thumbnails = Callable[[UUID], tuple[str, bytes]]
 """Gives a picture's thumbnail: its MIME type, one of core.media.decode.MIMES, and its bytes; raises NotFoundError."""
@@ -27,8 +28,6 @@ Thumbnails = Callable[[UUID], tuple[str, bytes]]
 MAX_STEM = 120
 """Bytes of a picture's name in a file name: with rank, percentage and ending it stays below every system's 255."""
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-"""What a cell begins with that a spreadsheet takes for a formula."""
 
 _ENDINGS = {mime: kind.lower() for kind, mime in MIMES.items()} | {"image/jpeg": "jpg"}
 _PICTURE_ENDINGS = {*(f".{ending}" for ending in _ENDINGS.values()), ".jpeg", ".heic", ".tif"}
@@ -151,11 +150,6 @@ def as_contact_sheet(report: Report, thumbnails: Thumbnails) -> bytes:
 </body>
 </html>
 """.encode()
-
-
-def csv_cells(row: Iterable[object]) -> list[str]:
-    """Cells that a spreadsheet takes for text and never for a formula (OWASP, "CSV Injection")."""
-    return [f"'{cell}" if str(cell).startswith(FORMULA) else str(cell) for cell in row]
 
 
 def _table(report: Report, files: Sequence[str]) -> bytes:

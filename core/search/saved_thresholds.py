@@ -8,8 +8,8 @@ from datetime import datetime
 from psycopg.rows import class_row
 
 from core.database.connection import Database
-from core.collection.store import Model
-from core.tuning.verdicts import Kind
+from core.database.embedding_tables import Model
+from core.search.query_parts import Kind
 
 SHOWN = 20
 """Saved thresholds that the history lists."""

@@ -11,14 +11,14 @@ from uuid import UUID
 
 import numpy as np
 
+from core.database.embedding_tables import Vector
+from core.embedding.active_models import InUse
+from core.errors import LookalikeError
+from core.search.nearest import Nearest
+from core.search.query_parts import Kind, Part
 from core.search.query_vector import Composer
 from core.tuning.logistic_curve import Array
-from core.errors import LookalikeError
-from core.embedding.active_models import InUse
-from core.search.nearest import Nearest
-from core.search.query_parts import Part
-from core.collection.store import Vector
-from core.tuning.verdicts import Asked, Kind, Verdicts, query_key
+from core.tuning.verdicts import Asked, Verdicts, query_key
 
 MATCHES = 30
 """Matches of each query that count: what a person looks through before giving up."""

@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from core.tuning.logistic_curve import STEPS, Array, ShareCurve, from_above, histogram
 from core.search.score import per_mille
+from core.tuning.logistic_curve import STEPS, Array, ShareCurve, from_above, histogram
 
 MIN_VERDICTS, MIN_EACH, MIN_QUERIES = 30, 6, 5
 """Below so many verdicts, right and wrong ones, and queries nothing is said."""

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
+from core.collection.spreadsheets import FORMULA, csv_cells, read_rows
+from core.database.embedding_tables import Model
 from core.errors import LookalikeError, QueryError
-from core.search.result_export import FORMULA, csv_cells
-from core.collection.spreadsheets import read_rows
-from core.search.query_parts import checked_parts, read_parts
-from core.collection.store import Model
-from core.tuning.verdicts import Asked, Judged, Taken, Verdict, kind_of, query_key
+from core.search.query_parts import checked_parts, kind_of, read_parts
+from core.tuning.verdicts import Asked, Judged, Taken, Verdict, query_key
 
 COLUMNS = ["query", "query parts", "picture", "similarity", "right", "model", "time (UTC)"]
 _YES, _NO = {"yes", "true", "1"}, {"no", "false", "0"}

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from psycopg.rows import class_row
 
-from core.search.query_vector import Query
 from core.database.connection import Database
+from core.database.embedding_tables import Model
 from core.errors import NotFoundError, QueryError
-from core.search.query_parts import Part, read_parts, write_parts
-from core.collection.store import Model
-
-Kind = Literal["picture", "words"]
-
-KINDS: tuple[Kind, ...] = ("picture", "words")
+from core.search.query_parts import Kind, Part, read_parts, write_parts
+from core.search.query_vector import Query
 
 
 @dataclass(frozen=True)
@@ -85,11 +81,6 @@ def _source(part: Part) -> str:
     if part.file is not None:
         raise QueryError("A file that came with a call is not kept, so its matches cannot be judged.")
     return f"picture:{part.picture or part.upload}"
-
-
-def kind_of(parts: Iterable[Part]) -> Kind:
-    """Words when nothing else is looked for, as `core.search.query_vector.Query` has it."""
-    return "words" if {part.kind for part in parts if part.weight > 0} == {"words"} else "picture"
 
 
 def asked(query: Query) -> Asked:

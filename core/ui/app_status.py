@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 import streamlit as st
 
+from core.embedding.active_models import Reembedding
 from core.embedding.checkpoint import BUILTIN
-from core.embedding.encoder import LoadState
+from core.embedding.loader import LoadState
 from core.engine import Engine
 from core.errors import LookalikeError
-from core.embedding.active_models import Reembedding
 from core.settings import load_settings
 from core.ui.formatting import megabytes, plain
 

@@ -10,8 +10,8 @@ import streamlit as st
 
 from core.collection.filters import Filter
 from core.ui.app_status import engine, notices
-from core.ui.undo import Done, attempt, forget_matches
 from core.ui.formatting import counted, plain
+from core.ui.undo import Done, attempt, forget_matches
 
 Acted = Callable[[], None]
 """Called after the pictures were changed."""

@@ -8,18 +8,18 @@ from uuid import UUID
 
 import streamlit as st
 
-from core.api.access import link, thumbnail_path
-from core.duplicates.near_copies import MAX_DISTANCE
 from core.collection.curation import checked_title
-from core.search.suggested_thresholds import percent
-from core.errors import EncoderError, LookalikeError, NotFoundError
 from core.collection.picture_details import Facts, read_facts
+from core.duplicates.near_copies import MAX_DISTANCE
+from core.errors import EncoderError, LookalikeError, NotFoundError
 from core.media.link_check import State, check_link
+from core.search.suggested_thresholds import percent
+from core.signed_urls import link, thumbnail_path
+from core.ui.app_status import engine
 from core.ui.bulk_edit import Selection, give_tag, remove_button, restore_button, take_tag
 from core.ui.components.gallery import gallery
-from core.ui.app_status import engine
-from core.ui.undo import Done, attempt, offer_undo
 from core.ui.formatting import counted, plain
+from core.ui.undo import Done, attempt, offer_undo
 
 LOOK_ALIKES = 6
 COPIES = 12

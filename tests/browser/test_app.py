@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from tests.support.app import App
 from tests.browser.conftest import PATIENCE
+from tests.support.app import App
 from tests.support.data import changed, some_photos
 from tests.support.webserver import WebServer
 

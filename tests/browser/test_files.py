@@ -12,8 +12,8 @@ import psycopg
 import pytest
 from playwright.sync_api import FilePayload, Page, expect
 
-from tests.support.app import App
 from tests.browser.conftest import PATIENCE
+from tests.support.app import App
 from tests.support.data import some_photos
 from tests.support.webserver import WebServer
 

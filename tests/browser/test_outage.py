@@ -14,8 +14,8 @@ from playwright.sync_api import Page, expect
 
 from core.database.embedded_server import EmbeddedPostgres
 from core.media.decode import THUMBNAIL_SIDE
-from tests.support.app import App
 from tests.conftest import database_url, short_folder
+from tests.support.app import App
 from tests.support.data import some_photos
 from tests.support.fakehub import VIT_B_32, FakeHub, make_vit_b_32
 from tests.support.webserver import WebServer

@@ -12,8 +12,8 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.app import App
 from tests.browser.curator import classes_of, judge, open_tune, pair, save, tally, truth
+from tests.support.app import App
 from tests.support.data import PHOTOS
 from tests.support.webserver import WebServer
 

@@ -11,9 +11,9 @@ import pytest
 
 from core.collection.browse import Browser, Entry, Order
 from core.collection.curation import Curation
-from core.database.connection import Database
 from core.collection.filters import Filter
 from core.collection.store import Store
+from core.database.connection import Database
 from tests.support.collection import fill, unit_vectors
 
 pytestmark = pytest.mark.pooled

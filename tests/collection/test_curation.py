@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from core.collection.curation import DELETED_AT_ONCE, MAX_TAG, Curation, checked_tag
+from core.collection.filters import Filter
+from core.collection.store import Store
 from core.database.connection import Database
 from core.errors import NotFoundError, TagError
-from core.collection.filters import Filter
 from core.search.nearest import Nearest
-from core.collection.store import Store
 
 pytestmark = pytest.mark.pooled
 

@@ -7,14 +7,14 @@ from uuid import UUID
 
 import pytest
 
-from core.database.connection import Database
 from core.collection.filters import Facet, Filter
-from core.collection.fields import MAX_VALUE, Said, field_names, title_column
-from core.indexing.imports import Ledger
-from core.search.nearest import Nearest
-from core.collection.metadata import keep_said
+from core.collection.metadata import MAX_VALUE, Said, field_names, keep_said, title_column
 from core.collection.store import Store
-from core.media.urls import Table, key_of, read_table
+from core.database.connection import Database
+from core.indexing.imports import Ledger
+from core.indexing.url_lists import Table, read_table
+from core.media.urls import key_of
+from core.search.nearest import Nearest
 from tests.support.collection import fill, unit_vectors
 
 pytestmark = pytest.mark.pooled

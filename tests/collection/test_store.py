@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from core.collection.store import Match, NewPicture, Store, picture_id
 from core.database.connection import Database
+from core.database.embedding_tables import Model, Vector
 from core.errors import NotFoundError
 from core.indexing.imports import Ledger
-from core.search.nearest import Nearest
 from core.media.decode import Picture, read_picture
-from core.collection.store import Match, Model, NewPicture, Store, Vector, picture_id
 from core.media.urls import key_of
+from core.search.nearest import Nearest
 from tests.support.collection import fill, unit_vectors
 
 pytestmark = pytest.mark.pooled

@@ -20,22 +20,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from core.collection.collection_export import export
-from core.collection.table_export import Format, neutralised, original
 from core.collection.curation import Curation
+from core.collection.spreadsheets import csv_cells, neutralised, original
+from core.collection.store import Store
+from core.collection.table_export import Format, export
+from core.collection.table_import import Taken, take
 from core.database.connection import Database
 from core.database.embedded_server import EmbeddedPostgres
+from core.database.embedding_tables import Model
 from core.engine import Engine
 from core.errors import TransferError
-from core.search.result_export import csv_cells
 from core.indexing.imports import Ledger
 from core.search.nearest import Nearest
 from core.settings import Settings
-from core.collection.store import Model, Store
-from core.collection.table_import import Taken
-from core.collection.transfer import take
-from tests.support.collection import fill, unit_vectors
 from tests.conftest import _settings, _temporary_database, client_of
+from tests.support.collection import fill, unit_vectors
 from tests.support.data import some_photos
 from tests.support.webserver import WebServer
 

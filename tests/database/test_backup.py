@@ -17,25 +17,24 @@ from typing import Any
 import psycopg
 import pytest
 
-from core.database.connection import migrations
-from core.database.backup import back_up
-from core.duplicates.near_copies import pair
 from core.collection.curation import Curation
-from core.database.connection import Database
+from core.collection.store import Store
+from core.database.backup import back_up
+from core.database.backup_format import MANIFEST
+from core.database.catalog import read_tables
+from core.database.connection import Database, migrations
 from core.database.embedded_server import EmbeddedPostgres
+from core.database.migrations import migrate, own_migrations
+from core.database.restore import restore
+from core.duplicates.near_copies import pair
 from core.errors import TransferError
 from core.indexing.imports import Ledger
-from core.database.backup_format import MANIFEST
-from core.database.migrations import migrate, own_migrations
 from core.search.nearest import Nearest
-from core.database.restore import restore
-from core.settings import Settings
-from core.collection.store import Store
-from core.database.catalog import read_tables
-from core.search.saved_thresholds import Thresholds
 from core.search.query_images import Uploads
-from tests.support.collection import fill, unit_vectors
+from core.search.saved_thresholds import Thresholds
+from core.settings import Settings
 from tests.conftest import _settings, _temporary_database, short_folder
+from tests.support.collection import fill, unit_vectors
 from tests.support.pgbouncer import free_port, pgbouncer, pooled_url
 
 DIM = 16

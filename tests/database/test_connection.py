@@ -23,8 +23,8 @@ import core.database.connection
 import core.database.migrations
 from core.database.connection import Database, Versions
 from core.database.embedded_server import EmbeddedPostgres
-from core.errors import DatabaseError
 from core.database.migrations import SCHEMA, migrate
+from core.errors import DatabaseError
 from core.settings import Settings
 from tests.conftest import database_url, short_folder
 from tests.support.pgbouncer import free_port, pgbouncer, pooled_url

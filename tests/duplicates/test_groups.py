@@ -8,10 +8,11 @@ from uuid import UUID
 import pytest
 
 from core.collection.curation import Curation
+from core.collection.store import Store
 from core.database.connection import Database
+from core.database.embedding_tables import Model
 from core.duplicates.groups import Duplicates, Rule
 from core.duplicates.star_grouping import Group, Member, pairs_within
-from core.collection.store import Model, Store
 
 pytestmark = pytest.mark.pooled
 

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from core.duplicates.near_copies import BATCH, MAX_COPIES, MAX_DISTANCE, pair
+from core.collection.store import NewPicture, Store
 from core.database.connection import Database
+from core.database.embedding_tables import Model
+from core.duplicates.near_copies import BATCH, MAX_COPIES, MAX_DISTANCE, pair
 from core.media.decode import read_picture
-from core.collection.store import Model, NewPicture, Store
 from core.media.urls import key_of
 from tests.support.data import some_photos
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from core.database.embedding_tables import Vector
 from core.duplicates.similarity_join import MAX_ALIKE, find_pairs
-from core.collection.store import Vector
 from tests.support.collection import spread_like_clip, unit_vectors
 
 

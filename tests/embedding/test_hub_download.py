@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from core.embedding import hub_download as core_hub
-from core.embedding.encoder import EncoderLoader, load_encoder
+from core.embedding.encoder import load_encoder
+from core.embedding.loader import EncoderLoader
 from core.errors import EncoderError
 from tests.support.data import MODEL, MODEL_SETTING, some_photos
 from tests.support.fakehub import VIT_B_32, FakeHub, Mode, make_vit_b_32
@@ -232,7 +233,7 @@ SCRIPT = """
 import json, sys
 import numpy as np
 from PIL import Image
-from core.embedding.encoder import EncoderLoader
+from core.embedding.loader import EncoderLoader
 loader = EncoderLoader("ViT-B-32/laion2b_s34b_b79k")
 loader.start()
 encoder = loader.get(300)

@@ -11,16 +11,16 @@ import huggingface_hub
 import open_clip
 import pytest
 
-from core.embedding import model_selection as core_choice
-from core.embedding import checkpoint as clip_model
 from core import maintenance as upkeep
-from core.embedding.model_selection import CLIP, CLIP_REPOSITORY, Choice
+from core.embedding import checkpoint as clip_model
+from core.embedding import model_selection as core_choice
 from core.embedding.encoder import load_encoder
+from core.embedding.hub_download import fetch
+from core.embedding.model_selection import CLIP, CLIP_REPOSITORY, Choice
 from core.engine import Engine
 from core.errors import EncoderError
-from core.embedding.hub_download import fetch
-from core.settings import Settings
 from core.media.urls import key_of
+from core.settings import Settings
 from tests.support.data import MODEL, some_photos
 from tests.support.fakehub import FakeHub
 from tests.support.webserver import WebServer

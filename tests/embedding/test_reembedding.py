@@ -15,24 +15,26 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from core.embedding import reembedding as core_reembedding
 from core import maintenance as core_upkeep
-from core.search.query_vector import Composer, Query
+from core.collection.store import NewPicture, Store
 from core.database.connection import Database
-from core.embedding.encoder import Encoder, EncoderLoader, load_encoder
+from core.database.embedding_tables import Model, Vector
+from core.embedding import reembedding as core_reembedding
+from core.embedding.active_models import InUse, Models, Reembedding
+from core.embedding.encoder import Encoder, load_encoder
+from core.embedding.loader import EncoderLoader
+from core.embedding.reembedding import reembed
 from core.engine import Engine
 from core.errors import LookalikeError
-from core.media.fetcher import Fetcher
-from core.embedding.active_models import InUse, Models, Reembedding
-from core.search.nearest import Nearest
 from core.media.decode import read_picture
-from core.search.query_parts import Part
-from core.embedding.reembedding import reembed
-from core.search.matches import Matches, search
-from core.settings import Settings
-from core.collection.store import Model, NewPicture, Store, Vector
-from core.search.query_images import Uploads
+from core.media.fetcher import Fetcher
 from core.media.urls import key_of
+from core.search.matches import Matches, search
+from core.search.nearest import Nearest
+from core.search.query_images import Uploads
+from core.search.query_parts import Part
+from core.search.query_vector import Composer, Query
+from core.settings import Settings
 from tests.support.app import App
 from tests.support.data import MODEL, MODEL_SETTING, some_photos
 from tests.support.webserver import WebServer

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from core.indexing.claims import STOPPED, SUSPECT, Claims, Item, Outcome
 from core.database.connection import Database
 from core.errors import NotFoundError
+from core.indexing.claims import STOPPED, SUSPECT, Claims, Item, Outcome
 from core.indexing.imports import CANCELLED, Ledger
 from core.media.urls import key_of
 

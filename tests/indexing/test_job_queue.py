@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from core.indexing.claims import GIVEN_UP, STOPPED, Claims
 from core.database.connection import Database
 from core.database.embedded_server import EmbeddedPostgres
 from core.engine import Engine
-from core.indexing.pipeline import LEASE
-from core.indexing.job_queue import SWEEP_SECONDS
+from core.indexing.claims import GIVEN_UP, STOPPED, Claims
 from core.indexing.imports import Ledger
 from core.indexing.item_loader import PER_HOST
-from core.settings import Settings
+from core.indexing.job_queue import SWEEP_SECONDS
+from core.indexing.pipeline import LEASE
 from core.media.urls import key_of
+from core.settings import Settings
 from tests.conftest import short_folder
 from tests.support.data import many_files
 from tests.support.webserver import Visit, WebServer

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from psycopg import sql
 
-from core.indexing.claims import Claims, Outcome
 from core.database.connection import Database
+from core.indexing.claims import Claims, Outcome
 from core.indexing.imports import Ledger
 from core.indexing.llamaindex import PEEK, find_offers, take
 from core.media.urls import key_of

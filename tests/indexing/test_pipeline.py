@@ -13,17 +13,17 @@ import pytest
 import torch
 from PIL import Image
 
-from core.indexing.claims import Claims
+from core.collection.store import Store
 from core.database.connection import Database
 from core.embedding.encoder import Encoder, Vectors, load_encoder
-from core.media.fetcher import Fetcher
-from core.indexing.pipeline import Indexer
+from core.indexing.claims import Claims
 from core.indexing.imports import Import, Ledger
 from core.indexing.item_loader import MAX_ATTEMPTS, PER_HOST, STRANGE
+from core.indexing.pipeline import Indexer
+from core.media.fetcher import Fetcher
+from core.media.urls import key_of
 from core.search.nearest import Nearest
 from core.settings import Settings
-from core.collection.store import Store
-from core.media.urls import key_of
 from tests.support.data import MODEL_SETTING, some_photos
 from tests.support.webserver import Visit, WebServer
 

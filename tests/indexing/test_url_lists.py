@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from openpyxl import Workbook
 
 from core.collection import spreadsheets as lists
-from core.media import urls
 from core.errors import UrlError
-from core.media.urls import MAX_LENGTH, Line, clean, identity, key_of, read_lines, read_table, url_column
+from core.indexing.url_lists import Line, read_lines, read_table, url_column
+from core.media import urls
+from core.media.urls import MAX_LENGTH, clean, identity, key_of
 
 NOT_AN_ADDRESS = "This is not a web address. Web addresses start with https:// or http://."
 NO_SITE = "This address has a site name that cannot be: check it."

@@ -7,8 +7,8 @@ import math
 import pytest
 from PIL import Image
 
-from core.media.crop import Box, checked_box, cut_out
 from core.errors import PictureError
+from core.media.crop import Box, checked_box, cut_out
 
 
 def test_a_box_is_four_floats() -> None:

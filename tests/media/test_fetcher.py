@@ -22,11 +22,11 @@ import pytest
 import trustme
 from PIL import Image
 
+from core.errors import FetchError
 from core.media import fetcher as fetch
 from core.media import public_network as network
-from core.media.ip_addresses import is_public
-from core.errors import FetchError
 from core.media.fetcher import Fetcher
+from core.media.ip_addresses import is_public
 from core.settings import Settings
 from tests.support.data import some_photos
 from tests.support.webserver import Visit, WebServer

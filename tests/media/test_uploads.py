@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from starlette.testclient import TestClient
 
-from core.media import uploads as files
 from core.engine import Engine
 from core.errors import NotFoundError
-from core.media.uploads import File, Findings, Upload, base_name, find_pictures, read_files
 from core.indexing.imports import Import
+from core.media import uploads as files
+from core.media.uploads import File, Findings, Upload, base_name, find_pictures, read_files
 from core.media.urls import key_of
 from tests.support.data import some_photos
 from tests.support.webserver import WebServer

@@ -12,20 +12,21 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from core.duplicates.comparison_job import Comparisons
+from core.collection.filters import Filter
+from core.collection.store import Store
 from core.database.connection import Database, numbers
 from core.database.embedded_server import INDEX_MB, EmbeddedPostgres
-from core.embedding.encoder import EncoderLoader
-from core.collection.filters import Filter
-from core.search.hnsw_index import MENDED, Measured, Probe, Thresholds, name
+from core.database.embedding_tables import Model, Vector
+from core.duplicates.comparison_job import Comparisons
 from core.embedding.active_models import Models
-from core.search.nearest import Nearest
-from core.settings import Settings
-from core.collection.store import Model, Store, Vector
+from core.embedding.loader import EncoderLoader
 from core.maintenance import Upkeep
+from core.search.hnsw_index import MENDED, Measured, Probe, Thresholds, name
+from core.search.nearest import Nearest
 from core.search.query_images import Uploads
-from tests.support.collection import fill, unit_vectors
+from core.settings import Settings
 from tests.conftest import short_folder
+from tests.support.collection import fill, unit_vectors
 from tests.support.data import MODEL_SETTING
 
 DIM = 16

@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from core.search.query_vector import Seen, composed
+from core.database.embedding_tables import Model
 from core.engine import Engine
 from core.errors import NotFoundError, PictureError, QueryError
 from core.search.query_parts import Part
-from core.collection.store import Model
+from core.search.query_vector import Seen, composed
 from tests.support.data import changed, some_photos
 from tests.support.webserver import WebServer
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from psycopg import Connection
 
-from core.database.connection import Database
 from core.collection.filters import Facet, Filter
+from core.collection.store import Store
+from core.database.connection import Database
+from core.database.embedding_tables import Model, Vector
 from core.search.nearest import GROWTH, Nearest
-from core.collection.store import Model, Store, Vector
 from tests.support.collection import fill, unit_vectors
 
 pytestmark = pytest.mark.pooled

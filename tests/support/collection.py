@@ -13,7 +13,7 @@ from pgvector import HalfVector
 from psycopg import sql
 
 from core.database.connection import Database
-from core.collection.store import Model, Vector
+from core.database.embedding_tables import Model, Vector
 from tests.support.data import DATA
 
 CENTRES = 20_000

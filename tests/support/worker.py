@@ -1,4 +1,4 @@
-"""A worker as a process of its own, as `python -m core.indexing.job_queue` starts it."""
+"""A worker as a process of its own, as `python -m core worker` starts it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class WorkerProcess:
         """Start it, and wait for nothing."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "core.indexing.job_queue"],
+                [sys.executable, "-m", "core", "worker"],
                 cwd=ROOT,
                 env={**os.environ, **self._environment},
                 stdout=log,

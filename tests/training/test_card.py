@@ -8,9 +8,9 @@ import pytest
 
 from core.embedding.checkpoint import BUILTIN_FOLDER
 from core.embedding.encoder import Encoder, Vectors, load_encoder
+from tests.support.data import PHOTOS
 from training.evaluate import ORIGINALS, class_accuracy, copies_found, encode
 from training.photos import CLUTTER, read, split
-from tests.support.data import PHOTOS
 
 CARD = (BUILTIN_FOLDER / "README.md").read_text("utf-8")
 SAMPLE = 60

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from core.engine import Engine
-from core.tuning.judging_queue import MATCHES, Candidates, propose, usual_cut
 from core.search.query_parts import Part
+from core.tuning.judging_queue import MATCHES, Candidates, propose, usual_cut
 from core.tuning.verdicts import Asked, query_key
 from tests.support.collection import fill, unit_vectors
 from tests.support.data import some_photos

@@ -8,13 +8,14 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from core.collection.store import Store
 from core.database.connection import Database
+from core.database.embedding_tables import Model
 from core.errors import LookalikeError, NotFoundError
-from core.search.query_parts import Part
-from core.collection.store import Model, Store
+from core.search.query_parts import Part, kind_of
 from core.search.saved_thresholds import Thresholds
 from core.tuning.verdict_csv import as_csv, read_csv, told
-from core.tuning.verdicts import Asked, Verdict, Verdicts, kind_of, query_key
+from core.tuning.verdicts import Asked, Verdict, Verdicts, query_key
 from tests.support.collection import fill, unit_vectors
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import streamlit as st
 from streamlit.typing import UploadedFile
 
-from core.api.access import collection_path
 from core.collection.table_export import FORMATS
-from core.errors import LookalikeError
 from core.collection.table_import import Taken
+from core.errors import LookalikeError
+from core.signed_urls import collection_path
 from core.ui.app_status import engine
 from core.ui.formatting import counted, plain
 

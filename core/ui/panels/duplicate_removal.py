@@ -8,11 +8,11 @@ from uuid import UUID
 
 import streamlit as st
 
-from core.api.access import thumbnail_path
 from core.duplicates.star_grouping import Group, Pair, pairs_within
+from core.signed_urls import thumbnail_path
 from core.ui.app_status import engine
-from core.ui.undo import attempt
 from core.ui.formatting import counted, size
+from core.ui.undo import attempt
 
 PREVIEWED = 60
 """Pictures that a preview shows."""

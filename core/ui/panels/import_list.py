@@ -9,8 +9,8 @@ from datetime import timedelta
 
 import streamlit as st
 
+from core.collection.spreadsheets import csv_cells
 from core.errors import LookalikeError
-from core.search.result_export import csv_cells
 from core.indexing.imports import Import
 from core.ui.app_status import engine, notices
 from core.ui.formatting import counted, duration, plain, shortened

@@ -9,12 +9,13 @@ from uuid import UUID
 import numpy as np
 import streamlit as st
 
-from core.api.access import thumbnail_path
 from core.embedding.active_models import InUse
+from core.search.query_parts import Kind
+from core.signed_urls import thumbnail_path
 from core.tuning.judging_queue import Candidates, Proposal, propose
+from core.tuning.verdicts import Judged, Verdict
 from core.ui.app_status import engine, notices
 from core.ui.components.judge import Pair, judge
-from core.tuning.verdicts import Judged, Kind, Verdict
 
 AHEAD = 6
 """Matches that the page has at hand: an answer shows the next one at once."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
+from core.database.embedding_tables import Model
 from core.duplicates.comparison_job import LOWEST, Comparison
 from core.errors import LookalikeError
 from core.search.matches import DEFAULT_THRESHOLD
-from core.collection.store import Model
 from core.ui.app_status import engine, notices
 from core.ui.formatting import counted, duration
 

@@ -8,14 +8,14 @@ from uuid import UUID
 
 import streamlit as st
 
-from core.search.result_export import Report, as_contact_sheet, as_csv, as_json, as_zip
-from core.search.query_parts import Part
-from core.search.matches import Matches
 from core.collection.store import Match
-from core.ui import composer
-from core.ui.bulk_edit import Selection, remove_button, tagging
+from core.search.matches import Matches
+from core.search.query_parts import Part
+from core.search.result_export import Report, as_contact_sheet, as_csv, as_json, as_zip
 from core.ui.app_status import engine
+from core.ui.bulk_edit import Selection, remove_button, tagging
 from core.ui.formatting import counted
+from core.ui.panels import query_builder
 
 
 def show_actions(matches: Matches, shown: Sequence[Match], selected: Sequence[UUID], threshold: float) -> None:
@@ -30,7 +30,7 @@ def show_actions(matches: Matches, shown: Sequence[Match], selected: Sequence[UU
                 "More like these",
                 icon=":material/add_photo_alternate:",
                 type="tertiary",
-                on_click=composer.ask,
+                on_click=query_builder.ask,
                 args=([Part(picture=id) for id in ids],),
             )
             selection = Selection(ids, len(ids))

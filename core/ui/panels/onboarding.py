@@ -7,12 +7,12 @@ from pathlib import Path
 import streamlit as st
 
 from core.errors import LookalikeError
-from core.search.query_parts import Part, write_parts
-from core.media.sample_images import DRAWN, NAME, REPEATED, sample
 from core.indexing.sample_tour import Tour, read_tour
-from core.ui import composer
+from core.media.sample_images import DRAWN, NAME, REPEATED, sample
+from core.search.query_parts import Part, write_parts
 from core.ui.app_status import engine, notices
 from core.ui.formatting import counted
+from core.ui.panels import query_builder
 
 VERDICTS = 10
 """Verdicts after which the tour goes on to tuning."""
@@ -89,7 +89,7 @@ def _say(tour: Tour, current: str | None) -> None:
                 )
                 if tour.first is not None and st.button("Search with a boat", icon=":material/search:", type="primary"):
                     query = write_parts([Part(picture=tour.first)])
-                    st.switch_page("pages/search.py", query_params={composer.ADDRESS: query})
+                    st.switch_page("pages/search.py", query_params={query_builder.ADDRESS: query})
             case "Judge":
                 st.markdown(
                     f"Say of {VERDICTS} matches whether they are right, with ✓ and ✗ on the cards: "

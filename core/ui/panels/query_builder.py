@@ -11,13 +11,13 @@ from typing import Literal
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from core.search.query_vector import Query, Seen, composed
 from core.errors import LookalikeError, QueryError, UrlError
-from core.search.query_parts import MAX_PARTS, Part, checked_parts, read_parts, write_parts
-from core.ui.components.crop import crop
-from core.ui.app_status import engine
-from core.ui.formatting import plain, shortened
 from core.media.urls import clean
+from core.search.query_parts import MAX_PARTS, Part, checked_parts, read_parts, write_parts
+from core.search.query_vector import Query, Seen, composed
+from core.ui.app_status import engine
+from core.ui.components.crop import crop
+from core.ui.formatting import plain, shortened
 
 ADDRESS = "q"
 """The query parameter that holds the parts."""

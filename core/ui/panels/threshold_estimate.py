@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import altair as alt
 import numpy as np
 import streamlit as st
 
-from core.search.suggested_thresholds import percent
 from core.embedding.active_models import InUse
-from core.tuning.judging_queue import MATCHES, Candidates
+from core.search.query_parts import Kind
 from core.search.saved_thresholds import Saved
+from core.search.suggested_thresholds import percent
+from core.tuning.judging_queue import MATCHES, Candidates
 from core.tuning.precision_recall import Interval, Reading, Tuning
-from core.ui.panels.curves import curves
+from core.tuning.verdicts import Judged
 from core.ui.app_status import engine, notices
 from core.ui.formatting import counted, plain
-from core.tuning.verdicts import Judged, Kind
 
 WISHED = 95
 """Percent of those shown that should be right, until the slider is moved."""
@@ -158,3 +159,67 @@ def _exactly(threshold: float) -> str:
 
 def _between(part: Interval) -> str:
     return f"{percent(part.low)} to {percent(part.high)}"
+
+
+HEIGHT = 320
+
+
+COLOURS = {"Precision": "#0d9488", "Recall": "#d97706"}
+"""Both read on light and on dark paper, and apart for the colour-blind."""
+
+
+MEANING = {"Precision": "of those shown are right", "Recall": "of the right ones are shown"}
+
+
+def curves(tuning: Tuning, lines: Mapping[str, float]) -> alt.LayerChart | alt.FacetChart:
+    """The chart of a tuning; `lines` are thresholds (0 to 1) to mark, each under its name."""
+    low, high = tuning.span
+    first, last = max(0.0, np.floor(low * 20) / 20), min(1.0, np.ceil(high * 20) / 20)
+    kept = np.flatnonzero((tuning.thresholds >= first - 1e-9) & (tuning.thresholds <= last + 1e-9))
+    lows, highs = tuning.bands
+    rows = [
+        {
+            "Threshold": round(float(tuning.thresholds[step]), 3),
+            "Curve": name,
+            "Share": float(values[step]),
+            "From": float(lows[of, step]),
+            "To": float(highs[of, step]),
+            "Meaning": f"{values[step]:.0%} {MEANING[name]} ({lows[of, step]:.0%} to {highs[of, step]:.0%})",
+        }
+        for of, (name, values) in enumerate((("Precision", tuning.precision), ("Recall", tuning.recall)))
+        for step in kept
+    ]
+    percent = alt.Axis(format="%", grid=True)
+    across = alt.X("Threshold:Q", axis=percent, scale=alt.Scale(domain=[first, last], nice=False))
+    colour = alt.Color(
+        "Curve:N",
+        title=None,
+        scale=alt.Scale(domain=list(COLOURS), range=list(COLOURS.values())),
+        legend=alt.Legend(orient="bottom"),
+    )
+    base = alt.Chart({"values": rows}).encode(x=across, color=colour)
+    near = alt.selection_point(nearest=True, on="pointerover", fields=["Threshold"], empty=False, clear="pointerout")
+    tips = [
+        alt.Tooltip("Threshold:Q", format=".1%"),
+        alt.Tooltip("Curve:N", title="Curve"),
+        alt.Tooltip("Meaning:N", title="So many"),
+    ]
+    band = base.mark_area(opacity=0.22).encode(
+        y=alt.Y("From:Q", title=None, axis=percent, scale=alt.Scale(domain=[0, 1])), y2="To:Q"
+    )
+    line = base.mark_line(strokeWidth=2.5).encode(y="Share:Q")
+    points = (
+        base.mark_point(filled=True, size=90)
+        .encode(y="Share:Q", opacity=alt.condition(near, alt.value(1), alt.value(0)), tooltip=tips)
+        .add_params(near)
+    )
+    marked = [_mark(f"{name} {at * 100:g}\u202f%", at, place) for place, (name, at) in enumerate(lines.items())]
+    return alt.layer(band, line, points, *marked).properties(height=HEIGHT)
+
+
+def _mark(text: str, at: float, place: int) -> alt.LayerChart | alt.FacetChart:
+    """A line across at a threshold, with words above the plot, those of several above each other."""
+    base = alt.Chart({"values": [{"Threshold": at, "Name": text}]}).encode(x=alt.X("Threshold:Q"))
+    rule = base.mark_rule(strokeDash=[4, 4], color="gray", strokeWidth=1.5)
+    words = base.mark_text(align="left", dx=-3, dy=-5 - 15 * place, baseline="bottom", color="gray", fontSize=12)
+    return alt.layer(rule, words.encode(y=alt.value(0), text="Name:N"))

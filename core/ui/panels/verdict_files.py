@@ -7,12 +7,12 @@ from datetime import datetime
 
 import streamlit as st
 
-from core.errors import LookalikeError
 from core.embedding.active_models import InUse
-from core.ui.app_status import engine
-from core.ui.formatting import counted, plain
+from core.errors import LookalikeError
 from core.tuning.verdict_csv import as_csv, read_csv, told
 from core.tuning.verdicts import Judged
+from core.ui.app_status import engine
+from core.ui.formatting import counted, plain
 
 
 def show_verdict_files(in_use: InUse, verdicts: Sequence[Judged]) -> None:

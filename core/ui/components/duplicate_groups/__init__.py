@@ -11,12 +11,12 @@ from uuid import UUID
 
 import streamlit as st
 
-from core.api.access import link, thumbnail_path
-from core.search.suggested_thresholds import percent
+from core.collection.store import picture_name
 from core.duplicates.groups import Facts
 from core.duplicates.star_grouping import Group
+from core.search.suggested_thresholds import percent
 from core.settings import Settings
-from core.collection.store import file_path, picture_name
+from core.signed_urls import file_path, link, thumbnail_path
 from core.ui.components.base import component
 from core.ui.formatting import size
 

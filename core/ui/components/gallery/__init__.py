@@ -16,8 +16,8 @@ from typing import Any, Final, Literal, NotRequired, TypedDict
 import streamlit as st
 
 from core.search.score import per_mille
-from core.ui.components.events import hear_answers, heard_answers
 from core.ui.components.base import component
+from core.ui.components.events import hear_answers, heard_answers
 
 Ask = Literal["more", "less"]
 """What a card's buttons ask for: more like this picture, or less like it."""

@@ -7,8 +7,8 @@ from typing import TypedDict
 
 import streamlit as st
 
-from core.ui.components.events import hear_answers, heard_answers
 from core.ui.components.base import component
+from core.ui.components.events import hear_answers, heard_answers
 
 _component = component("judge")
 
