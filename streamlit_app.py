@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import streamlit as st
 
 from core.ui.app_status import engine, status_line
-from core.ui.auto_refresh import keep_drawing
+from core.ui.auto_refresh import auto_refresh
 
 page = st.navigation(
     [
@@ -35,7 +35,7 @@ if __name__ == "__main__":  # a visit: Streamlit runs this file anew each time
             icon=":material/error:",
         )
     with top:
-        keep_drawing(status_line)
+        auto_refresh(status_line)
 else:  # once a process: `streamlit run` imports this file and serves `app`
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -52,9 +52,9 @@ else:  # once a process: `streamlit run` imports this file and serves `app`
     @contextlib.asynccontextmanager
     async def lifespan(_: st.App) -> AsyncIterator[None]:
         """Start the engine before the first visitor comes, and let it finish its batch at the end."""
-        house = engine()
+        started = engine()
         yield
-        house.close()
+        started.close()
 
     app = st.App(
         __file__,

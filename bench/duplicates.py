@@ -21,7 +21,7 @@ from core.collection.store import NewPicture, Store
 from core.database.connection import Database
 from core.database.embedding_tables import Model, Vector
 from core.duplicates.comparison_job import Comparisons
-from core.duplicates.groups import Duplicates, Rule
+from core.duplicates.groups import Duplicates, KeepRule
 from core.duplicates.near_copies import pair
 from core.duplicates.similarity_join import find_pairs
 from core.duplicates.star_grouping import Group
@@ -105,7 +105,7 @@ def times(report: Report, size: int) -> tuple[float, float]:
             each = (time.perf_counter() - begun) / size
             report.note(f"{size:,} pictures: to find a picture's copies, as it comes", 1e3 * each, "ms")
             begun = time.perf_counter()
-            groups = len(duplicates.copies(Rule()))
+            groups = len(duplicates.copies(KeepRule()))
             copies = time.perf_counter() - begun
             report.note(f"{size:,} pictures: {groups:,} groups of copies", copies, "s")
             nearest = Nearest(database)
@@ -115,7 +115,7 @@ def times(report: Report, size: int) -> tuple[float, float]:
             comparisons.ask(model, THRESHOLD)
             begun = time.perf_counter()
             comparisons.work(model, partial(_look, seen))
-            groups = len(duplicates.lookalikes(model, THRESHOLD, Rule()))
+            groups = len(duplicates.lookalikes(model, THRESHOLD, KeepRule()))
             lookalikes = time.perf_counter() - begun
             report.note(f"{size:,} pictures: {groups:,} groups of look-alikes", lookalikes, "s")
             report.note(f"{size:,} pictures: memory that the comparison takes", (max(seen) - seen[0]) / 1e6, "MB")
@@ -204,7 +204,7 @@ def quality(report: Report) -> None:
     """Doubles planted among photos, as the two tabs show them."""
     with running_engine() as engine:
         planted_as = plant(engine, PHOTOS)
-        groups = engine.duplicates.copies(Rule())
+        groups = engine.duplicates.copies(KeepRule())
         precision, recalls = judge(groups, planted_as)
         report.at_least("copies: precision", precision, 0.98, "")
         for change in COPIES:
@@ -214,7 +214,7 @@ def quality(report: Report) -> None:
             engine.comparisons.ask(model, threshold)
             while engine.comparisons.read(model).wanted is not None:
                 time.sleep(0.2)
-            precision, recalls = judge(engine.duplicates.lookalikes(model, threshold, Rule()), planted_as)
+            precision, recalls = judge(engine.duplicates.lookalikes(model, threshold, KeepRule()), planted_as)
             report.note(f"look-alikes from {threshold:.0%}: precision", precision, "")
             for change in CHANGES.keys() - COPIES:
                 report.note(f"look-alikes from {threshold:.0%}: recall, {change}", recalls[change], "")

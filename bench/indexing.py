@@ -34,7 +34,7 @@ def run(report: Report) -> None:
 def _model(report: Report, site: Site, name: str, clip_model: str, photos: int, rounds: int) -> None:
     bare, ours, loop, ratios, gains = list[float](), list[float](), list[float](), list[float](), list[float]()
     with running_engine(clip_model) as engine, plain_loop(clip_model) as plain:
-        encoder = engine.choice.loader.get()
+        encoder = engine.model_selection.loader.get()
         batches = _batches(encoder)
         index(engine, site.urls(0, BATCH))  # connections, caches and threads are there from now on
         first = BATCH

@@ -34,7 +34,7 @@ class Profile:
         for owner, method, stage in (
             (self._engine.fetcher, "fetch", "fetch"),
             (core.indexing.item_loader, "read_picture", "decode"),
-            (self._engine.choice.loader.get(), "prepare", "prepare"),
+            (self._engine.model_selection.loader.get(), "prepare", "prepare"),
             (Indexer, "_write", "write"),
         ):
             timed = self._timed(stage, getattr(owner, method))

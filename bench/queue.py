@@ -17,7 +17,7 @@ from bench.parts import index, running_engine
 from bench.report import Report
 from core.embedding.encoder import Vectors
 from core.embedding.loader import LoadState
-from core.media.decode import Box, Picture
+from core.media.decode import Picture, PixelBox
 from core.media.fetcher import Fetched
 from core.settings import Settings
 
@@ -45,7 +45,7 @@ class _Fetcher:
 class _Encoder:
     name, dim = "stub", DIM
 
-    def prepare(self, image: Image.Image, box: Box) -> torch.Tensor:
+    def prepare(self, image: Image.Image, box: PixelBox) -> torch.Tensor:
         return TENSOR
 
     def encode_prepared(self, prepared: Sequence[torch.Tensor]) -> Vectors:

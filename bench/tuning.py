@@ -13,7 +13,7 @@ from core.media.decode import read_picture
 from core.search.query_parts import Part
 from core.tuning.judging_queue import MATCHES, QUERIES, Candidates, propose, usual_cut
 from core.tuning.precision_recall import Reading, Tuning, missing
-from core.tuning.verdicts import Asked, query_key
+from core.tuning.verdicts import JudgedQuery, query_key
 from tests.support.data import MODEL_SETTING, PHOTOS
 
 PHOTOS_EACH, CLASSES = 10, 100
@@ -122,4 +122,4 @@ def check(world: World, tuning: Tuning, seen: set[str], wished: float | None) ->
 def _candidates(world: World, query: int) -> Candidates:
     part = Part(picture=UUID(int=query))
     pictures = tuple(UUID(int=int(place)) for place in world.places[query])
-    return Candidates(Asked(query_key([part]), "picture", "", (part,)), pictures, world.similarities[query])
+    return Candidates(JudgedQuery(query_key([part]), "picture", "", (part,)), pictures, world.similarities[query])

@@ -12,10 +12,10 @@ from pathlib import Path
 import psycopg
 
 from core.collection.store import Store
-from core.collection.table_export import export
-from core.collection.table_import import take
+from core.collection.table_export import export_table
+from core.collection.table_import import import_table
 from core.database.backup import back_up, new_file
-from core.database.backup_format import Manifest, Progress
+from core.database.backup_format import Manifest, OnBackupProgress
 from core.database.connection import Database
 from core.database.embedding_tables import Model
 from core.database.restore import restore
@@ -84,7 +84,9 @@ def _export(asked: argparse.Namespace) -> str:
         raise TransferError("Name a file that ends in .csv or .parquet.")
     with _database() as database, new_file(asked.file) as file:
         show, done, store = _progress(), 0, Store(database)
-        chunks = export(*(database, _model(store), kind), thumbnails=asked.thumbnails, embeddings=asked.embeddings)
+        chunks = export_table(
+            *(database, _model(store), kind), thumbnails=asked.thumbnails, embeddings=asked.embeddings
+        )
         for chunk in chunks:
             file.write(chunk)
             done += len(chunk)
@@ -100,7 +102,7 @@ def _import(asked: argparse.Namespace) -> str:
         raise TransferError(f"{asked.file} cannot be read: {error.strerror}.") from None
     with file, _database() as database:
         show, size = _progress(), asked.file.stat().st_size
-        taken = take(
+        taken = import_table(
             database, _model(Store(database)), asked.file.name, file, lambda _: show("reading", file.tell(), size)
         )
     _clear()
@@ -149,7 +151,7 @@ def _database() -> Iterator[Database]:
         database.close()
 
 
-def _progress() -> Progress:
+def _progress() -> OnBackupProgress:
     """Shows a step that is under way in the last line of a terminal, and says nothing elsewhere."""
     shown = 0.0
 

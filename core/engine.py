@@ -14,32 +14,32 @@ from uuid import UUID
 from core.collection.browse import Browser
 from core.collection.curation import Curation
 from core.collection.filters import Filter
-from core.collection.metadata import Said
+from core.collection.metadata import Metadata
 from core.collection.store import Store
-from core.collection.table_export import Format, export
-from core.collection.table_import import Notice, Taken, take
+from core.collection.table_export import Format, export_table
+from core.collection.table_import import ImportedTable, OnProgress, import_table
 from core.database.connection import Database
 from core.database.embedding_tables import Model
 from core.duplicates.comparison_job import Comparisons
 from core.duplicates.groups import Duplicates
-from core.embedding.active_models import InUse, Models, Reembedding
+from core.embedding.active_models import ActiveModel, ActiveModels, Reembedding
 from core.embedding.loader import EncoderLoader, LoadState
-from core.embedding.model_selection import Choice
+from core.embedding.model_selection import ModelSelection
 from core.errors import DatabaseError, EncoderError
 from core.indexing.imports import Import, Ledger
-from core.indexing.job_queue import Queue, Worker
+from core.indexing.job_queue import JobQueue, Worker
 from core.indexing.pipeline import Indexer
-from core.maintenance import Upkeep
+from core.maintenance import Maintenance
 from core.media.fetcher import Fetcher
-from core.media.uploads import File
+from core.media.uploads import DroppedFile
 from core.search.matches import DEFAULT_TOP_K, Matches, search
 from core.search.nearest import Nearest
-from core.search.query_images import Uploads
+from core.search.query_images import QueryImages
 from core.search.query_parts import Part
-from core.search.query_vector import Composer, Query
-from core.search.saved_thresholds import Thresholds
+from core.search.query_vector import Query, QueryEncoder
+from core.search.saved_thresholds import SavedThresholds
 from core.settings import Settings
-from core.tuning.judging_queue import Proposals
+from core.tuning.judging_queue import JudgingQueue
 from core.tuning.verdicts import Verdicts
 
 logger = logging.getLogger(__name__)
@@ -71,17 +71,17 @@ class Engine:
         self.browser = Browser(self.database)
         self.fetcher = Fetcher(settings)
         kept = timedelta(days=settings.keep_queries_days)
-        self.uploads = Uploads(self.database, kept)
+        self.query_images = QueryImages(self.database, kept)
         self.verdicts = Verdicts(self.database, kept)
-        self.thresholds = Thresholds(self.database)
-        self.composer = Composer(settings, self.store, self.uploads, self.fetcher)
-        self.proposals = Proposals(self.nearest, self.composer, self.verdicts)
-        self.choice = Choice(settings.clip_model)
-        self.queue = Queue(self.database)
+        self.saved_thresholds = SavedThresholds(self.database)
+        self.query_encoder = QueryEncoder(settings, self.store, self.query_images, self.fetcher)
+        self.judging_queue = JudgingQueue(self.nearest, self.query_encoder, self.verdicts)
+        self.model_selection = ModelSelection(settings.clip_model)
+        self.job_queue = JobQueue(self.database)
         self.worker: Worker | None = None
         self._database_state = DatabaseState("starting")
-        self._models = Models(self.store, self.choice.loader, self.choice.wanted)
-        self._upkeep: Upkeep | None = None
+        self._models = ActiveModels(self.store, self.model_selection.loader, self.model_selection.wanted)
+        self._maintenance: Maintenance | None = None
         self._closing = threading.Event()
         self._hiring = threading.Lock()
         self._opener = threading.Thread(target=self._open, name="database", daemon=True)
@@ -89,18 +89,18 @@ class Engine:
     def start(self) -> None:
         """Open the database, load the model and start the worker, all in the background."""
         self._opener.start()
-        self.choice.start(self._change_model)
+        self.model_selection.start(self._change_model)
 
     def close(self) -> None:
         """Let the worker finish its batch, then close everything."""
         self._closing.set()
         if self._opener.ident is not None:  # it may be about to start the worker
             self._opener.join()
-        self.choice.close()
+        self.model_selection.close()
         if self.worker is not None:
             self.worker.stop()
-        if self._upkeep is not None:
-            self._upkeep.stop()
+        if self._maintenance is not None:
+            self._maintenance.stop()
         self._models.close()
         self.fetcher.close()
         self.database.close()
@@ -118,10 +118,10 @@ class Engine:
                 continue
             self._database_state = DatabaseState("ready")
             works = bool(self.settings.workers)
-            self._upkeep = Upkeep(
-                self.database, self.store, self._models, self.nearest, self.uploads, self.comparisons, works=works
+            self._maintenance = Maintenance(
+                self.database, self.store, self._models, self.nearest, self.query_images, self.comparisons, works=works
             )
-            self._upkeep.start()
+            self._maintenance.start()
             with self._hiring:
                 self._start_worker()
             return
@@ -151,7 +151,7 @@ class Engine:
         while self._database_state.state != "ready" and time.monotonic() < deadline:
             time.sleep(0.05)
         self._need_database()
-        self.choice.loader.get(max(0.0, deadline - time.monotonic()))
+        self.model_selection.loader.get(max(0.0, deadline - time.monotonic()))
 
     @property
     def database_state(self) -> DatabaseState:
@@ -161,7 +161,7 @@ class Engine:
     @property
     def model_state(self) -> LoadState:
         """How far the loading of the model is that is to have an embedding of every picture."""
-        return self.choice.loader.state
+        return self.model_selection.loader.state
 
     def _need_database(self) -> None:
         state = self._database_state
@@ -170,7 +170,7 @@ class Engine:
         if state.state == "failed":
             raise DatabaseError(state.message)
 
-    def serving(self) -> InUse:
+    def serving(self) -> ActiveModel:
         """The model that searches use, and its encoder. Raises DatabaseError or EncoderError."""
         self._need_database()
         return self._models.serving()
@@ -193,44 +193,46 @@ class Engine:
         """How far a change of model is; None when there is none."""
         return self._models.reembedding
 
-    def submit(self, name: str, urls: Sequence[tuple[bytes, str]], said: Mapping[bytes, Said] | None = None) -> Import:
+    def submit(
+        self, name: str, urls: Sequence[tuple[bytes, str]], said: Mapping[bytes, Metadata] | None = None
+    ) -> Import:
         """Queue an import of URLs, each as (identity key, URL), and what its list says of them."""
         self._need_database()
         import_id = self.ledger.create(name, urls, said)
-        self.queue.nudge(import_id)
+        self.job_queue.nudge(import_id)
         return self.ledger.read(import_id)
 
-    def submit_files(self, name: str, files: Iterable[File]) -> Import:
+    def submit_files(self, name: str, files: Iterable[DroppedFile]) -> Import:
         """Queue an import of dropped files and keep their bytes, taking one file after the other."""
         self._need_database()
         with self.database.connection() as connection:
             import_id = self.ledger.create_from_files(connection, name, self.store.keep_files(connection, files))
-        self.queue.nudge(import_id)
+        self.job_queue.nudge(import_id)
         return self.ledger.read(import_id)
 
-    def export(self, kind: Format, *, thumbnails: bool, embeddings: bool) -> Iterator[bytes]:
+    def export_collection(self, kind: Format, *, thumbnails: bool, embeddings: bool) -> Iterator[bytes]:
         """The collection as a file in chunks, with the embeddings of the model that searches use."""
         self._need_database()
-        return export(
+        return export_table(
             self.database, self.model() if embeddings else None, kind, thumbnails=thumbnails, embeddings=embeddings
         )
 
-    def take(self, name: str, file: IO[bytes], notice: Notice = lambda _: None) -> Taken:
-        """Read a file of a collection into this one, see `core.collection.table_import`. Raises LookalikeError of many kinds."""
-        taken = take(self.database, self.model(), name, file, notice)
+    def import_collection(self, name: str, file: IO[bytes], notice: OnProgress = lambda _: None) -> ImportedTable:
+        """Read a file of a collection into this one, see `import_table`. Raises LookalikeError of many kinds."""
+        taken = import_table(self.database, self.model(), name, file, notice)
         if taken.import_id is not None and taken.waiting:
-            self.queue.nudge(taken.import_id)
+            self.job_queue.nudge(taken.import_id)
         return taken
 
     def retry_failed(self, import_id: int) -> int:
         """Try an import's failed items again. Returns how many there are."""
         count = self.ledger.retry_failed(import_id)
-        self.queue.nudge(import_id)
+        self.job_queue.nudge(import_id)
         return count
 
     def compose(self, parts: Sequence[Part], files: Sequence[bytes] = ()) -> Query:
-        """The query of these parts, see `Composer.compose`. Raises LookalikeError of many kinds."""
-        return self.composer.compose(self.serving(), parts, files)
+        """The query of these parts, see `QueryEncoder.compose`. Raises LookalikeError of many kinds."""
+        return self.query_encoder.compose(self.serving(), parts, files)
 
     def picture_query(self, data: bytes) -> Query:
         """The query for a picture's bytes. Raises PictureError, DatabaseError or EncoderError."""
@@ -247,4 +249,4 @@ class Engine:
     ) -> Matches:
         """The pictures most similar to a query, see `core.search.matches`. Raises DatabaseError."""
         found = search(self.store, self.nearest, query, top_k, where=where, exact=exact, leave_out=leave_out)
-        return replace(found, yours=self.thresholds.current(query.model, query.kind))
+        return replace(found, yours=self.saved_thresholds.current(query.model, query.kind))

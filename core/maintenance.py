@@ -12,12 +12,12 @@ from core.collection.store import Store
 from core.database.connection import Database
 from core.duplicates.comparison_job import Comparisons
 from core.duplicates.near_copies import pair
-from core.embedding.active_models import Models
+from core.embedding.active_models import ActiveModels
 from core.embedding.reembedding import reembed
 from core.errors import EncoderError, LookalikeError
 from core.process import step_aside
 from core.search.nearest import Nearest
-from core.search.query_images import Uploads
+from core.search.query_images import QueryImages
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ INDEX_SECONDS = 60.0
 """Between looks at the search index."""
 
 
-class Upkeep:
+class Maintenance:
     """Three threads that do this until they are stopped; the search index and the comparison for look-alikes have their
     own, for either may take minutes.
 
@@ -47,9 +47,9 @@ class Upkeep:
         self,
         database: Database,
         store: Store,
-        models: Models,
+        models: ActiveModels,
         nearest: Nearest,
-        uploads: Uploads,
+        uploads: QueryImages,
         comparisons: Comparisons,
         *,
         works: bool,

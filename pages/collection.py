@@ -31,7 +31,7 @@ ORDERS: dict[Order, str] = {
 BIN_ORDERS: dict[Order, str] = {"removed": "Removed last, first", **ORDERS}
 
 state = st.session_state
-house = engine()
+app = engine()
 
 
 def search_alone(picture: UUID) -> None:
@@ -47,8 +47,8 @@ def card(entry: Entry) -> Card:
         note = f"Removed {local.day} {local:%b, %H:%M}"
     return {
         "id": str(entry.id),
-        "src": thumbnail_path(house.settings, entry.id),
-        "url": link(house.settings, entry.url),
+        "src": thumbnail_path(app.settings, entry.id),
+        "url": link(app.settings, entry.url),
         "title": entry.title,
         "similarity": 1.0,
         "note": note,
@@ -111,7 +111,7 @@ def turn_page(key: str) -> None:
 
 
 def read_page(where: Filter, order: Order, size: int, number: int) -> Page:
-    page = state["at-hand"] = house.browser.page(where, order, size, number, state.get("at-hand"))
+    page = state["at-hand"] = app.browser.page(where, order, size, number, state.get("at-hand"))
     return page
 
 
@@ -197,7 +197,7 @@ def show_nothing(where: Filter) -> None:
 def show_bin() -> None:
     """How full the bin is, and the way to empty it."""
     with st.container(horizontal=True, vertical_alignment="center", key="bin"):
-        full = house.browser.count(Filter(removed=True))
+        full = app.browser.count(Filter(removed=True))
         st.caption("Removed pictures are found by no search. They stay here until you delete them.", width="stretch")
         if full:
             delete_button("Empty the bin", Selection(Filter(removed=True), full))
@@ -206,12 +206,12 @@ def show_bin() -> None:
 if picture := state.pop("search-alone", None):
     st.switch_page("pages/search.py", query_params={query_builder.ADDRESS: write_parts([Part(picture=picture)])})
 try:
-    if house.database_state.state == "ready":
+    if app.database_state.state == "ready":
         offer_undo()
         with st.container(horizontal=True, vertical_alignment="center", gap="small", key="view-bar"):
             where = choose_view()
             order, size = choose_order(where)
-            pages = page_count(house.browser.count(where), size)
+            pages = page_count(app.browser.count(where), size)
             number = choose_page(pages, (where, order, size))
         if words := described(where):
             st.caption(f"Only pictures {plain(', '.join(words))}")

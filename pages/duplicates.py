@@ -3,13 +3,13 @@ from typing import Any
 
 import streamlit as st
 
-from core.duplicates.groups import Rule
+from core.duplicates.groups import KeepRule
 from core.duplicates.star_grouping import Group
 from core.errors import LookalikeError
 from core.ui.app_status import engine
-from core.ui.components.duplicate_groups import Asked, drawn, groups
+from core.ui.components.duplicate_groups import GroupAction, duplicate_groups, group_pictures
 from core.ui.formatting import counted
-from core.ui.panels.duplicate_removal import preview, remove, say_different, show_said
+from core.ui.panels.duplicate_removal import mark_not_duplicates, preview, remove, show_said
 from core.ui.panels.lookalike_comparison import compare_button, show_comparison, threshold_slider
 from core.ui.undo import offer_undo
 
@@ -28,10 +28,10 @@ SPOKEN = {
 }
 
 state = st.session_state
-house = engine()
+app = engine()
 
 
-def chosen_rule() -> Rule:
+def chosen_rule() -> KeepRule:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         keep: Any = st.segmented_control(
             "Which picture of a group stays",
@@ -45,10 +45,10 @@ def chosen_rule() -> Rule:
             help="Of equals the largest stays. You can choose another picture in any group.",
         )
         if keep != "domain":
-            return Rule(keep)
+            return KeepRule(keep)
         domain = st.selectbox(
             "Site",
-            [facet.name for facet in house.nearest.facets().domains],
+            [facet.name for facet in app.nearest.facets().domains],
             index=None,
             key="site",
             accept_new_options=True,
@@ -56,12 +56,12 @@ def chosen_rule() -> Rule:
             bind="query-params",
             width=320,
         )
-        return Rule(keep, domain) if domain else Rule()
+        return KeepRule(keep, domain) if domain else KeepRule()
 
 
 def kept_groups(kind: str, wanted: tuple[object, ...], find: Callable[[], list[Group]]) -> list[Group]:
     """Groups as they were found, until something that they depend on changes."""
-    wanted = (*wanted, house.duplicates.version())
+    wanted = (*wanted, app.duplicates.version())
     found: list[Group] | None
     known, found = state.get(f"groups-{kind}", (None, None))
     if found is None or known != wanted:
@@ -70,31 +70,31 @@ def kept_groups(kind: str, wanted: tuple[object, ...], find: Callable[[], list[G
     return found
 
 
-def obey(asked: Asked, shown: list[Group]) -> None:
+def obey(asked: GroupAction, shown: list[Group]) -> None:
     group = next(group for group in shown if group.keeper == asked.group)
     if asked.what == "keep" and asked.picture:
         state["chosen"] = [asked.picture, *(id for id in state.get("chosen", []) if id != asked.picture)]
     elif asked.what == "remove":
         remove([group])
     else:
-        say_different(group, asked.picture)
+        mark_not_duplicates(group, asked.picture)
     st.rerun()
 
 
-def show_groups(kind: str, found: list[Group], rule: Rule) -> None:
+def show_groups(kind: str, found: list[Group], rule: KeepRule) -> None:
     bar = st.container(horizontal=True, vertical_alignment="center")
     pages = -(-len(found) // ON_A_PAGE)
     at = min(state.get(f"{kind}-page", 1), pages)
     some = found[(at - 1) * ON_A_PAGE : at * ON_A_PAGE]
-    facts = house.duplicates.facts([id for group in some for id in group.pictures])
+    facts = app.duplicates.facts([id for group in some for id in group.pictures])
     there = [
         Group(group.keeper, tuple(member for member in group.members if member.picture in facts))
         for group in some
         if group.keeper in facts
     ]
     there = [group for group in there if group.members]
-    told = groups(
-        [drawn(house.settings, group, facts, copies=kind == "copies") for group in there],
+    told = duplicate_groups(
+        [group_pictures(app.settings, group, facts, copies=kind == "copies") for group in there],
         key=f"{kind}-groups",
         label="Groups of duplicates",
     )
@@ -107,11 +107,11 @@ def show_groups(kind: str, found: list[Group], rule: Rule) -> None:
         show_bar(kind, found, picked, rule)
 
 
-def spoken(rule: Rule) -> str:
+def spoken(rule: KeepRule) -> str:
     return SPOKEN[rule.keep] + (", or the one that you chose" if state.get("chosen") else "")
 
 
-def show_bar(kind: str, found: list[Group], picked: list[Group], rule: Rule) -> None:
+def show_bar(kind: str, found: list[Group], picked: list[Group], rule: KeepRule) -> None:
     gone = sum(len(group.members) for group in found)
     st.markdown(f"**{counted(len(found), 'group')}**, {counted(gone, 'duplicate')} in them.", width="stretch")
     if picked and st.button(
@@ -134,7 +134,7 @@ def empty(title: str, text: str) -> None:
 def show_unpaired() -> None:
     """How many pictures' copies are still looked for; at the end the page shows them."""
     try:
-        waiting = house.duplicates.unpaired()
+        waiting = app.duplicates.unpaired()
     except LookalikeError:  # the status line says what is wrong with the database
         return
     if not waiting:
@@ -142,11 +142,11 @@ def show_unpaired() -> None:
     st.caption(f":material/hourglass_top: Looking for the copies of {counted(waiting, 'more picture')}…")
 
 
-def show_copies(rule: Rule) -> None:
-    if house.duplicates.unpaired():
+def show_copies(rule: KeepRule) -> None:
+    if app.duplicates.unpaired():
         show_unpaired()
     chosen = tuple(state.get("chosen", ()))
-    found = kept_groups("copies", (rule, chosen), lambda: house.duplicates.copies(rule, chosen))
+    found = kept_groups("copies", (rule, chosen), lambda: app.duplicates.copies(rule, chosen))
     if found:
         show_groups("copies", found, rule)
     else:
@@ -157,8 +157,8 @@ def show_copies(rule: Rule) -> None:
         )
 
 
-def show_lookalikes(rule: Rule, count: int) -> None:
-    model = house.model()
+def show_lookalikes(rule: KeepRule, count: int) -> None:
+    model = app.model()
     threshold = threshold_slider(model)
     comparison = show_comparison(model, threshold)
     if comparison.threshold is None:
@@ -176,7 +176,7 @@ def show_lookalikes(rule: Rule, count: int) -> None:
     found = kept_groups(
         "lookalikes",
         (rule, chosen, model.id, threshold),
-        lambda: house.duplicates.lookalikes(model, threshold, rule, chosen),
+        lambda: app.duplicates.lookalikes(model, threshold, rule, chosen),
     )
     if found:
         show_groups("lookalikes", found, rule)
@@ -194,8 +194,8 @@ st.caption(
     "what went can be brought back."
 )
 try:
-    if house.database_state.state == "ready":
-        count = house.store.count()
+    if app.database_state.state == "ready":
+        count = app.store.count()
         offer_undo()
         if count:
             rule = chosen_rule()

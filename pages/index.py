@@ -4,14 +4,14 @@ from typing import Literal
 import streamlit as st
 from streamlit.typing import UploadedFile
 
-from core.collection.metadata import NOTHING, Said, title_column
+from core.collection.metadata import NO_METADATA, Metadata, title_column
 from core.errors import LookalikeError
 from core.indexing.imports import Import
-from core.indexing.llamaindex import Offer, find_offers, take
-from core.indexing.url_lists import Line, Table, read_lines, read_table, url_column
+from core.indexing.llamaindex import Offer, find_offers, take_table
+from core.indexing.url_lists import ListedUrl, ListTable, read_lines, read_table, url_column
 from core.media.uploads import MAX_ZIP_BYTES, Findings, FoundFile, Upload, find_pictures, read_files
 from core.ui.app_status import engine, notices
-from core.ui.auto_refresh import keep_drawing
+from core.ui.auto_refresh import auto_refresh
 from core.ui.formatting import counted, plain
 from core.ui.panels.import_list import show_imports
 from core.ui.panels.onboarding import offer_sample, show_tour
@@ -25,17 +25,19 @@ state = st.session_state
 
 
 @st.cache_data(max_entries=8, show_spinner="Reading the list…")
-def pasted_lines(text: str) -> list[Line]:
+def pasted_lines(text: str) -> list[ListedUrl]:
     return read_lines(text)
 
 
 @st.cache_data(max_entries=8, show_spinner="Reading the file…")
-def uploaded_table(name: str, data: bytes) -> Table:
+def uploaded_table(name: str, data: bytes) -> ListTable:
     return read_table(name, data)
 
 
 @st.cache_data(max_entries=8, show_spinner="Reading the table…")
-def table_lines(file_id: str, _table: Table, column: int, title: int | None, fields: tuple[int, ...]) -> list[Line]:
+def table_lines(
+    file_id: str, _table: ListTable, column: int, title: int | None, fields: tuple[int, ...]
+) -> list[ListedUrl]:
     return _table.lines(column, fields, title)
 
 
@@ -91,7 +93,7 @@ def ask_list() -> None:
     preview_lines("list", file.name, table_lines(file.file_id, table, column, title, tuple(fields)))
 
 
-def choose_columns(table: Table) -> tuple[int, int | None, list[int]]:
+def choose_columns(table: ListTable) -> tuple[int, int | None, list[int]]:
     """The columns with the addresses, with the titles, and those that are kept as fields."""
 
     def name(column: int | None) -> str:
@@ -135,13 +137,13 @@ def ask_files() -> None:
     preview_files(files, found)
 
 
-def preview_lines(source: str, name: str, lines: list[Line]) -> None:
+def preview_lines(source: str, name: str, lines: list[ListedUrl]) -> None:
     """Show what would happen to each line, and the button that makes it happen."""
     if not lines:
         return
     kept = [line for line in lines if line.key and line.url and not line.repeat_of]
     good = [(line.key, line.url) for line in kept]
-    said = {line.key: line.said for line in kept if line.said != NOTHING}
+    said = {line.key: line.said for line in kept if line.said != NO_METADATA}
     bad = sum(line.problem is not None for line in lines)
     odd = [line for line in lines if line.problem or line.repeat_of]
     show_counts(len(good), [(len(odd) - bad, *REPEATED), (bad, "cannot be read", *REFUSED)])
@@ -211,7 +213,7 @@ def start(submit: Callable[[], Import]) -> bool:
     return True
 
 
-def start_urls(source: str, name: str, urls: list[tuple[bytes, str]], said: dict[bytes, Said]) -> None:
+def start_urls(source: str, name: str, urls: list[tuple[bytes, str]], said: dict[bytes, Metadata]) -> None:
     if start(lambda: engine().submit(name, urls, said)):
         if source == "paste":
             state["pasted"] = ""
@@ -227,7 +229,7 @@ def start_files(name: str, files: list[UploadedFile], pictures: list[FoundFile])
 
 def start_offer(offer: Offer) -> None:
     with st.spinner("Reading the table…"):
-        start(lambda: engine().submit(offer.name, take(engine().database, offer)))
+        start(lambda: engine().submit(offer.name, take_table(engine().database, offer)))
     llamaindex_offers.clear()
 
 
@@ -265,7 +267,7 @@ def show_first_steps() -> None:
 
 st.title("Index pictures", anchor=False)
 st.caption("Give Lookalike your pictures, by their web addresses or as files. From then on, it finds them.")
-keep_drawing(show_tour)
+auto_refresh(show_tour)
 paste, upload, drop = st.tabs(["Paste addresses", "Upload a list", "Drop pictures"])
 with paste:
     ask_paste()

@@ -9,13 +9,13 @@ from core.errors import LookalikeError
 from core.search.matches import DEFAULT_TOP_K, Matches, default_threshold
 from core.search.query_parts import Part
 from core.search.query_vector import Query
-from core.search.saved_thresholds import Saved
+from core.search.saved_thresholds import SavedThreshold
 from core.search.score import per_mille
-from core.search.suggested_thresholds import Cuts, percent
+from core.search.suggested_thresholds import SuggestedThresholds, percent
 from core.signed_urls import link, thumbnail_path
-from core.tuning.verdicts import Verdict, asked
+from core.tuning.verdicts import Verdict, judged_query
 from core.ui.app_status import engine, notices
-from core.ui.auto_refresh import keep_drawing
+from core.ui.auto_refresh import auto_refresh
 from core.ui.components.gallery import Card, Mark, gallery
 from core.ui.components.paste import paste_anywhere
 from core.ui.filters import filters
@@ -29,7 +29,7 @@ from core.ui.undo import offer_undo
 TOP_KS = [10, 20, 50, 100, 200, 500, 1000]
 
 state = st.session_state
-house = engine()
+app = engine()
 
 
 def matches_of(query: Query) -> Matches:
@@ -39,17 +39,17 @@ def matches_of(query: Query) -> Matches:
     found: Matches | None
     known, found = state.get("matches", (None, None))
     if found is None or known != wanted:
-        found = house.search(query, state["top_k"], where=where, exact=bool(state.get("exact")), leave_out=leave_out)
+        found = app.search(query, state["top_k"], where=where, exact=bool(state.get("exact")), leave_out=leave_out)
         state["matches"] = (wanted, found)
-        house.verdicts.remember(asked(query))
+        app.verdicts.remember(judged_query(query))
     return found
 
 
 def card(match: Match, matches: Matches, note: str) -> Card:
     return {
         "id": str(match.id),
-        "src": thumbnail_path(house.settings, match.id),
-        "url": link(house.settings, match.url),
+        "src": thumbnail_path(app.settings, match.id),
+        "url": link(app.settings, match.url),
         "title": match.title,
         "similarity": match.similarity,
         "copy_of": str(matches.copies.get(match.id, "")),
@@ -91,10 +91,10 @@ def keep_verdict(matches: Matches, id: str, right: bool | None) -> None:
     if match is None:
         return
     with notices():
-        house.verdicts.judge(matches.query.model, Verdict(asked(matches.query), match.id, match.similarity, right))
+        app.verdicts.judge(matches.query.model, Verdict(judged_query(matches.query), match.id, match.similarity, right))
 
 
-def marks(cuts: Cuts | None, yours: Saved | None) -> list[Mark]:
+def marks(cuts: SuggestedThresholds | None, yours: SavedThreshold | None) -> list[Mark]:
     saved: list[Mark] = []
     if yours and yours.threshold is not None:
         saved = [{"label": "Yours", "at": yours.threshold, "reason": yours.sentence or "Saved on the Tune page"}]
@@ -158,7 +158,7 @@ def results(query: Query) -> None:
     threshold = asked_threshold(matches)
     offer_undo()
     bar = st.container()
-    judged = house.verdicts.of_query(query.model, asked(query).key)
+    judged = app.verdicts.of_query(query.model, judged_query(query).key)
     shown = gallery(
         [card(match, matches, note) for match, note in zip(matches.found, matches.notes, strict=True)],
         threshold=threshold,
@@ -188,8 +188,8 @@ def results(query: Query) -> None:
 tour = st.container()
 left, right = st.columns([1, 3.4], gap="medium")
 try:
-    ready = house.database_state.state == "ready"
-    count = house.store.count() if ready else 0
+    ready = app.database_state.state == "ready"
+    count = app.store.count() if ready else 0
     with left:
         if ready:
             query_builder.take()
@@ -224,4 +224,4 @@ try:
 except LookalikeError as error:
     st.error(str(error), icon=":material/error:")
 with tour:
-    keep_drawing(show_tour)
+    auto_refresh(show_tour)

@@ -1,6 +1,6 @@
 import streamlit as st
 
-from core.embedding.active_models import InUse
+from core.embedding.active_models import ActiveModel
 from core.errors import LookalikeError
 from core.search.query_parts import Kind
 from core.tuning.judging_queue import usual_cut
@@ -13,21 +13,21 @@ from core.ui.panels.verdict_files import show_verdict_files
 LOOK_SECONDS = 0.6
 """How long a run may look up queries."""
 
-house = engine()
+app = engine()
 
 
-def tune(in_use: InUse, kind: Kind) -> None:
+def tune(in_use: ActiveModel, kind: Kind) -> None:
     scope = f"{in_use.model.id}-{kind}"
     with st.spinner("Looking for matches to judge…", show_time=False):
-        pool = house.proposals.pool(in_use, kind, LOOK_SECONDS)
-    verdicts = house.verdicts.read(in_use.model, kind)
+        pool = app.judging_queue.pool(in_use, kind, LOOK_SECONDS)
+    verdicts = app.verdicts.read(in_use.model, kind)
     keys, rights = [entry.key for entry in verdicts], [entry.right for entry in verdicts]
     lacking = missing(keys, rights)
     tuning = None
     if pool and not lacking:
         stamp = (scope, len(pool), len(verdicts), sum(rights), verdicts[-1].at)
         tuning = tuned(verdicts, pool, stamp)
-    history = house.thresholds.history(in_use.model, kind)
+    history = app.saved_thresholds.history(in_use.model, kind)
     saved = history[0] if history and history[0].threshold is not None else None
     left, right = st.columns([1, 1], gap="large")
     with left:
@@ -60,10 +60,10 @@ st.caption(
     "Say of some matches whether they are right. Your answers tell where to draw the line, and how sure that is."
 )
 try:
-    if house.database_state.state == "ready" and not house.store.count():
+    if app.database_state.state == "ready" and not app.store.count():
         st.info("There is nothing to judge yet. First index some pictures.", icon=":material/image:")
         st.page_link("pages/index.py", label="Index pictures", icon=":material/arrow_forward:")
-    elif house.can_search:
+    elif app.can_search:
         names: dict[Kind, str] = {"picture": "Searches with pictures", "words": "Searches with words"}
         kind = st.segmented_control(
             "Searches",
@@ -74,6 +74,6 @@ try:
             key="kind",
             label_visibility="collapsed",
         )
-        tune(house.serving(), kind)
+        tune(app.serving(), kind)
 except LookalikeError as error:
     st.error(str(error), icon=":material/error:")

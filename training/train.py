@@ -1,4 +1,4 @@
-"""`python -m training.train`: trains the built-in encoder from random weights, in about an hour and a half on two cores.
+"""`python -m training.train`: trains the built-in encoder from random weights, in about 90 minutes on two cores.
 
 The student learns to say of a changed view of a picture (a photo, a part of one, or a blend of two) what the teacher
 says of the picture itself, three ways at once:

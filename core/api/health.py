@@ -42,7 +42,7 @@ def _health(engine: Engine) -> Response:
                 "message": model.message,
                 "done_bytes": model.done_bytes,
                 "total_bytes": model.total_bytes,
-                **({"awaited": asdict(awaited)} if (awaited := engine.choice.awaited) else {}),
+                **({"awaited": asdict(awaited)} if (awaited := engine.model_selection.awaited) else {}),
             },
             "worker": {"state": worker, "message": engine.worker.problem if engine.worker else None},
             "pictures": pictures,

@@ -40,7 +40,7 @@ async def collection(engine: Engine, request: Request) -> Response:
     choices = {
         name: bool(read_number(request.query_params.get(name), name, 0, 0, 1)) for name in ("thumbnails", "embeddings")
     }
-    chunks = await run_in_threadpool(lambda: engine.export(kind, **choices))
+    chunks = await run_in_threadpool(lambda: engine.export_collection(kind, **choices))
     return StreamingResponse(
         chunks,
         media_type="text/csv; charset=utf-8" if kind == "csv" else "application/vnd.apache.parquet",

@@ -116,12 +116,12 @@ def _guarded(call: Endpoint, engine: Callable[[], Engine]) -> Callable[[Request]
 
     async def endpoint(request: Request) -> Response:
         try:
-            house = await run_in_threadpool(engine)
-            if call is not health and not _may_call(house.settings, request):
+            app = await run_in_threadpool(engine)
+            if call is not health and not _may_call(app.settings, request):
                 return error_answer(401, "This call needs the header 'Authorization: Bearer TOKEN' with the API token.")
             if request.method == "POST" and request.headers.get("sec-fetch-site") == "cross-site":
                 return error_answer(403, "Calls from the pages of other sites are refused.")
-            return await call(house, request)
+            return await call(app, request)
         except LookalikeError as error:
             return error_answer(next((code for kind, code in STATUS if isinstance(error, kind)), 400), str(error))
         except HTTPException as error:

@@ -47,7 +47,8 @@ async def query(engine: Engine, request: Request) -> Response:
 async def search(engine: Engine, request: Request) -> Response:
     """POST /api/search: the matches of a query with their similarities, best first.
 
-    The query is `file`s, a `url`, a `text`, or `parts` (see `core.search.query_parts`) as JSON; a part names a file by its place.
+    The query is `file`s, a `url`, a `text`, or `parts` (see `core.search.query_parts`) as JSON; a part names a file by
+    its place.
     As JSON instead of a form it takes the same fields but `file`.
     """
     files = list[bytes]()

@@ -12,10 +12,10 @@ from psycopg import Connection, sql
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-MOST = 200
-"""Facets of one kind that are listed, those with most pictures first: more do not fit a menu."""
+MAX_OPTIONS = 200
+"""Options of one kind that are listed, those with most pictures first: more do not fit a menu."""
 
-SHARED = 500
+SHARE_SAMPLE = 500
 """Random pictures that tell what share of the collection a filter keeps, within 0.02."""
 
 
@@ -44,7 +44,7 @@ class Filter:
 
 
 @dataclass(frozen=True)
-class Facet:
+class FilterOption:
     """A tag, an import, a domain or the name of a field, and how many pictures of the collection have it.
 
     `id` is 0 but for imports.
@@ -56,29 +56,29 @@ class Facet:
 
 
 @dataclass(frozen=True)
-class Facets:
-    """Up to MOST of each kind, those with most pictures first."""
+class FilterOptions:
+    """Up to MAX_OPTIONS of each kind, those with most pictures first."""
 
-    tags: list[Facet]
-    imports: list[Facet]
-    domains: list[Facet]
-    fields: list[Facet]
+    tags: list[FilterOption]
+    imports: list[FilterOption]
+    domains: list[FilterOption]
+    fields: list[FilterOption]
 
 
-def read_facets(connection: Connection[Any]) -> Facets:
+def read_filter_options(connection: Connection[Any]) -> FilterOptions:
     """Count the pictures of each facet; removed ones do not count."""
-    with connection.cursor(row_factory=class_row(Facet)) as cursor:
+    with connection.cursor(row_factory=class_row(FilterOption)) as cursor:
 
-        def read(statement: bytes) -> list[Facet]:
-            return cursor.execute(statement, (MOST,)).fetchall()
+        def read(statement: bytes) -> list[FilterOption]:
+            return cursor.execute(statement, (MAX_OPTIONS,)).fetchall()
 
-        return Facets(read(TAGS), read(IMPORTS), read(DOMAINS), read(FIELDS))
+        return FilterOptions(read(TAGS), read(IMPORTS), read(DOMAINS), read(FIELDS))
 
 
-def read_values(connection: Connection[Any], field: str) -> list[Facet]:
-    """The values of a field and how many pictures of the collection have each, up to MOST, the commonest first."""
-    with connection.cursor(row_factory=class_row(Facet)) as cursor:
-        return cursor.execute(VALUES, {"field": field, "most": MOST}).fetchall()
+def read_field_values(connection: Connection[Any], field: str) -> list[FilterOption]:
+    """The values of a field and how many pictures of the collection have each, the commonest MAX_OPTIONS first."""
+    with connection.cursor(row_factory=class_row(FilterOption)) as cursor:
+        return cursor.execute(VALUES, {"field": field, "most": MAX_OPTIONS}).fetchall()
 
 
 TAGS = b"""
@@ -112,7 +112,7 @@ def kept_share(connection: Connection[Any], where: Filter) -> float:
         """SELECT count(*) FILTER (WHERE {})::float8 / greatest(count(*), 1)
            FROM (SELECT * FROM pictures WHERE id >= %(start)s ORDER BY id LIMIT %(count)s) p"""
     ).format(kept)
-    ((share,),) = connection.execute(query, {**values, "start": uuid.uuid4(), "count": SHARED}).fetchall()
+    ((share,),) = connection.execute(query, {**values, "start": uuid.uuid4(), "count": SHARE_SAMPLE}).fetchall()
     return float(share)
 
 

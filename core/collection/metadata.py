@@ -10,18 +10,20 @@ from uuid import UUID
 
 from psycopg import Connection
 
-_GAIN: LiteralString = """title = coalesce(nullif(pictures.title, ''), said.title),
+_MERGED: LiteralString = """title = coalesce(nullif(pictures.title, ''), said.title),
            fields = pictures.fields || said.fields,
            tags = pictures.tags || ARRAY(SELECT tag FROM unnest(said.tags) WITH ORDINALITY AS t (tag, place)
                                          WHERE tag <> ALL(pictures.tags) ORDER BY place)"""
 
 
-def say(connection: Connection[Any], said: Sequence[tuple[UUID, str, Sequence[str], Mapping[str, str]]]) -> None:
+def add_metadata(
+    connection: Connection[Any], said: Sequence[tuple[UUID, str, Sequence[str], Mapping[str, str]]]
+) -> None:
     """Give pictures, each once, a title, tags and fields. They are locked in the order of their ids."""
     ids, titles, tags, fields = zip(*said, strict=True)
     _lock(connection, ids)
     connection.execute(
-        f"""UPDATE pictures SET {_GAIN}
+        f"""UPDATE pictures SET {_MERGED}
             FROM (SELECT id, title, ARRAY(SELECT jsonb_array_elements_text(tags)) AS tags, fields
                   FROM unnest(%s::uuid[], %s::text[], %s::jsonb[], %s::jsonb[]) AS u (id, title, tags, fields)) said
             WHERE pictures.id = said.id""",  # noqa: S608
@@ -29,7 +31,7 @@ def say(connection: Connection[Any], said: Sequence[tuple[UUID, str, Sequence[st
     )
 
 
-def keep_said(connection: Connection[Any], import_id: int, pictures: Sequence[UUID]) -> None:
+def add_item_metadata(connection: Connection[Any], import_id: int, pictures: Sequence[UUID]) -> None:
     """Give pictures that an import has just brought, or found there, what its items say of them.
 
     The list that speaks last wins, column by column: a corrected list may be imported again. A column that it does
@@ -39,7 +41,7 @@ def keep_said(connection: Connection[Any], import_id: int, pictures: Sequence[UU
     """
     _lock(connection, pictures)
     connection.execute(
-        f"""UPDATE pictures SET {_GAIN}
+        f"""UPDATE pictures SET {_MERGED}
             FROM (SELECT DISTINCT ON (picture) picture, title, fields, tags FROM items
                   WHERE import = %s AND picture = ANY(%s) AND (title <> '' OR fields <> '{{}}' OR tags <> '{{}}')
                   ORDER BY picture, position) said
@@ -69,14 +71,14 @@ TITLES = ("title", "titel", "titre", "título", "titolo", "name", "caption", "la
 
 
 @dataclass(frozen=True)
-class Said:
+class Metadata:
     """What a row says of the address in it."""
 
     title: str = ""
     fields: Mapping[str, str] = field(default_factory=dict)
 
 
-NOTHING = Said()
+NO_METADATA = Metadata()
 
 
 def readable(text: str, most: int) -> str:

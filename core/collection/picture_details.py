@@ -23,7 +23,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Facts:
+class PictureDetails:
     """A picture: its size in pixels and bytes, when it was indexed and, where it is in the bin, removed.
 
     `phash` is the signed number of its perceptual hash; `urls` are its addresses, the first one first, and `origins`
@@ -56,7 +56,7 @@ class Facts:
         return f"{self.phash % 2**64:016x}"
 
 
-def read_facts(database: Database, picture: UUID) -> Facts:
+def read_details(database: Database, picture: UUID) -> PictureDetails:
     """What is known of a picture, be it removed or not. Raises NotFoundError."""
     with database.connection() as connection:
         with connection.cursor(row_factory=class_row(Origin)) as cursor:
@@ -75,4 +75,4 @@ def read_facts(database: Database, picture: UUID) -> Facts:
             ).fetchone()
     if row is None:
         raise NotFoundError("This picture is gone: somebody has deleted it for good.")
-    return Facts(id=picture, **row, urls=urls, origins=origins)
+    return PictureDetails(id=picture, **row, urls=urls, origins=origins)

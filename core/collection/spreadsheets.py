@@ -146,17 +146,17 @@ def csv_cells(row: Iterable[object]) -> list[str]:
     return [f"'{cell}" if str(cell).startswith(FORMULA) else str(cell) for cell in row]
 
 
-_NEUTRALISED = re.compile(rf"'('*(?:{'|'.join(map(re.escape, FORMULA))}))")
+_MADE_SAFE = re.compile(rf"'('*(?:{'|'.join(map(re.escape, FORMULA))}))")
 
 
-_NEUTRALISABLE = re.compile(rf"'*(?:{'|'.join(map(re.escape, FORMULA))})")
+_FORMULA_LIKE = re.compile(rf"'*(?:{'|'.join(map(re.escape, FORMULA))})")
 
 
-def neutralised(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula; `original` takes it back."""
-    return f"'{text}" if _NEUTRALISABLE.match(text) else text
+def formula_safe(text: str) -> str:
+    """A cell that no spreadsheet takes for a formula; `without_apostrophe` takes it back."""
+    return f"'{text}" if _FORMULA_LIKE.match(text) else text
 
 
-def original(cell: str) -> str:
-    """What `neutralised` made a cell of."""
-    return cell[1:] if _NEUTRALISED.match(cell) else cell
+def without_apostrophe(cell: str) -> str:
+    """What `formula_safe` made a cell of."""
+    return cell[1:] if _MADE_SAFE.match(cell) else cell

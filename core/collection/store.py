@@ -17,12 +17,12 @@ from core.database.connection import Database
 from core.database.embedding_tables import Model, Vector, make_embeddings
 from core.errors import NotFoundError
 from core.media.decode import Picture
-from core.media.uploads import File, base_name
+from core.media.uploads import DroppedFile, base_name
 
-LARGE = 10_000
+RECOUNT_FROM = 10_000
 """Pictures from which on their count is remembered: it takes 10 ms among 100,000, and every search says it."""
 
-CALM = 20
+RECOUNT_FACTOR = 20
 """What took some time to count is counted again after so many times as long."""
 
 
@@ -123,7 +123,7 @@ class Store:
             row = connection.execute(query).fetchone()
             return int(row[0]) if row else 0
 
-    def lacking(self, model: Model, after: UUID, limit: int) -> list[tuple[UUID, bytes]]:
+    def without_embedding(self, model: Model, after: UUID, limit: int) -> list[tuple[UUID, bytes]]:
         """The first pictures after that id that lack an embedding of this model, with their thumbnails, by id."""
         query = sql.SQL(
             """SELECT id, image FROM pictures JOIN thumbnails ON picture = id
@@ -159,7 +159,7 @@ class Store:
         return row[0].to_numpy().astype(np.float32) if row else None
 
     def copies_of(self, pictures: Iterable[UUID]) -> dict[UUID, list[UUID]]:
-        """The copies in the collection of each of these pictures that has any, the nearest first; see `core.duplicates.near_copies`."""
+        """The copies in the collection of each of these pictures that has any, the nearest first."""
         found = dict[UUID, list[UUID]]()
         with self._database.connection() as connection:
             rows = connection.execute(
@@ -177,7 +177,7 @@ class Store:
     def count(self) -> int:
         """How many pictures the collection holds; removed ones do not count.
 
-        From LARGE on, as many as there were at most CALM times as long ago as it took to count them.
+        From RECOUNT_FROM on, as many as there were at most RECOUNT_FACTOR times as long ago as it took to count them.
         """
         begun = time.monotonic()
         fresh_until, count = self._counted
@@ -186,7 +186,7 @@ class Store:
         with self._database.connection() as connection:
             ((count,),) = connection.execute("SELECT count(*) FROM pictures WHERE removed_at IS NULL").fetchall()
         counted = time.monotonic()
-        self._counted = (counted + CALM * (counted - begun) if count >= LARGE else 0.0), int(count)
+        self._counted = (counted + RECOUNT_FACTOR * (counted - begun) if count >= RECOUNT_FROM else 0.0), int(count)
         return int(count)
 
     def embedded(self, connection: Connection, model: Model, ids: Iterable[UUID]) -> set[UUID]:
@@ -278,7 +278,7 @@ class Store:
             raise NotFoundError("There is no picture with that id.")
         return row[0], row[1]
 
-    def keep_files(self, connection: Connection, files: Iterable[File]) -> list[tuple[bytes, str]]:
+    def keep_files(self, connection: Connection, files: Iterable[DroppedFile]) -> list[tuple[bytes, str]]:
         """Keep the bytes of dropped files, taking one after the other; returns their (key, name)."""
         kept = list[tuple[bytes, str]]()
         for file in files:
@@ -289,7 +289,7 @@ class Store:
             kept.append((file.key, file.name))
         return kept
 
-    def dropped(self, key: bytes) -> bytes:
+    def file_bytes(self, key: bytes) -> bytes:
         """The bytes of a dropped file, by their SHA-256. Raises NotFoundError."""
         with self._database.connection() as connection:
             row = connection.execute("SELECT data FROM files WHERE key = %s", (key,), binary=True).fetchone()

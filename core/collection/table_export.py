@@ -21,24 +21,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from psycopg import sql
 
-from core.collection.spreadsheets import neutralised
+from core.collection.spreadsheets import formula_safe
 from core.database.connection import Database
 from core.database.embedding_tables import Model, Vector
 
 Format = Literal["csv", "parquet"]
 FORMATS: tuple[Format, ...] = ("csv", "parquet")
 
-FACTS = [
+FACT_COLUMNS = [
     *("id", "urls", "title", "tags", "fields", "width", "height", "bytes", "mime", "sha256", "phash", "indexed_at")
 ]
 """Columns that every file has."""
 
-THUMBNAIL = "thumbnail"
-EMBEDDING = ["model", "embedding"]
+THUMBNAIL_COLUMN = "thumbnail"
+EMBEDDING_COLUMNS = ["model", "embedding"]
 
 
 @dataclass(frozen=True)
-class Row:
+class ExportedPicture:
     """A picture as it stands in a file. `urls` begin with the one that is shown; `size` is the file's bytes,
     `phash` a signed 64-bit number; `embedding` has unit length, and belongs to the model of that name."""
 
@@ -59,23 +59,25 @@ class Row:
     embedding: Vector | None = None
 
 
-def write(kind: Format, batches: Iterable[Sequence[Row]], *, thumbnails: bool, embeddings: int) -> Iterator[bytes]:
+def write(
+    kind: Format, batches: Iterable[Sequence[ExportedPicture]], *, thumbnails: bool, embeddings: int
+) -> Iterator[bytes]:
     """The file in chunks, of which one holds a batch.
 
     `embeddings` is the length of theirs, 0 to leave them out.
     """
-    columns = [*FACTS, *([THUMBNAIL] if thumbnails else []), *(EMBEDDING if embeddings else [])]
+    columns = [*FACT_COLUMNS, *([THUMBNAIL_COLUMN] if thumbnails else []), *(EMBEDDING_COLUMNS if embeddings else [])]
     return _write_csv(columns, batches) if kind == "csv" else _write_parquet(columns, batches, embeddings)
 
 
-def _write_csv(columns: Sequence[str], batches: Iterable[Sequence[Row]]) -> Iterator[bytes]:
+def _write_csv(columns: Sequence[str], batches: Iterable[Sequence[ExportedPicture]]) -> Iterator[bytes]:
     """In UTF-8 with a byte order mark, without which Excel takes it for its old alphabet."""
     yield "\ufeff".encode() + _csv([columns])
     for rows in batches:
-        yield _csv([[neutralised(_cell(column, _of(row, column))) for column in columns] for row in rows])
+        yield _csv([[formula_safe(_cell(column, _of(row, column))) for column in columns] for row in rows])
 
 
-def _of(row: Row, column: str) -> Any:
+def _of(row: ExportedPicture, column: str) -> Any:
     return row.size if column == "bytes" else getattr(row, column)
 
 
@@ -105,7 +107,7 @@ def _cell(column: str, value: Any) -> str:
             return str(value)
 
 
-def _write_parquet(columns: Sequence[str], batches: Iterable[Sequence[Row]], dim: int) -> Iterator[bytes]:
+def _write_parquet(columns: Sequence[str], batches: Iterable[Sequence[ExportedPicture]], dim: int) -> Iterator[bytes]:
     kinds = {
         "urls": pa.list_(pa.string()),
         "tags": pa.list_(pa.string()),
@@ -172,7 +174,7 @@ BATCH = 500
 """Pictures that are written at once: 10 MB with thumbnails and embeddings."""
 
 
-def export(
+def export_table(
     database: Database, model: Model | None, kind: Format, *, thumbnails: bool = True, embeddings: bool = True
 ) -> Iterator[bytes]:
     """The collection as a file, a batch of pictures at a time, by their ids; removed ones are not in it.
@@ -185,7 +187,7 @@ def export(
     return write(kind, _batches(database, with_embeddings, thumbnails), thumbnails=thumbnails, embeddings=dim)
 
 
-def _batches(database: Database, model: Model | None, thumbnails: bool) -> Iterator[list[Row]]:
+def _batches(database: Database, model: Model | None, thumbnails: bool) -> Iterator[list[ExportedPicture]]:
     query = sql.SQL(
         """SELECT p.id, ARRAY(SELECT url FROM sources WHERE picture = p.id ORDER BY added_at, url), p.title, p.tags,
                   p.fields, p.width, p.height, p.bytes, p.mime, p.sha256, p.phash, p.indexed_at, {}, {}, {}
@@ -203,5 +205,5 @@ def _batches(database: Database, model: Model | None, thumbnails: bool) -> Itera
             found = connection.execute(query, {"after": after, "limit": BATCH}, binary=True).fetchall()
         if not found:
             return
-        yield [Row(*told[:-1], told[-1] and told[-1].to_numpy()) for told in found]  # type: ignore[call-arg]
+        yield [ExportedPicture(*told[:-1], told[-1] and told[-1].to_numpy()) for told in found]  # type: ignore[call-arg]
         after = found[-1][0]

@@ -14,9 +14,9 @@ from pgvector import HalfVector
 from psycopg import Connection, sql
 
 from core.collection.curation import lock_tagging, spellings
-from core.collection.metadata import say
+from core.collection.metadata import add_metadata
 from core.collection.store import picture_name
-from core.collection.table_reader import Facts, ReadRow, read
+from core.collection.table_reader import FilePicture, TableRow, read_table_rows
 from core.database.connection import Database
 from core.database.embedding_tables import Model, make_embeddings
 from core.errors import TransferError
@@ -28,7 +28,7 @@ MOST_NOTES = 1_000
 
 
 @dataclass
-class Taken:
+class ImportedTable:
     """What became of a file's rows. Rows that `wait` are fetched by the import, if there is one; of `lacking` the
     embedding is made in the background. `notes` are pairs of a line's number and a sentence, the first of
     `remarks`."""
@@ -63,7 +63,12 @@ class Batch:
     """Some rows on their way into the collection."""
 
     def __init__(
-        self, connection: Connection[Any], model: Model | None, name: str, rows: Sequence[ReadRow], taken: Taken
+        self,
+        connection: Connection[Any],
+        model: Model | None,
+        name: str,
+        rows: Sequence[TableRow],
+        taken: ImportedTable,
     ) -> None:
         self._connection = connection
         self._model = model
@@ -71,9 +76,9 @@ class Batch:
         self._taken = taken
         self._name = name
 
-    def take(self) -> None:
+    def store(self) -> None:
         """Take them in, and count what becomes of them."""
-        whole, waiting = dict[UUID, tuple[Facts, ReadRow]](), list[ReadRow]()
+        whole, waiting = dict[UUID, tuple[FilePicture, TableRow]](), list[TableRow]()
         for row in self._rows:
             if row.facts is not None:
                 self._check_model(row)
@@ -96,12 +101,12 @@ class Batch:
         if waiting:
             self._wait(waiting)
 
-    def _note(self, row: ReadRow, sentence: str) -> None:
+    def _note(self, row: TableRow, sentence: str) -> None:
         self._taken.remarks += 1
         if len(self._taken.notes) < MOST_NOTES:
             self._taken.notes.append((row.number, sentence))
 
-    def _check_model(self, row: ReadRow) -> None:
+    def _check_model(self, row: TableRow) -> None:
         """Note an embedding that another model made, or none."""
         if row.embedding is None or self._model is None:
             return
@@ -116,7 +121,7 @@ class Batch:
                 f"{self._model.dim:,}. It is made anew."
             )
 
-    def _fits(self, row: ReadRow) -> bool:
+    def _fits(self, row: TableRow) -> bool:
         model = self._model
         return (
             model is not None
@@ -124,12 +129,12 @@ class Batch:
             and (row.model, len(row.embedding)) == (model.name, model.dim)
         )
 
-    def _tags(self, row: ReadRow) -> list[str]:
+    def _tags(self, row: TableRow) -> list[str]:
         """The tags in the spelling that they have in the collection, each once."""
         spelled = [self._spelled.setdefault(tag.casefold(), tag) for tag in row.tags]
         return list(dict.fromkeys(spelled))
 
-    def _add(self, pictures: Sequence[tuple[Facts, ReadRow]]) -> None:
+    def _add(self, pictures: Sequence[tuple[FilePicture, TableRow]]) -> None:
         """Store pictures whose rows say all of them, by the order of their ids."""
         connection, taken = self._connection, self._taken
         ids, facts = [facts.id for facts, _ in pictures], [facts for facts, _ in pictures]
@@ -170,7 +175,7 @@ class Batch:
         taken.already_there += len(ids) - len(new)
         taken.lacking += sum(not self._fits(row) for fact, row in pictures if fact.id in new)
 
-    def _embed(self, pictures: Sequence[tuple[UUID, ReadRow]]) -> None:
+    def _embed(self, pictures: Sequence[tuple[UUID, TableRow]]) -> None:
         vectors = [HalfVector(row.embedding) for _, row in pictures if row.embedding is not None]
         if self._model is None or not vectors:
             return
@@ -185,7 +190,7 @@ class Batch:
             ),
         )
 
-    def _add_sources(self, pictures: Sequence[tuple[Facts, ReadRow]]) -> None:
+    def _add_sources(self, pictures: Sequence[tuple[FilePicture, TableRow]]) -> None:
         """Remember the addresses in their order; those of other pictures stay theirs. A kept file has one here too."""
         sources = [
             (key_of(url), url, fact.id, fact.indexed_at + timedelta(microseconds=place))
@@ -201,11 +206,11 @@ class Batch:
                 [dict(zip(("key", "url", "picture", "added"), source, strict=True)) for source in sorted(sources)],
             )
 
-    def _say(self, rows: Mapping[UUID, ReadRow]) -> None:
+    def _say(self, rows: Mapping[UUID, TableRow]) -> None:
         said = [(id, row.title, self._tags(row), row.fields) for id, row in rows.items()]
-        say(self._connection, said)
+        add_metadata(self._connection, said)
 
-    def _wait(self, rows: Sequence[ReadRow]) -> None:
+    def _wait(self, rows: Sequence[TableRow]) -> None:
         """Let the import fetch pictures, all their addresses; those that the collection knows are there already."""
         entries = [(key_of(url), url, urlsplit(url).hostname or "", row) for row in rows for url in row.urls]
         self._items([(key, url, host, None, None, row) for key, url, host, row in entries])
@@ -224,7 +229,7 @@ class Batch:
         self._taken.already_there += there_already
         self._taken.waiting += len(rows) - there_already
 
-    def _items(self, entries: Sequence[tuple[bytes, str, str, bool | None, UUID | None, ReadRow]]) -> None:
+    def _items(self, entries: Sequence[tuple[bytes, str, str, bool | None, UUID | None, TableRow]]) -> None:
         """Record items as (key, address, host, whether it brought its picture, picture, row); without a picture they
         wait."""
         status = {None: "waiting", True: "indexed", False: "already_there"}
@@ -250,16 +255,18 @@ class Batch:
         return self._taken.import_id
 
 
-def _place(row: ReadRow) -> tuple[str, str]:
+def _place(row: TableRow) -> tuple[str, str]:
     """The address of a row's item and its host; without one, the title stands for a dropped file's name."""
     return (row.urls[0], urlsplit(row.urls[0]).hostname or "") if row.urls else (row.title or "Dropped picture", "")
 
 
-Notice = Callable[[int], object]
+OnProgress = Callable[[int], object]
 """Told now and then how many rows are done."""
 
 
-def take(database: Database, model: Model | None, name: str, file: IO[bytes], notice: Notice = lambda _: None) -> Taken:
+def import_table(
+    database: Database, model: Model | None, name: str, file: IO[bytes], notice: OnProgress = lambda _: None
+) -> ImportedTable:
     """Read a file of a collection into this one, a batch a transaction, as an import of that name.
 
     A row with the facts of its file and a thumbnail is a picture at once, and found by its embedding when that is of
@@ -268,19 +275,19 @@ def take(database: Database, model: Model | None, name: str, file: IO[bytes], no
     they have and gain what they lack. Without a `model`, the first one that the file names becomes the collection's.
     Raises TransferError when it is no such file, or DatabaseError; what was read by then stays.
     """
-    taken = Taken()
-    for rows in read(name, file):
+    taken = ImportedTable()
+    for rows in read_table_rows(name, file):
         with database.connection() as connection:
             if model is None:
                 model = _adopted(connection, rows)
-            Batch(connection, model, name, rows, taken).take()
+            Batch(connection, model, name, rows, taken).store()
         notice(taken.rows)
     if not taken.rows:
         raise TransferError(f"{name} has no pictures in it.")
     return taken
 
 
-def _adopted(connection: Connection[Any], rows: Sequence[ReadRow]) -> Model | None:
+def _adopted(connection: Connection[Any], rows: Sequence[TableRow]) -> Model | None:
     """The model of the first embedding, made known to a collection that has none."""
     first = next((row for row in rows if row.model and row.embedding is not None), None)
     if first is None or first.embedding is None:

@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from core.collection.curation import checked_tag
-from core.collection.spreadsheets import original
+from core.collection.spreadsheets import without_apostrophe
 from core.collection.store import picture_id
-from core.collection.table_export import EMBEDDING, FACTS, THUMBNAIL
+from core.collection.table_export import EMBEDDING_COLUMNS, FACT_COLUMNS, THUMBNAIL_COLUMN
 from core.database.embedding_tables import Vector
 from core.errors import TagError, TransferError, UrlError
 from core.media.decode import MAX_ASPECT, MIMES, THUMBNAIL_SIDE
@@ -35,7 +35,7 @@ MAX_LINE = 16_000_000
 """Bytes of a line of CSV, and how much of it is looked at at once."""
 
 
-def read(name: str, file: IO[bytes]) -> Iterator[list[ReadRow]]:
+def read_table_rows(name: str, file: IO[bytes]) -> Iterator[list[TableRow]]:
     """The rows in batches; those that cannot be read at all have notes and nothing else.
 
     Raises TransferError when it is no such file.
@@ -47,7 +47,7 @@ def read(name: str, file: IO[bytes]) -> Iterator[list[ReadRow]]:
     batches = _parquet(name, file) if start == b"PAR1" else _csv(name, file)
     for numbers, columns, lost in batches:
         rows = [read_row(number, dict(zip(columns, cells, strict=True))) for number, cells in numbers]
-        yield [*rows, *(ReadRow(number, [], "", [], {}, notes=[sentence]) for number, sentence in lost)]
+        yield [*rows, *(TableRow(number, [], "", [], {}, notes=[sentence]) for number, sentence in lost)]
 
 
 _Batch = tuple[list[tuple[int, tuple[Any, ...]]], list[str], list[tuple[int, str]]]
@@ -56,8 +56,8 @@ _Batch = tuple[list[tuple[int, tuple[Any, ...]]], list[str], list[tuple[int, str
 
 def _known(name: str, columns: Sequence[str]) -> list[str]:
     """The columns that mean something here. Raises TransferError when it is no collection."""
-    known = [column for column in [*FACTS, THUMBNAIL, *EMBEDDING] if column in columns]
-    if "urls" not in known and not {"sha256", THUMBNAIL} <= set(known):
+    known = [column for column in [*FACT_COLUMNS, THUMBNAIL_COLUMN, *EMBEDDING_COLUMNS] if column in columns]
+    if "urls" not in known and not {"sha256", THUMBNAIL_COLUMN} <= set(known):
         raise TransferError(
             f"{name} has no column “urls”, so it was not exported from Lookalike. A list of addresses is read on the "
             "Index page, under “Upload a list”."
@@ -120,7 +120,9 @@ def _csv(name: str, file: IO[bytes]) -> Iterator[_Batch]:
                     number += 1
                     while number in gone:
                         number += 1
-                    numbered.append((number, tuple(original(cell.decode("utf-8", "replace")) for cell in cells)))
+                    numbered.append(
+                        (number, tuple(without_apostrophe(cell.decode("utf-8", "replace")) for cell in cells))
+                    )
                 yield numbered, columns, []
     except pa.ArrowException:
         lost.append((number + 1, "From here on no line can be read: a quotation mark is opened and never closed."))
@@ -136,7 +138,7 @@ OFF_UNIT = 0.01
 
 
 @dataclass(frozen=True)
-class Facts:
+class FilePicture:
     """What is known of a picture's file without the file: `size` is its bytes, `phash` a signed 64-bit number."""
 
     sha256: bytes
@@ -155,7 +157,7 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class ReadRow:
+class TableRow:
     """A row as it was read: the picture's web addresses, what is said of it, and where the file had them, the facts
     and the embedding. `number` is that of its line in a spreadsheet; `notes` say what of it is not taken, and why."""
 
@@ -164,13 +166,13 @@ class ReadRow:
     title: str
     tags: Sequence[str]
     fields: Mapping[str, str]
-    facts: Facts | None = None
+    facts: FilePicture | None = None
     model: str = ""
     embedding: Vector | None = None
     notes: list[str] = field(default_factory=list)
 
 
-def read_row(number: int, cells: Mapping[str, Any]) -> ReadRow:
+def read_row(number: int, cells: Mapping[str, Any]) -> TableRow:
     """One row, with a note for each cell that is not taken."""
     notes = list[str]()
     urls, refused = _urls(cells.get("urls"))
@@ -183,7 +185,7 @@ def read_row(number: int, cells: Mapping[str, Any]) -> ReadRow:
             notes.append(f"A tag is left out. {error}")
     fields = _fields(cells.get("fields"), notes)
     title = _readable(_text(cells.get("title")), MAX_TITLE)
-    facts = _facts(cells, notes) if cells.get(THUMBNAIL) else None
+    facts = _facts(cells, notes) if cells.get(THUMBNAIL_COLUMN) else None
     embedding = None
     if facts and cells.get("embedding"):
         try:
@@ -191,7 +193,7 @@ def read_row(number: int, cells: Mapping[str, Any]) -> ReadRow:
         except ValueError as error:
             notes.append(f"{error} It is made anew.")
     model = _text(cells.get("model"))[:500]
-    return ReadRow(number, urls, title, list(dict.fromkeys(tags)), fields, facts, model, embedding, notes)
+    return TableRow(number, urls, title, list(dict.fromkeys(tags)), fields, facts, model, embedding, notes)
 
 
 def _text(value: Any) -> str:
@@ -235,20 +237,20 @@ def _fields(value: Any, notes: list[str]) -> dict[str, str]:
         return {}
 
 
-def _facts(cells: Mapping[str, Any], notes: list[str]) -> Facts | None:
+def _facts(cells: Mapping[str, Any], notes: list[str]) -> FilePicture | None:
     """What the row says of the file, or a note why it cannot be."""
     try:
         sha256, phash = cells["sha256"], cells["phash"]
         sha256 = bytes.fromhex(sha256) if isinstance(sha256, str) else bytes(sha256)
         phash = int(phash, 16) if isinstance(phash, str) else int(phash)
         phash = phash - (1 << 64) if phash >= 1 << 63 else phash
-        thumbnail = cells[THUMBNAIL]
+        thumbnail = cells[THUMBNAIL_COLUMN]
         thumbnail = b64decode(thumbnail, validate=True) if isinstance(thumbnail, str) else bytes(thumbnail)
         width, height, size = (int(cells[name]) for name in ("width", "height", "bytes"))
         moment = cells.get("indexed_at") or datetime.now(UTC)
         moment = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        facts = Facts(sha256, phash, width, height, size, _text(cells["mime"]), moment, thumbnail)
+        facts = FilePicture(sha256, phash, width, height, size, _text(cells["mime"]), moment, thumbnail)
         id = UUID(_text(cells["id"])) if cells.get("id") else facts.id if len(sha256) == 32 else None
     except (KeyError, ValueError, TypeError, AttributeError, OverflowError):
         notes.append("What the row says of the file cannot be read, so the picture is fetched again.")
@@ -288,7 +290,7 @@ def _embedding(value: Any) -> Vector:
         raw = np.frombuffer(b64decode(value, validate=True), "<f2") if isinstance(value, str) else np.asarray(value)
         vector: Vector = raw.astype(np.float32)
     except (ValueError, TypeError):
-        raise ValueError("The embedding cannot be read.") from None
+        raise ValueError("The embedding cannot be read_table_rows.") from None
     if vector.ndim != 1 or not np.isfinite(vector).all():
         raise ValueError("The embedding holds something that is no number.")
     if abs(float(np.linalg.norm(vector)) - 1) > OFF_UNIT:

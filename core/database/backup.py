@@ -15,14 +15,14 @@ from typing import IO, Any
 
 from psycopg import Connection, sql
 
-from core.database.backup_format import CHUNK, MANIFEST, Manifest, Progress, TablePart, member_name
-from core.database.catalog import Table, copied, read_tables
+from core.database.backup_format import CHUNK, MANIFEST, Manifest, OnBackupProgress, TablePart, member_name
+from core.database.catalog import TableSchema, copy_columns, read_tables
 from core.database.connection import Database
 from core.database.migrations import applied_migrations, own_migrations
 from core.errors import TransferError
 
 
-def back_up(database: Database, path: Path, progress: Progress) -> Manifest:
+def back_up(database: Database, path: Path, progress: OnBackupProgress) -> Manifest:
     """Write everything to a file that is not there yet; whoever works on the collection meanwhile may go on.
 
     One transaction sees all tables at one moment, and holds no row in anybody's way. A row at a time is in memory. The
@@ -86,10 +86,12 @@ def new_file(path: Path) -> Iterator[IO[bytes]]:
                 temporary.unlink()
 
 
-def _write_table(connection: Connection[Any], table: Table, archive: zipfile.ZipFile, progress: Progress) -> TablePart:
+def _write_table(
+    connection: Connection[Any], table: TableSchema, archive: zipfile.ZipFile, progress: OnBackupProgress
+) -> TablePart:
     expected = connection.execute("SELECT pg_table_size(quote_ident(%s)::regclass)", (table.name,)).fetchall()[0][0]
     digest, size = hashlib.sha256(), 0
-    query = sql.SQL("COPY {} TO STDOUT (FORMAT BINARY)").format(copied(table.name, table.columns))
+    query = sql.SQL("COPY {} TO STDOUT (FORMAT BINARY)").format(copy_columns(table.name, table.columns))
     with connection.cursor() as cursor, archive.open(member_name(table.name), "w", force_zip64=True) as member:
         with cursor.copy(query) as copy:
             for chunk in _joined(copy):

@@ -22,7 +22,7 @@ MANIFEST = "manifest.json"
 CHUNK = 1_000_000
 """Bytes that are read or written at once."""
 
-Progress = Callable[[str, int, int], None]
+OnBackupProgress = Callable[[str, int, int], None]
 """Told what is being done, how many bytes of it are, and how many there will be, as far as is known."""
 
 

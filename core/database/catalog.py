@@ -17,7 +17,7 @@ _HERE = "relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_sc
 
 
 @dataclass(frozen=True)
-class Table:
+class TableSchema:
     """A table that holds a part of a collection.
 
     `columns` are the names and types of those that are written, which leaves out what the database computes;
@@ -34,12 +34,12 @@ class Table:
         return re.fullmatch(r"embeddings_\d+", self.name) is not None
 
 
-def copied(table: str, columns: Iterable[str]) -> sql.Composed:
+def copy_columns(table: str, columns: Iterable[str]) -> sql.Composed:
     """A table with columns in this order, as COPY wants them."""
     return sql.SQL("{} ({})").format(sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns)))
 
 
-def read_tables(connection: Connection[Any]) -> list[Table]:
+def read_tables(connection: Connection[Any]) -> list[TableSchema]:
     """The tables of the collection, each after those that its rows refer to.
 
     Left out are strangers' tables, the job queue's, and the list of migrations.
@@ -47,7 +47,7 @@ def read_tables(connection: Connection[Any]) -> list[Table]:
     names = _created(b"TABLE")
     if _exists(connection, "models"):
         names += [f"embeddings_{id}" for (id,) in connection.execute("SELECT id FROM models")]
-    tables = dict[str, Table]()
+    tables = dict[str, TableSchema]()
     rows = connection.execute(
         f"""SELECT relname, attname, format_type(atttypid, atttypmod),
                    CASE WHEN attidentity <> '' OR atthasdef
@@ -59,7 +59,7 @@ def read_tables(connection: Connection[Any]) -> list[Table]:
         (names,),
     ).fetchall()
     for name, column, kind, counter in rows:
-        table = tables.setdefault(name, Table(name, {}, {}))
+        table = tables.setdefault(name, TableSchema(name, {}, {}))
         table.columns[column] = kind
         if counter:
             table.counters[column] = counter

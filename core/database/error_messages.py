@@ -64,7 +64,7 @@ REASONS = (
 )
 """What libpq, Postgres and PgBouncer say when they refuse a connection, and what that means."""
 
-AWAY = ("08", "57P", "53300")
+UNREACHABLE = ("08", "57P", "53300")
 """How the SQLSTATE of an outage begins: lost connection, server stopping or starting, too many connections."""
 
 
@@ -106,6 +106,6 @@ def outage(error: psycopg.OperationalError) -> DatabaseError | None:
                 "The database ran out of shared memory; give its container more, as with docker run --shm-size=1g."
             )
         return DatabaseError("The disk of the database is full; free some space there and try again.")
-    if error.sqlstate is None or error.sqlstate.startswith(AWAY):
+    if error.sqlstate is None or error.sqlstate.startswith(UNREACHABLE):
         return DatabaseError("The connection to the database was lost; try again in a moment.")
     return None

@@ -51,7 +51,7 @@ def lock_migrations(connection: Connection[Any]) -> None:
     connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
 
 
-def apply_anew(connection: Connection[Any], names: Iterable[str]) -> None:
+def reapply(connection: Connection[Any], names: Iterable[str]) -> None:
     """Apply migrations of ours, in order, to a database whose tables of the collection were dropped."""
     files = own_migrations()
     connection.execute("DELETE FROM schema_migrations WHERE name = ANY(%s)", (list(files),))

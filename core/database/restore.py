@@ -10,21 +10,21 @@ import psycopg
 from psycopg import Connection, errors, sql
 
 from core.database.backup import lift_timeouts, refuse_newer
-from core.database.backup_format import Manifest, Progress, TablePart, open_backup, read_manifest, read_part
-from core.database.catalog import copied, drop_tables, read_tables
+from core.database.backup_format import Manifest, OnBackupProgress, TablePart, open_backup, read_manifest, read_part
+from core.database.catalog import copy_columns, drop_tables, read_tables
 from core.database.connection import APPLICATION, Database
 from core.database.embedding_tables import Model, make_embeddings
-from core.database.migrations import applied_migrations, apply_anew, apply_missing, lock_migrations, own_migrations
+from core.database.migrations import applied_migrations, apply_missing, lock_migrations, own_migrations, reapply
 from core.errors import TransferError
 
-PATIENCE = "10s"
+LOCK_TIMEOUT = "10s"
 """How long a restore waits for somebody who uses a table."""
 
-SILENCE = "30 seconds"
+WORKER_SILENCE = "30 seconds"
 """After so long without a sign of life an app is taken to be gone: three heartbeats of its worker."""
 
 
-def restore(database: Database, path: Path, progress: Progress, *, replace: bool = False) -> Manifest:
+def restore(database: Database, path: Path, progress: OnBackupProgress, *, replace: bool = False) -> Manifest:
     """Fill an empty collection from a backup; with `replace`, what a full one holds goes.
 
     The file is read to its end first, and checked. Then, in one transaction, the tables are made as they were at the
@@ -64,7 +64,7 @@ def _check(path: Path, manifest: Manifest) -> None:
 def _refuse_target(connection: Connection[Any], *, replace: bool) -> None:
     """Keep other apps from starting, and raise TransferError for a database that is in use, newer, or not empty."""
     lift_timeouts(connection)
-    connection.execute("SELECT set_config('lock_timeout', %s, true)", (PATIENCE,))
+    connection.execute("SELECT set_config('lock_timeout', %s, true)", (LOCK_TIMEOUT,))
     lock_migrations(connection)
     refuse_newer(applied_migrations(connection))
     (busy,) = connection.execute(
@@ -73,7 +73,7 @@ def _refuse_target(connection: Connection[Any], *, replace: bool) -> None:
                           WHERE datname = current_database() AND pid <> pg_backend_pid()
                                 AND application_name = ANY(%(names)s)
                                 AND (state <> 'idle' OR state_change > now() - %(silence)s::interval))""",
-        {"silence": SILENCE, "names": [APPLICATION, f"{APPLICATION} worker"]},
+        {"silence": WORKER_SILENCE, "names": [APPLICATION, f"{APPLICATION} worker"]},
     ).fetchall()[0]
     if busy:
         raise _in_use()
@@ -88,11 +88,11 @@ def _refuse_target(connection: Connection[Any], *, replace: bool) -> None:
 
 
 def _load(
-    connection: Connection[Any], path: Path, archive: zipfile.ZipFile, manifest: Manifest, progress: Progress
+    connection: Connection[Any], path: Path, archive: zipfile.ZipFile, manifest: Manifest, progress: OnBackupProgress
 ) -> None:
     drop_tables(connection)
     known = own_migrations()
-    apply_anew(connection, [name for name in known if name in manifest.migrations])
+    reapply(connection, [name for name in known if name in manifest.migrations])
     tables = [table.name for table in read_tables(connection)]
     if not {part.name for part in manifest.tables} >= set(tables):
         raise _not_ours(path)
@@ -106,7 +106,7 @@ def _load(
 
 
 def _load_table(
-    connection: Connection[Any], path: Path, archive: zipfile.ZipFile, part: TablePart, progress: Progress
+    connection: Connection[Any], path: Path, archive: zipfile.ZipFile, part: TablePart, progress: OnBackupProgress
 ) -> None:
     tables = {table.name: table for table in read_tables(connection)}
     if part.name not in tables and part.name.startswith("embeddings_"):
@@ -119,7 +119,9 @@ def _load_table(
         raise _not_ours(path)
     done = 0
     with connection.cursor() as cursor:
-        with cursor.copy(sql.SQL("COPY {} FROM STDIN (FORMAT BINARY)").format(copied(part.name, part.columns))) as copy:
+        with cursor.copy(
+            sql.SQL("COPY {} FROM STDIN (FORMAT BINARY)").format(copy_columns(part.name, part.columns))
+        ) as copy:
             for chunk in read_part(path, archive, part):
                 copy.write(chunk)
                 done += len(chunk)

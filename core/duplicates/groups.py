@@ -20,7 +20,7 @@ MOST_PAIRS = 200_000
 
 
 @dataclass(frozen=True)
-class Rule:
+class KeepRule:
     """Which picture of a group stays: the largest, the oldest, one with tags, or one from a domain.
 
     Of equals the largest stays, of equally large ones that with more bytes, then the one indexed first.
@@ -31,7 +31,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Facts:
+class PictureFacts:
     """What a curator compares duplicates by. `urls` are all addresses, oldest first, and `sites` their hosts;
     `size` is in bytes; `kept` says that the file itself is kept here."""
 
@@ -49,7 +49,7 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class Said:
+class NotDuplicates:
     """Two pictures of which a curator said that they are no duplicates."""
 
     picture: UUID
@@ -81,11 +81,11 @@ class Duplicates:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def copies(self, rule: Rule, chosen: Sequence[UUID] = ()) -> list[Group]:
-        """Groups of copies (`core.duplicates.near_copies`), see `stars`. Those `chosen` are kept whatever the rule says."""
+    def copies(self, rule: KeepRule, chosen: Sequence[UUID] = ()) -> list[Group]:
+        """Groups of copies, see `stars`. Those `chosen` are kept whatever the rule says."""
         return self._groups(_COPIES, {}, rule, chosen)
 
-    def lookalikes(self, model: Model, threshold: float, rule: Rule, chosen: Sequence[UUID] = ()) -> list[Group]:
+    def lookalikes(self, model: Model, threshold: float, rule: KeepRule, chosen: Sequence[UUID] = ()) -> list[Group]:
         """Groups of what the last comparison found, at or above a threshold (a cosine); copies are left out."""
         return self._groups(_LOOKALIKES, {"model": model.id, "threshold": threshold}, rule, chosen)
 
@@ -106,9 +106,12 @@ class Duplicates:
             ((count,),) = connection.execute("SELECT count(*) FROM unpaired").fetchall()
             return int(count)
 
-    def facts(self, pictures: Collection[UUID]) -> dict[UUID, Facts]:
+    def facts(self, pictures: Collection[UUID]) -> dict[UUID, PictureFacts]:
         """The facts of those of these pictures that are in the collection."""
-        with self._database.connection() as connection, connection.cursor(row_factory=class_row(Facts)) as cursor:
+        with (
+            self._database.connection() as connection,
+            connection.cursor(row_factory=class_row(PictureFacts)) as cursor,
+        ):
             cursor.execute(
                 """SELECT id, title, width, height, bytes AS size, mime, tags, indexed_at,
                           ARRAY(SELECT url FROM sources WHERE picture = id ORDER BY added_at, url) AS urls,
@@ -156,9 +159,9 @@ class Duplicates:
             )
             return sorted(row[0] for row in rows)
 
-    def say_different(self, pairs: Iterable[Pair]) -> list[Pair]:
+    def mark_not_duplicates(self, pairs: Iterable[Pair]) -> list[Pair]:
         """Remember that these pairs, lower id first, are no duplicates. Returns those of which nobody had said so:
-        `take_back` undoes it. Pictures that are gone for good are passed over."""
+        `unmark_not_duplicates` undoes it. Pictures that are gone for good are passed over."""
         return self._change(
             """INSERT INTO not_duplicates (picture, other)
                SELECT pair.* FROM unnest(%s::uuid[], %s::uuid[]) AS pair (one, two)
@@ -167,7 +170,7 @@ class Duplicates:
             pairs,
         )
 
-    def take_back(self, pairs: Iterable[Pair]) -> list[Pair]:
+    def unmark_not_duplicates(self, pairs: Iterable[Pair]) -> list[Pair]:
         """Forget that these pairs are no duplicates. Returns those of which it had been said."""
         return self._change(
             """DELETE FROM not_duplicates n USING (
@@ -178,9 +181,12 @@ class Duplicates:
             pairs,
         )
 
-    def said(self, limit: int) -> tuple[int, list[Said]]:
+    def not_duplicates(self, limit: int) -> tuple[int, list[NotDuplicates]]:
         """How many pairs are no duplicates by a curator's word, and the last of them; removed pictures do not count."""
-        with self._database.connection() as connection, connection.cursor(row_factory=class_row(Said)) as cursor:
+        with (
+            self._database.connection() as connection,
+            connection.cursor(row_factory=class_row(NotDuplicates)) as cursor,
+        ):
             joined = sql.SQL(
                 """FROM not_duplicates n JOIN pictures a ON a.id = picture AND a.removed_at IS NULL
                    JOIN pictures b ON b.id = other AND b.removed_at IS NULL"""
@@ -195,7 +201,9 @@ class Duplicates:
             rows = connection.execute(statement, ([one for one, _ in ordered], [two for _, two in ordered]))
             return sorted(rows.fetchall())
 
-    def _groups(self, source: sql.SQL, values: Mapping[str, Any], rule: Rule, chosen: Sequence[UUID]) -> list[Group]:
+    def _groups(
+        self, source: sql.SQL, values: Mapping[str, Any], rule: KeepRule, chosen: Sequence[UUID]
+    ) -> list[Group]:
         with self._database.connection() as connection:
             pairs = _pairs(connection, source, values)
             found = {picture for one, other, _ in pairs for picture in (one, other)}

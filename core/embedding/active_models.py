@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class InUse:
+class ActiveModel:
     """A model as the database knows it, and the encoder that makes its embeddings."""
 
     model: Model
@@ -42,7 +42,7 @@ class _Former:
     loader: EncoderLoader
 
 
-class Models:
+class ActiveModels:
     """Which model serves searches, and which is to have an embedding of every picture.
 
     The configured model does both, unless another one has embedded more of the collection: then that one, the
@@ -59,7 +59,7 @@ class Models:
         self._awaited = awaited
         self._lock = threading.RLock()
         self._begun = False
-        self._configured: InUse | None = None
+        self._configured: ActiveModel | None = None
         self._former: _Former | None = None
         self._reembedding: Reembedding | None = None
         self._settled = False
@@ -83,16 +83,16 @@ class Models:
                 self._former = _Former(self._configured.model, self._loader)
             self._loader, self._configured, self._reembedding, self._settled = loader, None, None, False
 
-    def configured(self) -> InUse:
+    def configured(self) -> ActiveModel:
         """The configured model. Raises EncoderError while it is not loaded, or DatabaseError."""
         with self._lock:
             if self._configured is None:
                 encoder = self._loader.get()
                 model = self._store.use_model(encoder.name, encoder.dim, self._loader.state.model)
-                self._configured = InUse(model, encoder)
+                self._configured = ActiveModel(model, encoder)
             return self._configured
 
-    def serving(self) -> InUse:
+    def serving(self) -> ActiveModel:
         """The model that searches use. Raises EncoderError while it is not loaded, or DatabaseError."""
         with self._lock:
             self._begin()
@@ -100,15 +100,15 @@ class Models:
             if former is not None and former.loader.state.state != "failed":
                 encoder = former.loader.get()
                 if encoder.name == former.model.name:
-                    return InUse(former.model, encoder)
+                    return ActiveModel(former.model, encoder)
             return self.configured()
 
-    def behind(self) -> list[InUse]:
+    def behind(self) -> list[ActiveModel]:
         """The models that are loaded and may lack embeddings, the serving one first: what is new must be found."""
         with self._lock:
-            loaded = list[InUse]()
+            loaded = list[ActiveModel]()
             if self._former is not None and self._former.loader.state.state == "ready":
-                loaded.append(InUse(self._former.model, self._former.loader.get()))
+                loaded.append(ActiveModel(self._former.model, self._former.loader.get()))
             if self._configured is not None and self._reembedding is not None:
                 loaded.append(self._configured)
             return loaded
@@ -152,7 +152,7 @@ class Models:
                 self._former = _Former(best, EncoderLoader(best.setting))
                 self._former.loader.start()
 
-    def _check_former(self, configured: InUse | None) -> None:
+    def _check_former(self, configured: ActiveModel | None) -> None:
         """Do without the former model when it is not to be had, or turns out to be the configured one."""
         former = self._former
         if former is None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
-from core.embedding.hub_download import Progress, discard, fetch
+from core.embedding.hub_download import OnDownloadProgress, discard, fetch
 from core.errors import EncoderError
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class ClipModel:
         return EncoderError(f"The download of {self.name} was damaged: press Try again to download it once more.")
 
 
-def find_model(setting: str, on_progress: Progress) -> ClipModel:
+def find_model(setting: str, on_progress: OnDownloadProgress) -> ClipModel:
     """The model that CLIP_MODEL's value means, downloaded if need be.
 
     `on_progress` hears of the weights' bytes while they come. Raises EncoderError, and what `on_progress` raises.
@@ -163,8 +163,8 @@ def _in_the_box() -> ClipModel:
         promised, digest = [], ""
     if promised != [digest] or not (BUILTIN_FOLDER / CONFIG).is_file() or not _is_config(BUILTIN_FOLDER / CONFIG):
         raise EncoderError(
-            f"The encoder that ships with Lookalike is damaged, for the files in {BUILTIN_FOLDER} are not those of its model "
-            "card: copy that folder from Lookalike's repository once more, or set CLIP_MODEL."
+            f"The encoder that ships with Lookalike is damaged: the files in {BUILTIN_FOLDER} are not those of its "
+            "model card: copy that folder from Lookalike's repository once more, or set CLIP_MODEL."
         )
     return ClipModel(
         f"{BUILTIN}@{digest[:12]}",
@@ -175,7 +175,7 @@ def _in_the_box() -> ClipModel:
     )
 
 
-def _on_hub(setting: str, repository: str, on_progress: Progress) -> ClipModel:
+def _on_hub(setting: str, repository: str, on_progress: OnDownloadProgress) -> ClipModel:
     def fetch_config() -> Path:
         return fetch(repository, [CONFIG], lambda done, total: None)
 
@@ -192,7 +192,7 @@ def _on_hub(setting: str, repository: str, on_progress: Progress) -> ClipModel:
     return ClipModel(setting, f"local-dir:{weights.parent}", None, files, cached=True)
 
 
-def _by_tag(setting: str, on_progress: Progress) -> ClipModel:
+def _by_tag(setting: str, on_progress: OnDownloadProgress) -> ClipModel:
     import open_clip
 
     name, _, tag = setting.rpartition("/")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.embedding.checkpoint import Preprocess, Tokenizer, find_model
-from core.embedding.hub_download import Progress
+from core.embedding.hub_download import OnDownloadProgress
 from core.embedding.preprocessing import split
 from core.errors import EncoderError
 from core.process import BATCHES
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
-    from core.media.decode import Box
+    from core.media.decode import PixelBox
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class Encoder:
             )
         self.dim = trial.shape[1]
 
-    def prepare(self, image: Image.Image, box: Box | None = None) -> torch.Tensor:
+    def prepare(self, image: Image.Image, box: PixelBox | None = None) -> torch.Tensor:
         """The model's own preprocessing of an RGB picture, or what lies in a box of it, to (3, height, width).
 
         Where it can be, its pixels are still bytes: `batch` makes numbers of many pictures at once, which is quicker.
@@ -129,7 +129,7 @@ class Encoder:
 
 
 def load_encoder(
-    model: str, *, precision: Literal["fp32", "bf16"] | None = None, on_progress: Progress | None = None
+    model: str, *, precision: Literal["fp32", "bf16"] | None = None, on_progress: OnDownloadProgress | None = None
 ) -> Encoder:
     """Load the model that CLIP_MODEL's value means, downloading it if need be: this takes seconds to minutes.
 

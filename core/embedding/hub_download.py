@@ -35,16 +35,16 @@ from huggingface_hub.errors import (
 
 from core.errors import EncoderError
 
-Progress = Callable[[int, int | None], None]
+OnDownloadProgress = Callable[[int, int | None], None]
 """Called with the bytes that are there and the bytes there will be, or None when that is unknown."""
 
-PATIENCE = 15.0
+TIMEOUT_SECONDS = 15.0
 """Seconds for the hub's first answer, all addresses of its name and the look-up of that name included."""
 
 _LOCAL = "set CLIP_MODEL=local-dir:FOLDER to a model that lies on this computer"
 
 
-def fetch(repository: str, names: Sequence[str], on_progress: Progress) -> Path:
+def fetch(repository: str, names: Sequence[str], on_progress: OnDownloadProgress) -> Path:
     """The path of the first of `names` that `repository` (ORGANISATION/NAME) has.
 
     A file in the cache is taken without asking the hub. Raises EncoderError, and whatever `on_progress` raises.
@@ -97,11 +97,11 @@ def _ask(repository: str, name: str) -> HfFileMetadata:
     # of its addresses can be given a time limit.
     threading.Thread(target=ask, name="model hub", daemon=True).start()
     try:
-        return answer.result(PATIENCE)
+        return answer.result(TIMEOUT_SECONDS)
     except EntryNotFoundError:
         raise
     except TimeoutError as error:
-        raise _unreachable(f"no answer in {PATIENCE:.0f} seconds") from error
+        raise _unreachable(f"no answer in {TIMEOUT_SECONDS:.0f} seconds") from error
     except OfflineModeIsEnabled as error:
         raise _unreachable("HF_HUB_OFFLINE forbids it") from error
     except HfHubHTTPError as error:
@@ -110,7 +110,7 @@ def _ask(repository: str, name: str) -> HfFileMetadata:
         raise _unreachable(str(error) or type(error).__name__) from error
 
 
-def _download(repository: str, name: str, size: int | None, on_progress: Progress) -> Path:
+def _download(repository: str, name: str, size: int | None, on_progress: OnDownloadProgress) -> Path:
     done = 0
 
     class Bar:

@@ -1,5 +1,5 @@
-"""Which model works: that of CLIP_MODEL, or when it is unset CLIP as soon as it can be had, and until then the one in
-the box."""
+"""Which model works: that of CLIP_MODEL, or when it is unset CLIP as soon as it can be had, and until then the
+built-in encoder."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from core.embedding.loader import EncoderLoader, LoadState
 
 logger = logging.getLogger(__name__)
 
-CLIP = "ViT-B-32/laion2b_s34b_b79k"
+DEFAULT_CLIP = "ViT-B-32/laion2b_s34b_b79k"
 CLIP_REPOSITORY = "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"
 """The model wanted when CLIP_MODEL is unset, and where the hub has it."""
 
 WATCH_SECONDS = 0.5
 
 
-class Choice:
+class ModelSelection:
     """The loaders of the models that may work, and which of them does now. All methods may be called from any thread.
 
     CLIP_MODEL's model works whatever comes of it. When that is unset, CLIP works at once if the hub's cache has it;
@@ -29,7 +29,7 @@ class Choice:
 
     def __init__(self, setting: str) -> None:
         """`setting` is CLIP_MODEL's value, "" when it is unset."""
-        self._wanted = EncoderLoader(setting or CLIP)
+        self._wanted = EncoderLoader(setting or DEFAULT_CLIP)
         self._box = None if setting else EncoderLoader(BUILTIN)
         self._here = bool(setting) or is_cached(CLIP_REPOSITORY, WEIGHTS)
         self._closing = threading.Event()

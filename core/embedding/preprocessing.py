@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
-    from core.media.decode import Box
+    from core.media.decode import PixelBox
 
-Prepare = Callable[["Image.Image", "Box"], "torch.Tensor"]
+Prepare = Callable[["Image.Image", "PixelBox"], "torch.Tensor"]
 Normalise = Callable[["torch.Tensor"], "torch.Tensor"]
 
 
@@ -34,7 +34,7 @@ def split(preprocess: Preprocess) -> tuple[Prepare, Normalise]:
     return lambda image, box: preprocess(image), lambda batch: batch
 
 
-def _resizing(steps: list[Any]) -> tuple[Callable[[Image.Image, Box], Image.Image], list[Any]]:
+def _resizing(steps: list[Any]) -> tuple[Callable[[Image.Image, PixelBox], Image.Image], list[Any]]:
     """The first of a model's steps, those that resize, as one that reads a box; and the other steps.
 
     Rows first, then columns, as in a resize of the whole: what is clipped in between is clipped alike. Steps of other
@@ -50,7 +50,7 @@ def _resizing(steps: list[Any]) -> tuple[Callable[[Image.Image, Box], Image.Imag
             *rest,
         ] if max(height, width) <= short:
 
-            def resize(image: Image.Image, box: Box) -> Image.Image:
+            def resize(image: Image.Image, box: PixelBox) -> Image.Image:
                 left, top, right, bottom = _centre(box, short, width, height)
                 rows = image.resize((width, image.height), Resampling[how.name], (left, 0, right, image.height))
                 return rows.resize((width, height), Resampling[how.name], (0, top, width, bottom))
@@ -61,7 +61,7 @@ def _resizing(steps: list[Any]) -> tuple[Callable[[Image.Image, Box], Image.Imag
     return lambda image, box: image, steps
 
 
-def _centre(box: Box, short: int, width: int, height: int) -> Box:
+def _centre(box: PixelBox, short: int, width: int, height: int) -> PixelBox:
     """The part of a box that is `width` by `height` in the middle, were its short side `short` pixels.
 
     Rounded as torchvision does: the long side down, and the margins to the nearest whole pixel.

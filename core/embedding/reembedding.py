@@ -24,7 +24,7 @@ from uuid import UUID, uuid4
 from PIL import Image
 
 from core.collection.store import Store
-from core.embedding.active_models import InUse
+from core.embedding.active_models import ActiveModel
 from core.embedding.encoder import Encoder
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ BATCH = 32
 """Pictures between two looks at `stop`."""
 
 
-def reembed(store: Store, in_use: InUse, stop: Callable[[], bool]) -> int:
+def reembed(store: Store, in_use: ActiveModel, stop: Callable[[], bool]) -> int:
     """Embed pictures that lack an embedding of this model, until none does or `stop` answers True.
 
     Returns how many it embedded. What lacks an embedding is all there is to know, so it can break off anywhere. Any
@@ -47,7 +47,7 @@ def reembed(store: Store, in_use: InUse, stop: Callable[[], bool]) -> int:
     done, after, from_start = 0, uuid4(), False
     with ThreadPoolExecutor(thread_name_prefix="thumbnail") as threads:
         while not stop():
-            batch = store.lacking(in_use.model, after, BATCH)
+            batch = store.without_embedding(in_use.model, after, BATCH)
             if not batch:
                 if from_start:
                     break

@@ -20,7 +20,7 @@ SUSPECT, GIVEN_UP = 2, 4
 crashes its worker takes some hundred others with it twice, and is then found out; one that was merely near when
 power failed has two more chances."""
 
-STOPPED = "Working on this picture stopped the app again and again, so it was left out."
+GIVEN_UP_REASON = "Working on this picture stopped the app again and again, so it was left out."
 """The reason of items that were given up."""
 
 
@@ -134,7 +134,7 @@ class Claims:
                        SELECT key FROM items
                        WHERE import = %s AND status = 'waiting' AND next_try_at <= now() AND lost >= %s
                        ORDER BY key FOR UPDATE SKIP LOCKED))""",
-                (STOPPED, import_id, import_id, GIVEN_UP),
+                (GIVEN_UP_REASON, import_id, import_id, GIVEN_UP),
             )
             cursor.execute(
                 """UPDATE items SET next_try_at = now() + %(lease)s, lost = lost + 1
@@ -174,7 +174,7 @@ class Claims:
                 (until, [item.import_id for item in items], [item.key for item in items]),
             )
 
-    def spare(self, host: str, until: datetime) -> None:
+    def back_off(self, host: str, until: datetime) -> None:
         """Leave a host alone: none of its waiting items is due before `until`."""
         with self._database.connection() as connection:
             connection.execute(

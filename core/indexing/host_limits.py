@@ -21,12 +21,12 @@ class HostGate:
         """Take an equal part of the places, as one of so many workers; each has one at least."""
         self._limit = max(1, self._all // max(workers, 1))
 
-    def spare(self, host: str, until: datetime) -> None:
+    def back_off(self, host: str, until: datetime) -> None:
         """Leave a host alone until a moment."""
         with self._lock:
             self._spared[host] = until
 
-    def spared_until(self, host: str) -> datetime | None:
+    def backed_off_until(self, host: str) -> datetime | None:
         """The moment until which a host is to be left alone, if it is."""
         with self._lock:
             until = self._spared.get(host)

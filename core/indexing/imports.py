@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from psycopg import Connection
 from psycopg.rows import class_row, dict_row
 
-from core.collection.metadata import NOTHING, Said, keep_said
+from core.collection.metadata import NO_METADATA, Metadata, add_item_metadata
 from core.database.connection import Database
 from core.errors import NotFoundError
 
@@ -94,7 +94,7 @@ class Ledger:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def create(self, name: str, urls: Sequence[tuple[bytes, str]], said: Mapping[bytes, Said] | None = None) -> int:
+    def create(self, name: str, urls: Sequence[tuple[bytes, str]], said: Mapping[bytes, Metadata] | None = None) -> int:
         """Record an import of URLs, each as (identity key, URL); a key's first URL counts. Returns its id.
 
         What the collection already holds is "already there" from the start and is not fetched again. `said` is what
@@ -113,7 +113,7 @@ class Ledger:
         connection: Connection,
         name: str,
         entries: Sequence[tuple[bytes, str, str]],
-        said: Mapping[bytes, Said],
+        said: Mapping[bytes, Metadata],
     ) -> int:
         unique = dict[bytes, tuple[str, str]]()
         for key, url, host in entries:
@@ -126,7 +126,7 @@ class Ledger:
             cursor.copy("COPY items (import, key, position, url, host, title, fields) FROM STDIN") as copy,
         ):
             for position, (key, (url, host)) in enumerate(unique.items()):
-                row_said = said.get(key, NOTHING)
+                row_said = said.get(key, NO_METADATA)
                 fields = json.dumps(dict(row_said.fields), ensure_ascii=False)
                 copy.write_row((import_id, key, position, url, host, row_said.title, fields))
         there = connection.execute(
@@ -136,7 +136,7 @@ class Ledger:
             (import_id,),
         ).fetchall()
         if said:
-            keep_said(connection, import_id, [row[0] for row in there])
+            add_item_metadata(connection, import_id, [row[0] for row in there])
         return import_id
 
     def imports(self, limit: int = 20) -> list[Import]:

@@ -37,7 +37,7 @@ MAX_ATTEMPTS = 4
 MAX_RETRY_AFTER = 3600.0
 """The longest wait in seconds that a server's Retry-After is granted."""
 
-STRANGE = "Something unforeseen went wrong with this picture; the log has the details."
+UNFORESEEN = "Something unforeseen went wrong with this picture; the log has the details."
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Ready:
     prepared: torch.Tensor
 
 
-class Loader:
+class ItemLoader:
     """Fetches and decodes items. May be shared by any number of threads."""
 
     def __init__(self, settings: Settings, store: Store, claims: Claims, fetcher: Fetcher, encoder: Encoder) -> None:
@@ -70,7 +70,7 @@ class Loader:
     def _attempt(self, item: Item, place: ExitStack) -> Ready | Outcome:
         settings = self._settings
         try:
-            data = self._store.dropped(item.key) if item.is_file else self._fetcher.fetch(item.url).data
+            data = self._store.file_bytes(item.key) if item.is_file else self._fetcher.fetch(item.url).data
             place.close()
             with self._decoding:
                 picture = read_picture(data, max_bytes=settings.max_file_bytes, max_pixels=settings.max_pixels)
@@ -84,12 +84,12 @@ class Loader:
                 return Outcome(item, "failed", reason=str(error))
             again = datetime.now(UTC) + timedelta(seconds=self._delay(item, error))
             if error.retry_after is not None:  # the whole host asks to be left alone
-                self.hosts.spare(item.host, again)
-                self._claims.spare(item.host, again)
+                self.hosts.back_off(item.host, again)
+                self._claims.back_off(item.host, again)
             return Outcome(item, "waiting", reason=str(error), next_try_at=again)
         except Exception:  # one strange item must never stop the others
             logger.exception("item %s of import %s", item.key.hex(), item.import_id)
-            return Outcome(item, "failed", reason=STRANGE)
+            return Outcome(item, "failed", reason=UNFORESEEN)
 
     def _delay(self, item: Item, error: FetchError) -> float:
         """Seconds until the next try: exponential back-off with jitter, or longer when the server asks for it."""

@@ -49,7 +49,7 @@ def _index_job(app: App, import_id: int) -> JobDeferrer:
     return app.configure_task(INDEX_TASK, queueing_lock=f"import-{import_id}")
 
 
-class Queue:
+class JobQueue:
     """Tells the workers that an import has items to be done."""
 
     def __init__(self, database: Database) -> None:

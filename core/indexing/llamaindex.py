@@ -23,7 +23,7 @@ PEEK = 1_000
 MAX_URLS = 100_000
 """Addresses that are taken from a table at once; it is offered again for the rest."""
 
-PATIENCE = "3s"
+STATEMENT_TIMEOUT = "3s"
 """How long a statement may take, for the page waits."""
 
 _KEYS = ["url", "image_url", "image", "file_url", "source", "src", "link", "file_path", "image_path"]
@@ -87,7 +87,7 @@ def find_offers(database: Database) -> list[Offer]:
     for schema, table, column in tables:
         try:
             with database.connection() as connection:
-                connection.execute(f"SET LOCAL statement_timeout = '{PATIENCE}'")
+                connection.execute(f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'")
                 read, urls = _new_urls(connection, schema, table, column, PEEK)
         except psycopg.Error as error:
             logger.info("the LlamaIndex table %s.%s could not be read: %s", schema, table, error)
@@ -97,7 +97,7 @@ def find_offers(database: Database) -> list[Offer]:
     return offers
 
 
-def take(database: Database, offer: Offer) -> list[tuple[bytes, str]]:
+def take_table(database: Database, offer: Offer) -> list[tuple[bytes, str]]:
     """The new addresses in an offered table, each as (identity key, URL). Raises DatabaseError."""
     try:
         with database.connection() as connection:

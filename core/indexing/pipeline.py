@@ -17,14 +17,14 @@ from uuid import UUID
 
 import psycopg
 
-from core.collection.metadata import keep_said
+from core.collection.metadata import add_item_metadata
 from core.collection.store import NewPicture, Store, picture_id
 from core.database.connection import Database
 from core.database.embedding_tables import Model, Vector
 from core.embedding.encoder import Encoder
 from core.errors import LookalikeError
 from core.indexing.claims import Claims, Item, Outcome
-from core.indexing.item_loader import STRANGE, Loader, Ready
+from core.indexing.item_loader import UNFORESEEN, ItemLoader, Ready
 from core.media.fetcher import Fetcher
 from core.media.uploads import base_name
 from core.process import BATCHES, step_aside, take_a_share
@@ -72,7 +72,7 @@ class Indexer:
         self._claims = Claims(database)
         self._encoder = encoder
         self._model = model
-        self._loader = Loader(settings, store, self._claims, fetcher, encoder)
+        self._loader = ItemLoader(settings, store, self._claims, fetcher, encoder)
         self._loaders = ThreadPoolExecutor(32, "fetch", step_aside)
         self._finishers = ThreadPoolExecutor(FINISHING, "finish", take_a_share)
 
@@ -114,7 +114,7 @@ class Indexer:
                 return
             item = _items(ready, outcomes)[0]
             logger.exception("item %s of import %s", item.key.hex(), item.import_id)
-            self._write([], [Outcome(item, "failed", reason=STRANGE)], {})
+            self._write([], [Outcome(item, "failed", reason=UNFORESEEN)], {})
 
     def _embed(self, ready: Sequence[Ready]) -> dict[UUID, Vector]:
         """The embeddings of those pictures that have none yet."""
@@ -155,7 +155,7 @@ class Indexer:
                 ],
             )
             for import_id in {item.import_id for _, item in entries}:
-                keep_said(connection, import_id, [id for id, item in entries if item.import_id == import_id])
+                add_item_metadata(connection, import_id, [id for id, item in entries if item.import_id == import_id])
 
 
 def _items(ready: Iterable[Ready], outcomes: Iterable[Outcome]) -> list[Item]:
@@ -240,7 +240,7 @@ class _Run:
     def _load(self) -> None:
         """Start what its hosts have places for."""
         hosts = self._indexer._loader.hosts
-        spared = [(item, until) for item in self._queued if (until := hosts.spared_until(item.host))]
+        spared = [(item, until) for item in self._queued if (until := hosts.backed_off_until(item.host))]
         for item, until in spared:
             self._indexer._claims.release([item], until)
         with self.lock:

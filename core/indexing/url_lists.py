@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from core.collection.metadata import MAX_TITLE, MAX_VALUE, NOTHING, Said, field_names, readable
+from core.collection.metadata import MAX_TITLE, MAX_VALUE, NO_METADATA, Metadata, field_names, readable
 from core.collection.spreadsheets import read_rows
 from core.errors import UrlError
 from core.media.urls import _BARE, _INVISIBLE, clean, key_of
@@ -31,7 +31,7 @@ _PICTURE = re.compile(r"\.(?:jpe?g|png|webp|gif|avif|bmp|tiff?|hei[cf])(?:[?#]\S
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ListedUrl:
     """An address in a list: `url` to be fetched and its 32-byte `key`, or else the `problem` with `text`.
 
     `number` counts lines or rows from 1; `repeat_of` is the number where the same key was first seen. `said` is what
@@ -44,18 +44,18 @@ class Line:
     key: bytes | None = None
     problem: str | None = None
     repeat_of: int | None = None
-    said: Said = NOTHING
+    said: Metadata = NO_METADATA
 
 
 @dataclass(frozen=True)
-class Table:
+class ListTable:
     """Rows of text under named columns; rows may be shorter than the columns. `first` is the first row's number."""
 
     columns: list[str]
     rows: list[list[str]]
     first: int
 
-    def lines(self, column: int, fields: Collection[int] = (), title: int | None = None) -> list[Line]:
+    def lines(self, column: int, fields: Collection[int] = (), title: int | None = None) -> list[ListedUrl]:
         """The addresses in one column, with the columns `fields` and the title beside each; empty cells say nothing."""
         lines = _lines((number, row[column]) for number, row in enumerate(self.rows, self.first) if column < len(row))
         if not fields and title is None:
@@ -63,14 +63,14 @@ class Table:
         names = field_names(self.columns)
         return [replace(line, said=self._said(line.number, names, fields, title)) for line in lines]
 
-    def _said(self, number: int, names: list[str], fields: Collection[int], title: int | None) -> Said:
+    def _said(self, number: int, names: list[str], fields: Collection[int], title: int | None) -> Metadata:
         cells = dict(enumerate(self.rows[number - self.first]))
         told = {names[column]: readable(cells.get(column, ""), MAX_VALUE) for column in fields}
         name = "" if title is None else " ".join(readable(cells.get(title, ""), MAX_TITLE).split())
-        return Said(name, {name: value for name, value in told.items() if value})
+        return Metadata(name, {name: value for name, value in told.items() if value})
 
 
-def read_lines(text: str) -> list[Line]:
+def read_lines(text: str) -> list[ListedUrl]:
     """The addresses in a pasted list, usually one a line, also with words, quotes, HTML or Markdown around them.
 
     Blank lines and those that start with # are passed over.
@@ -78,20 +78,20 @@ def read_lines(text: str) -> list[Line]:
     return _lines(enumerate(text.splitlines(), 1))
 
 
-def read_table(name: str, data: bytes) -> Table:
+def read_table(name: str, data: bytes) -> ListTable:
     """The table in an uploaded .txt, .csv, .tsv or .xlsx file. Raises UrlError when it holds none."""
     rows = read_rows(name, data)
     width = max(map(len, rows))
     top = next(number for number, row in enumerate(rows) if any(row))
     is_plain_list = width == 1 and (len(rows) == 1 or name.lower().endswith(".txt"))
     if is_plain_list or any(map(_is_address, rows[top])):
-        return Table([f"Column {number}" for number in range(1, width + 1)], rows, 1)
+        return ListTable([f"Column {number}" for number in range(1, width + 1)], rows, 1)
     names = [cell.strip() for cell in rows[top]] + [""] * (width - len(rows[top]))
     columns = [column or f"Column {number}" for number, column in enumerate(names, 1)]
-    return Table(columns, rows[top + 1 :], top + 2)
+    return ListTable(columns, rows[top + 1 :], top + 2)
 
 
-def url_column(table: Table) -> int:
+def url_column(table: ListTable) -> int:
     """The index of the column with the most addresses, those that end like a picture's file counting twice."""
     scores = [0] * len(table.columns)
     for row in table.rows:
@@ -106,8 +106,8 @@ def _is_address(text: str) -> bool:
     return "://" in text or _BARE.fullmatch(text.strip()) is not None
 
 
-def _lines(texts: Iterable[tuple[int, str]]) -> list[Line]:
-    lines, seen = list[Line](), dict[bytes, int]()
+def _lines(texts: Iterable[tuple[int, str]]) -> list[ListedUrl]:
+    lines, seen = list[ListedUrl](), dict[bytes, int]()
     for number, text in texts:
         text = text.strip().strip(_INVISIBLE)
         if not text or text.startswith("#"):
@@ -116,10 +116,10 @@ def _lines(texts: Iterable[tuple[int, str]]) -> list[Line]:
             try:
                 url = clean(address)
             except UrlError as error:
-                lines.append(Line(number, address, problem=str(error)))
+                lines.append(ListedUrl(number, address, problem=str(error)))
                 continue
             key = key_of(url)
-            lines.append(Line(number, address, url, key, repeat_of=seen.get(key)))
+            lines.append(ListedUrl(number, address, url, key, repeat_of=seen.get(key)))
             seen.setdefault(key, number)
     return lines
 

@@ -9,11 +9,11 @@ from PIL import Image
 
 from core.errors import PictureError
 
-Box = tuple[float, float, float, float]
+CropBox = tuple[float, float, float, float]
 """Left, top, right and bottom of a rectangle as fractions (0 to 1) of the upright picture's sides."""
 
 
-def checked_box(values: Sequence[object]) -> Box:
+def checked_box(values: Sequence[object]) -> CropBox:
     """Four values as a box that lies on the picture and has an area. Raises PictureError."""
     numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
     if len(values) != 4 or len(numbers) != 4 or any(isinstance(number, float) and isnan(number) for number in numbers):
@@ -26,7 +26,7 @@ def checked_box(values: Sequence[object]) -> Box:
     return float(left), float(top), float(right), float(bottom)
 
 
-def cut_out(image: Image.Image, box: Box) -> Image.Image:
+def crop_image(image: Image.Image, box: CropBox) -> Image.Image:
     """That part of an upright picture, every pixel that the box touches: at least one each way."""
     left, top, right, bottom = box
     return image.crop(

@@ -62,10 +62,10 @@ _EXIF_TURNS = {
 # MAX_MEGAPIXELS may be.
 Image.MAX_IMAGE_PIXELS = 500_000_000
 
-_big_ones = threading.Lock()
+_big_pictures = threading.Lock()
 
 
-Box = tuple[float, float, float, float]
+PixelBox = tuple[float, float, float, float]
 """Left, top, right and bottom, in pixels of an image."""
 
 
@@ -83,7 +83,7 @@ class Picture:
     thumbnail_mime: ClassVar[str] = "image/jpeg"  # WebP is a quarter smaller but takes six times as long to make
 
     image: Image.Image
-    box: Box
+    box: PixelBox
     sha256: bytes
     phash: int
     width: int
@@ -129,10 +129,10 @@ def _read(data: bytes, kind: str, max_pixels: int, side: int) -> Picture:
             file.draft(None, (side, side)) if kind == "JPEG" else None
         )  # to 1/2, 1/4 or 1/8, never below that side
         in_memory = full if file.info.get("progressive") else file.size  # libjpeg keeps all coefficients of those
-        turn: AbstractContextManager[object] = _big_ones if math.prod(in_memory) > BIG else nullcontext()
+        turn: AbstractContextManager[object] = _big_pictures if math.prod(in_memory) > BIG else nullcontext()
         with turn:
             file.load()
-            box: Box = drafted[1] if drafted else (0.0, 0.0, *file.size)
+            box: PixelBox = drafted[1] if drafted else (0.0, 0.0, *file.size)
             small, box = _reduced(_on_white(_eight_bits(file)), box, side)
             orientation = _orientation(file)
         image = _srgb(small, file.info.get("icc_profile"))
@@ -203,7 +203,7 @@ def _on_white(image: Image.Image) -> Image.Image:
     return image if image.mode in ("RGB", "CMYK") else image.convert("RGB")
 
 
-def _reduced(image: Image.Image, box: Box, side: int) -> tuple[Image.Image, Box]:
+def _reduced(image: Image.Image, box: PixelBox, side: int) -> tuple[Image.Image, PixelBox]:
     factor = min(image.size) // side
     if factor <= 1:
         return image, box
@@ -211,7 +211,7 @@ def _reduced(image: Image.Image, box: Box, side: int) -> tuple[Image.Image, Box]
     return image.reduce(factor), (left / factor, top / factor, right / factor, bottom / factor)
 
 
-def _turned(box: Box, size: tuple[int, int], orientation: int) -> Box:
+def _turned(box: PixelBox, size: tuple[int, int], orientation: int) -> PixelBox:
     """Where a box of an image of that size is after the turn of `_EXIF_TURNS`."""
     left, top, right, bottom = box
     width, height = size
@@ -242,7 +242,7 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
         return None
 
 
-def _thumbnail(image: Image.Image, box: Box) -> Image.Image:
+def _thumbnail(image: Image.Image, box: PixelBox) -> Image.Image:
     left, top, right, bottom = box
     scale = THUMBNAIL_SIDE / min(right - left, bottom - top)
     if scale >= 1:

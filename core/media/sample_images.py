@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
-from core.media.uploads import File
+from core.media.uploads import DroppedFile
 
 SIZE = 720
 
@@ -183,7 +183,7 @@ def jpeg(image: Image.Image, quality: int = 90) -> bytes:
     return buffer.getvalue()
 
 
-def sample() -> Iterator[File]:
+def sample() -> Iterator[DroppedFile]:
     """The files of the sample: DRAWN drawings, and of REPEATED the same once more, smaller, cropped or mirrored."""
     for number, (name, image) in enumerate(drawings(DRAWN)):
         yield _file(name, jpeg(image))
@@ -208,5 +208,5 @@ _VERSIONS: list[tuple[str, Callable[[Image.Image], Image.Image]]] = [
 ]
 
 
-def _file(name: str, data: bytes) -> File:
-    return File(hashlib.sha256(data).digest(), name, data)
+def _file(name: str, data: bytes) -> DroppedFile:
+    return DroppedFile(hashlib.sha256(data).digest(), name, data)

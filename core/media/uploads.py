@@ -76,7 +76,7 @@ class Findings:
 
 
 @dataclass(frozen=True)
-class File:
+class DroppedFile:
     """A file to be indexed: the SHA-256 of its bytes, its name, and the bytes."""
 
     key: bytes
@@ -122,12 +122,12 @@ def find_pictures(uploads: Sequence[Upload], max_bytes: int) -> Findings:
     return Findings(pictures, repeats, refused, hidden)
 
 
-def read_files(uploads: Sequence[Upload], pictures: Sequence[FoundFile]) -> Iterator[File]:
+def read_files(uploads: Sequence[Upload], pictures: Sequence[FoundFile]) -> Iterator[DroppedFile]:
     """The pictures that `find_pictures` found in the same uploads, read again, one in memory at a time."""
     for number, found in groupby(pictures, key=attrgetter("upload")):
         entries = _entries(uploads[number])
         for picture in found:
-            yield File(picture.key, picture.name, entries[picture.entry].read())
+            yield DroppedFile(picture.key, picture.name, entries[picture.entry].read())
 
 
 def shown_name(name: str) -> str:

@@ -40,10 +40,10 @@ LINKS, BUILD_CANDIDATES = 16, 64
 """m and ef_construction, pgvector's defaults. At 1,000,000 embeddings with CLIP's spread and ef_search 800 they find
 0.96 of 100 matches in 83 ms, where the scan takes 300."""
 
-MENDED = (0, 8, 4)
+RECALL_MARGIN = (0, 8, 4)
 """The first pgvector whose vacuum leaves no HNSW index damaged (pgvector's CHANGELOG, 0.8.3 and 0.8.4)."""
 
-PATIENCE = "2s"
+LOCK_TIMEOUT = "2s"
 """How long the removal of a broken index may wait for a table, for every import waits behind it."""
 
 REST_SECONDS = 3600.0
@@ -51,7 +51,7 @@ REST_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
-class Thresholds:
+class IndexLimits:
     """When an index is made, and when it is asked.
 
     With fewer than `fewest_rows` embeddings none is made: 100,000 are scanned in about 40 ms on two cores. Nor while
@@ -98,7 +98,7 @@ class Probe:
     scan_seconds: float
     indexed: tuple[Measured, ...]
 
-    def choose(self, reach: float, thresholds: Thresholds) -> Measured | None:
+    def choose(self, reach: float, thresholds: IndexLimits) -> Measured | None:
         """How to ask the index for `reach` matches; None when a scan is the better choice."""
         for measured in self.indexed:
             if measured.limit >= reach:
@@ -124,7 +124,7 @@ def prepare(connection: Connection[Any], candidates: int) -> None:
 class Hnsw:
     """Makes the indexes, probes them, and says when to ask them. Threads may share this object."""
 
-    def __init__(self, database: Database, searcher: Searcher, thresholds: Thresholds) -> None:
+    def __init__(self, database: Database, searcher: Searcher, thresholds: IndexLimits) -> None:
         self._database = database
         self._searcher = searcher
         self._thresholds = thresholds
@@ -222,7 +222,7 @@ class Hnsw:
         """
         try:
             with self._database.connection() as connection:
-                connection.execute("SELECT set_config('lock_timeout', %s, true)", (PATIENCE,))
+                connection.execute("SELECT set_config('lock_timeout', %s, true)", (LOCK_TIMEOUT,))
                 connection.execute(sql.SQL("LOCK TABLE {} IN SHARE UPDATE EXCLUSIVE MODE NOWAIT").format(model.table))
                 if _is_valid(connection, model) is False:
                     connection.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(name(model))))
@@ -239,11 +239,11 @@ class Hnsw:
         try:
             with self._database.connect() as connection:
                 version = read_versions(connection).vector
-                if numbers(version) < MENDED:
+                if numbers(version) < RECALL_MARGIN:
                     logger.warning(
                         "pgvector %s can damage the search index when it vacuums it; update it to %s or later",
                         version,
-                        ".".join(map(str, MENDED)),
+                        ".".join(map(str, RECALL_MARGIN)),
                     )
                 self._building = connection
                 if self._closed.is_set():

@@ -15,8 +15,8 @@ from core.collection.store import Match, Store
 from core.embedding.checkpoint import BUILTIN
 from core.search.nearest import Nearest
 from core.search.query_vector import Query
-from core.search.saved_thresholds import Saved
-from core.search.suggested_thresholds import Cuts, suggest
+from core.search.saved_thresholds import SavedThreshold
+from core.search.suggested_thresholds import SuggestedThresholds, suggest_thresholds
 
 DEFAULT_THRESHOLD, BUILTIN_THRESHOLD = 0.9, 0.6
 """The guide's 90 %, as a cosine, and what serves as well with the encoder in the box, whose similarities are lower (its
@@ -25,7 +25,7 @@ card has them)."""
 DEFAULT_TOP_K = 100
 MAX_TOP_K = 1000
 
-NOTED_TOTAL = 20
+RANKED_FROM = 20
 """Pictures below which "closer than 95 % of the collection" says less than the picture's place does."""
 
 
@@ -47,13 +47,13 @@ class Matches:
     query: Query
     found: list[Match]
     total: int
-    cuts: Cuts | None
+    cuts: SuggestedThresholds | None
     copies: dict[UUID, UUID]
     notes: list[str]
     approximate: bool
     recall: float | None
     seconds: float
-    yours: Saved | None = None
+    yours: SavedThreshold | None = None
 
     @property
     def model(self) -> str:
@@ -93,7 +93,7 @@ def search(
         query=query,
         found=found.matches,
         total=total,
-        cuts=suggest(np.array(others), background, total, besides=bool(members)),
+        cuts=suggest_thresholds(np.array(others), background, total, besides=bool(members)),
         copies=_copies(store, found.matches),
         notes=_notes(found.matches, total) if where == Filter() and not leave_out else [""] * len(found.matches),
         approximate=found.approximate,
@@ -117,7 +117,7 @@ def _copies(store: Store, matches: list[Match]) -> dict[UUID, UUID]:
 
 def _notes(matches: list[Match], total: int) -> list[str]:
     """What share of the collection each match is closer than, rounded down."""
-    if total < NOTED_TOTAL:
+    if total < RANKED_FROM:
         return [""] * len(matches)
     shares = [floor(1000 * (total - place) / total) / 10 for place in range(1, len(matches) + 1)]
     return [f"Closer than {share:g}\u202f% of the collection" for share in shares]

@@ -15,11 +15,19 @@ from pgvector import HalfVector
 from psycopg import Connection, sql
 from psycopg.rows import class_row, scalar_row
 
-from core.collection.filters import Facet, Facets, Filter, conditions, kept_share, read_facets, read_values
-from core.collection.store import CALM, Match
+from core.collection.filters import (
+    Filter,
+    FilterOption,
+    FilterOptions,
+    conditions,
+    kept_share,
+    read_field_values,
+    read_filter_options,
+)
+from core.collection.store import RECOUNT_FACTOR, Match
 from core.database.connection import Database
 from core.database.embedding_tables import Model, Vector
-from core.search.hnsw_index import Hnsw, Thresholds, prepare
+from core.search.hnsw_index import Hnsw, IndexLimits, prepare
 
 SAMPLE = 2_000
 """Embeddings in the random sample: 4 MB at 512 dimensions."""
@@ -54,11 +62,11 @@ class Nearest:
     `index` is the search index, made and probed by whoever calls its `look`.
     """
 
-    def __init__(self, database: Database, thresholds: Thresholds | None = None) -> None:
-        self.index = Hnsw(database, self, thresholds or Thresholds())
+    def __init__(self, database: Database, thresholds: IndexLimits | None = None) -> None:
+        self.index = Hnsw(database, self, thresholds or IndexLimits())
         self._database = database
         self._samples = dict[int, _Sample]()
-        self._facets: tuple[float, int, Facets] | None = None
+        self._facets: tuple[float, int, FilterOptions] | None = None
         self._lock = threading.Lock()
 
     def search(
@@ -101,22 +109,22 @@ class Nearest:
                 sample = self._samples[model.id] = _Sample(self.random(model, SAMPLE), pictures, now)
             return sample.vectors
 
-    def facets(self) -> Facets:
-        """What a search can keep to: of the collection as large as it is, and at most CALM times as old as it took to
-        find. Raises DatabaseError."""
+    def facets(self) -> FilterOptions:
+        """What a search can keep to: counted anew when the collection has changed size, or at most
+        RECOUNT_FACTOR times as seldom as the count takes. Raises DatabaseError."""
         with self._lock, self._database.connection() as connection:
             now = time.monotonic()
             ((pictures,),) = connection.execute("SELECT count(*) FROM pictures WHERE removed_at IS NULL").fetchall()
             if self._facets is None or now > self._facets[0] or pictures != self._facets[1]:
-                facets = read_facets(connection)
+                facets = read_filter_options(connection)
                 found = time.monotonic()
-                self._facets = found + CALM * (found - now), pictures, facets
+                self._facets = found + RECOUNT_FACTOR * (found - now), pictures, facets
             return self._facets[2]
 
-    def values(self, field: str) -> list[Facet]:
+    def values(self, field: str) -> list[FilterOption]:
         """The values of a field that a search can keep to, see `core.collection.filters`. Raises DatabaseError."""
         with self._database.connection() as connection:
-            return read_values(connection, field)
+            return read_field_values(connection, field)
 
     def similarities(self, model: Model, vector: Vector, limit: int, candidates: int | None = None) -> list[float]:
         """The similarities of the `limit` matches of a unit vector of shape (dim,), best first.

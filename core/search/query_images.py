@@ -14,7 +14,7 @@ from core.database.connection import Database
 from core.errors import NotFoundError
 
 
-class Uploads:
+class QueryImages:
     """The pictures that were searched with in the last days."""
 
     def __init__(self, database: Database, kept: timedelta) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from core.errors import PictureError, QueryError
-from core.media.crop import Box, checked_box
+from core.media.crop import CropBox, checked_box
 
 MAX_PARTS = 10
 """Parts of one query; the mean of more says little about any."""
@@ -23,7 +23,7 @@ MAX_WEIGHT = 5.0
 SOURCES = ("picture", "upload", "url", "words", "file")
 
 
-def _box(value: Box) -> Box:
+def _box(value: CropBox) -> CropBox:
     try:
         return checked_box(value)
     except PictureError as error:
@@ -34,7 +34,7 @@ class Part(BaseModel):
     """One thing that a query is made of, and how much it counts: exactly one of its five sources is given.
 
     `picture` is the id of a picture of the collection, `upload` that of a picture which was searched with and is kept
-    for a while (`core.search.query_images`), `url` the address of a picture, `words` what it should show, and `file` the place
+    for a while (`core.search.query_images`), `url` a picture's URL, `words` what it should show, and `file` the place
     (from 0) of a file that comes with the same HTTP call. `weight` is its share in the sum; below zero it leads away.
     `crop` is the part of the picture that counts, as fractions (left, top, right, bottom) of its upright sides.
     """
@@ -47,7 +47,7 @@ class Part(BaseModel):
     words: str | None = None
     file: int | None = Field(default=None, ge=0, lt=MAX_PARTS)
     weight: float = Field(default=1.0, ge=-MAX_WEIGHT, le=MAX_WEIGHT, allow_inf_nan=False)
-    crop: Annotated[Box, AfterValidator(_box)] | None = None
+    crop: Annotated[CropBox, AfterValidator(_box)] | None = None
 
     @model_validator(mode="after")
     def _is_whole(self) -> Part:

@@ -15,21 +15,21 @@ from cachetools import LRUCache
 
 from core.collection.store import Store, picture_id
 from core.database.embedding_tables import Model, Vector
-from core.embedding.active_models import InUse
+from core.embedding.active_models import ActiveModel
 from core.errors import NotFoundError, PictureError, QueryError
-from core.media.crop import cut_out
+from core.media.crop import crop_image
 from core.media.decode import MIN_SIDE, WORKING_SIDE, read_picture
 from core.media.fetcher import Fetcher
 from core.media.uploads import base_name
 from core.media.urls import clean
-from core.search.query_images import Uploads
+from core.search.query_images import QueryImages
 from core.search.query_parts import Part, checked_parts
 from core.settings import Settings
 
-REMEMBERED = 512
+CACHED_PARTS = 512
 """Parts whose embedding is remembered, so that a changed weight costs no forward pass: a few MB."""
 
-CANCELLED_OUT = 0.05
+SHORTEST_SUM = 0.05
 """Length below which a sum of unit vectors points nowhere in particular."""
 
 
@@ -38,7 +38,7 @@ _Look = tuple[Vector, bytes | None]
 
 
 @dataclass(frozen=True)
-class Seen:
+class EncodedPart:
     """A part as the model sees it: a unit vector of shape (dim,).
 
     `label` names the part, `thumbnail` is a JPEG of its whole picture (None for words), and `member` the id of that
@@ -63,7 +63,7 @@ class Query:
     kind: Literal["picture", "words"]
     vector: Vector
     model: Model
-    seen: tuple[Seen, ...]
+    seen: tuple[EncodedPart, ...]
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -88,16 +88,16 @@ class Query:
         return " ".join(terms)
 
 
-class Composer:
+class QueryEncoder:
     """Turns parts into queries. Threads may share it."""
 
-    def __init__(self, settings: Settings, store: Store, uploads: Uploads, fetcher: Fetcher) -> None:
+    def __init__(self, settings: Settings, store: Store, uploads: QueryImages, fetcher: Fetcher) -> None:
         self._settings = settings
         self._store = store
         self._uploads = uploads
         self._fetcher = fetcher
         self._lock = Lock()
-        self._remembered = LRUCache[tuple[object, ...], _Look](REMEMBERED)
+        self._remembered = LRUCache[tuple[object, ...], _Look](CACHED_PARTS)
 
     def keep(self, name: str, data: bytes) -> Part:
         """Keep a picture to search with, checked; returns the part that stands for it. Raises PictureError."""
@@ -109,15 +109,15 @@ class Composer:
         url = clean(url)
         return self.keep(url, self._fetcher.fetch(url).data)
 
-    def compose(self, in_use: InUse, parts: Sequence[Part], files: Sequence[bytes] = ()) -> Query:
+    def compose(self, in_use: ActiveModel, parts: Sequence[Part], files: Sequence[bytes] = ()) -> Query:
         """The query of these parts: the sum of their unit vectors by weight, scaled to unit length.
 
         `files` are the bytes that parts with `file` stand for. Raises QueryError, and what the parts raise.
         """
-        seen = tuple(self.see(in_use, part, files) for part in checked_parts(parts))
-        return composed(in_use.model, seen)
+        seen = tuple(self.encode_part(in_use, part, files) for part in checked_parts(parts))
+        return combined(in_use.model, seen)
 
-    def see(self, in_use: InUse, part: Part, files: Sequence[bytes] = ()) -> Seen:
+    def encode_part(self, in_use: ActiveModel, part: Part, files: Sequence[bytes] = ()) -> EncodedPart:
         """One part through the model's eyes.
 
         A picture of the collection has its embedding already. That may have been made from its thumbnail, so it is
@@ -142,24 +142,26 @@ class Composer:
             raise QueryError(f"The query names file {part.file}, and {len(files)} came with it (counted from 0).")
         return f"file {part.file}", files[part.file]
 
-    def _see_words(self, in_use: InUse, part: Part, words: str) -> Seen:
+    def _see_words(self, in_use: ActiveModel, part: Part, words: str) -> EncodedPart:
         vector, _ = self._once((in_use.model.id, words), lambda: (in_use.encoder.encode_words([words])[0], None))
-        return Seen(part, vector, words)
+        return EncodedPart(part, vector, words)
 
-    def _see_member(self, in_use: InUse, part: Part, id: UUID) -> Seen:
+    def _see_member(self, in_use: ActiveModel, part: Part, id: UUID) -> EncodedPart:
         vector = self._store.embedding(in_use.model, id)
         if vector is None:
             raise NotFoundError("This picture is not in the collection any more. Restore it, or choose another.")
         if part.crop:
             vector, _ = self._look_once(in_use, part, id, self._kept)
-        return Seen(part, vector, self._store.name(id), self._store.thumbnail(id)[1], id)
+        return EncodedPart(part, vector, self._store.name(id), self._store.thumbnail(id)[1], id)
 
-    def _see_picture(self, in_use: InUse, part: Part, id: UUID, name: str, read: Callable[[UUID], bytes]) -> Seen:
+    def _see_picture(
+        self, in_use: ActiveModel, part: Part, id: UUID, name: str, read: Callable[[UUID], bytes]
+    ) -> EncodedPart:
         vector, thumbnail = self._look_once(in_use, part, id, read)
         member = self._store.embedding(in_use.model, id)
         if member is not None and not part.crop:
             vector = member
-        return Seen(part, vector, base_name(name), thumbnail, id if member is not None else None)
+        return EncodedPart(part, vector, base_name(name), thumbnail, id if member is not None else None)
 
     def _kept(self, id: UUID) -> bytes:
         """The best that is kept of a picture of the collection: its file, else its thumbnail."""
@@ -168,10 +170,10 @@ class Composer:
         except NotFoundError:
             return self._store.thumbnail(id)[1]
 
-    def _look_once(self, in_use: InUse, part: Part, id: UUID, read: Callable[[UUID], bytes]) -> _Look:
+    def _look_once(self, in_use: ActiveModel, part: Part, id: UUID, read: Callable[[UUID], bytes]) -> _Look:
         return self._once((in_use.model.id, id, part.crop), lambda: self._look(in_use, part, read(id)))
 
-    def _look(self, in_use: InUse, part: Part, data: bytes) -> _Look:
+    def _look(self, in_use: ActiveModel, part: Part, data: bytes) -> _Look:
         """The embedding of a picture or the part of it that counts, and the thumbnail of the whole."""
         left, top, right, bottom = part.crop or (0.0, 0.0, 1.0, 1.0)
         picture = read_picture(
@@ -180,7 +182,7 @@ class Composer:
             max_pixels=self._settings.max_pixels,
             side=ceil(WORKING_SIDE / min(right - left, bottom - top)),
         )
-        image, box = (cut_out(picture.image, part.crop), None) if part.crop else (picture.image, picture.box)
+        image, box = (crop_image(picture.image, part.crop), None) if part.crop else (picture.image, picture.box)
         if min(image.size) < MIN_SIDE:
             raise PictureError(
                 f"That part of the picture is too small ({image.width:,} × {image.height:,} pixels): "
@@ -200,11 +202,11 @@ class Composer:
         return found
 
 
-def composed(model: Model, seen: Sequence[Seen]) -> Query:
+def combined(model: Model, seen: Sequence[EncodedPart]) -> Query:
     """The query that parts make together. Raises QueryError when they cancel each other out."""
     total: Vector = np.sum([part.part.weight * part.vector for part in seen], axis=0, dtype=np.float32)
     length = float(np.linalg.norm(total))
-    if length < CANCELLED_OUT:
+    if length < SHORTEST_SUM:
         raise QueryError("The parts of this query cancel each other out. Change a weight, or remove one.")
     sought = {part.part.kind for part in seen if part.part.weight > 0}
     return Query("words" if sought == {"words"} else "picture", total / length, model, tuple(seen))

@@ -16,7 +16,7 @@ SHOWN = 20
 
 
 @dataclass(frozen=True)
-class Saved:
+class SavedThreshold:
     """A threshold (0 to 1) as it was saved, from so many verdicts; `sentence` says what it meant then.
 
     `threshold` is None where the saved one was given up.
@@ -28,7 +28,7 @@ class Saved:
     at: datetime
 
 
-class Thresholds:
+class SavedThresholds:
     """The saved thresholds. The latest counts, and none is ever lost."""
 
     def __init__(self, database: Database) -> None:
@@ -42,14 +42,17 @@ class Thresholds:
                 (model.id, kind, threshold, verdicts, sentence),
             )
 
-    def current(self, model: Model, kind: Kind) -> Saved | None:
+    def current(self, model: Model, kind: Kind) -> SavedThreshold | None:
         """The threshold in use, when there is one."""
         latest = self.history(model, kind, 1)
         return latest[0] if latest and latest[0].threshold is not None else None
 
-    def history(self, model: Model, kind: Kind, limit: int = SHOWN) -> list[Saved]:
+    def history(self, model: Model, kind: Kind, limit: int = SHOWN) -> list[SavedThreshold]:
         """What was saved and given up, the latest first."""
-        with self._database.connection() as connection, connection.cursor(row_factory=class_row(Saved)) as cursor:
+        with (
+            self._database.connection() as connection,
+            connection.cursor(row_factory=class_row(SavedThreshold)) as cursor,
+        ):
             return cursor.execute(
                 """SELECT threshold, verdicts, sentence, at FROM thresholds WHERE model = %s AND kind = %s
                    ORDER BY at DESC LIMIT %s""",

@@ -19,7 +19,7 @@ MAD_TO_SIGMA = 1.4826
 
 
 @dataclass(frozen=True)
-class Cuts:
+class SuggestedThresholds:
     """Three thresholds (cosines) for one query, strict >= balanced >= wide, and why.
 
     `reason` is a sentence; `nothing` says that even the best match is no closer than chance would make it.
@@ -85,9 +85,9 @@ def steepest_gap(scores: NDArray[np.floating]) -> float:
     return float(scores[at] + scores[at + 1]) / 2
 
 
-def suggest(
+def suggest_thresholds(
     similarities: NDArray[np.floating], background: NDArray[np.floating], total: int, *, besides: bool = False
-) -> Cuts | None:
+) -> SuggestedThresholds | None:
     """Thresholds for a query from its matches' similarities (best first) and those to a random sample.
 
     Wide is the chance level; balanced the steepest gap among the scores above it, the chance level counting as the
@@ -101,7 +101,7 @@ def suggest(
     background = unrelated(background)
     wide = min(chance_level(background, total), 0.999)
     if best <= wide:
-        return Cuts(
+        return SuggestedThresholds(
             *(wide, wide, wide),
             nothing=True,
             reason=f"Probably nothing {'else ' if besides else ''}like it here: the best match, at {percent(best)}, "
@@ -110,7 +110,7 @@ def suggest(
     balanced = steepest_gap(np.append(similarities[similarities > wide], wide))
     cautious = cautious_level(background, total)
     doubt = "" if best > cautious else " Even the best match may be chance."
-    return Cuts(
+    return SuggestedThresholds(
         strict=max(balanced, min(cautious, best)),
         balanced=balanced,
         wide=wide,

@@ -12,13 +12,13 @@ from uuid import UUID
 import numpy as np
 
 from core.database.embedding_tables import Vector
-from core.embedding.active_models import InUse
+from core.embedding.active_models import ActiveModel
 from core.errors import LookalikeError
 from core.search.nearest import Nearest
 from core.search.query_parts import Kind, Part
-from core.search.query_vector import Composer
+from core.search.query_vector import QueryEncoder
 from core.tuning.logistic_curve import Array
-from core.tuning.verdicts import Asked, Verdicts, query_key
+from core.tuning.verdicts import JudgedQuery, Verdicts, query_key
 
 MATCHES = 30
 """Matches of each query that count: what a person looks through before giving up."""
@@ -46,7 +46,7 @@ class Candidates:
     `thumbnail` is a JPEG of a query that is no picture of the collection, None for words.
     """
 
-    query: Asked
+    query: JudgedQuery
     pictures: tuple[UUID, ...]
     similarities: Array
     thumbnail: bytes | None = None
@@ -56,7 +56,7 @@ class Candidates:
 class Proposal:
     """A match to judge."""
 
-    query: Asked
+    query: JudgedQuery
     picture: UUID
     similarity: float
     thumbnail: bytes | None = None
@@ -72,21 +72,21 @@ class Pool:
     """The queries whose matches can be judged. `waiting` are those not looked up yet."""
 
     made: float
-    waiting: list[tuple[Asked, Vector | None]]
+    waiting: list[tuple[JudgedQuery, Vector | None]]
     found: list[Candidates] = field(default_factory=list)
 
 
-class Proposals:
+class JudgingQueue:
     """The pools of this process, one for each model and kind of query. Threads may share it."""
 
-    def __init__(self, nearest: Nearest, composer: Composer, verdicts: Verdicts) -> None:
+    def __init__(self, nearest: Nearest, composer: QueryEncoder, verdicts: Verdicts) -> None:
         self._nearest = nearest
         self._composer = composer
         self._verdicts = verdicts
         self._pools = dict[tuple[int, Kind], Pool]()
         self._lock = threading.Lock()
 
-    def pool(self, in_use: InUse, kind: Kind, seconds: float) -> list[Candidates]:
+    def pool(self, in_use: ActiveModel, kind: Kind, seconds: float) -> list[Candidates]:
         """Queries drawn at random from the collection and from recent searches, with their matches.
 
         Looks up more of them for up to `seconds`, one at least while there are some. Words come from recent searches
@@ -106,19 +106,19 @@ class Proposals:
                     break
             return list(pool.found)
 
-    def _draw(self, in_use: InUse, kind: Kind) -> list[tuple[Asked, Vector | None]]:
-        drawn: dict[str, tuple[Asked, Vector | None]] = {
+    def _draw(self, in_use: ActiveModel, kind: Kind) -> list[tuple[JudgedQuery, Vector | None]]:
+        drawn: dict[str, tuple[JudgedQuery, Vector | None]] = {
             asked.key: (asked, None) for asked in self._verdicts.recent(kind, RECENT if kind == "picture" else QUERIES)
         }
         if kind == "picture":
             for id, vector in zip(*self._nearest.members(in_use.model, QUERIES), strict=True):
                 part = Part(picture=id)
-                drawn.setdefault(query_key([part]), (Asked(query_key([part]), kind, "", (part,)), vector))
+                drawn.setdefault(query_key([part]), (JudgedQuery(query_key([part]), kind, "", (part,)), vector))
         waiting = list(drawn.values())[-QUERIES:]
         order = np.random.default_rng().permutation(len(waiting))
         return [waiting[place] for place in order]
 
-    def _look_up(self, in_use: InUse, asked: Asked, vector: Vector | None) -> Candidates | None:
+    def _look_up(self, in_use: ActiveModel, asked: JudgedQuery, vector: Vector | None) -> Candidates | None:
         """A query's candidates; None when it can no longer be asked, or finds nothing."""
         thumbnail, members = None, [part.picture for part in asked.parts if part.picture]
         if vector is None:

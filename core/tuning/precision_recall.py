@@ -1,7 +1,7 @@
 """Verdicts and similarities -> precision and recall over the threshold, and the thresholds worth keeping.
 
 What is estimated: a query is drawn at random and its most similar pictures are fetched, as many as
-`core.tuning.judging_queue.MATCHES`. Of those that reach a threshold, precision is the share that a person would call right.
+`core.tuning.judging_queue.MATCHES`. Of those that reach a threshold, precision is the share a person would call right.
 Recall is, of all the right ones among those fetched, the share that reaches the threshold; a right picture that is not
 even fetched counts nowhere. Pairs of all queries count alike.
 

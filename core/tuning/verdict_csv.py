@@ -14,14 +14,14 @@ from core.collection.spreadsheets import FORMULA, csv_cells, read_rows
 from core.database.embedding_tables import Model
 from core.errors import LookalikeError, QueryError
 from core.search.query_parts import checked_parts, kind_of, read_parts
-from core.tuning.verdicts import Asked, Judged, Taken, Verdict, query_key
+from core.tuning.verdicts import ImportedVerdicts, JudgedQuery, StoredVerdict, Verdict, query_key
 
 COLUMNS = ["query", "query parts", "picture", "similarity", "right", "model", "time (UTC)"]
 _YES, _NO = {"yes", "true", "1"}, {"no", "false", "0"}
 
 
 @dataclass(frozen=True)
-class Table:
+class VerdictTable:
     """What a table of verdicts holds: verdicts, each with its time, and how many rows cannot be used, by reason."""
 
     verdicts: list[Verdict]
@@ -29,7 +29,7 @@ class Table:
     refused: Counter[str]
 
 
-def as_csv(verdicts: Iterable[Judged], model: Model) -> bytes:
+def as_csv(verdicts: Iterable[StoredVerdict], model: Model) -> bytes:
     """A row a verdict, in UTF-8 with a byte order mark, without which Excel takes it for its old alphabet."""
     out = io.StringIO()
     writer = csv.writer(out)
@@ -42,7 +42,7 @@ def as_csv(verdicts: Iterable[Judged], model: Model) -> bytes:
     return out.getvalue().encode("utf-8-sig")
 
 
-def read_csv(name: str, data: bytes, model: Model) -> Table:
+def read_csv(name: str, data: bytes, model: Model) -> VerdictTable:
     """The verdicts in such a table that are about this model. Raises LookalikeError when it is no such table."""
     rows = read_rows(name, data)
     heads = [head.strip().lower() for head in rows[0]]
@@ -64,10 +64,10 @@ def read_csv(name: str, data: bytes, model: Model) -> Table:
             continue
         verdicts.append(verdict)
         times.append(at)
-    return Table(verdicts, times, refused)
+    return VerdictTable(verdicts, times, refused)
 
 
-def told(taken: Taken, refused: Counter[str]) -> str:
+def import_summary(taken: ImportedVerdicts, refused: Counter[str]) -> str:
     """In a sentence or two, what became of a table's rows, the refused ones too."""
     counts = [
         (taken.known, "known already"),
@@ -84,7 +84,7 @@ def _verdict(cells: Sequence[str]) -> tuple[Verdict, datetime]:
     if not -1.001 <= similarity <= 1.001 or answer not in _YES | _NO:
         raise ValueError(answer)
     at = datetime.fromisoformat(cells[6].strip()).replace(tzinfo=UTC)
-    asked = Asked(query_key(parts), kind_of(parts), cells[0], parts)
+    asked = JudgedQuery(query_key(parts), kind_of(parts), cells[0], parts)
     return Verdict(asked, UUID(cells[2].strip()), similarity, answer in _YES), at
 
 

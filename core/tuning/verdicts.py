@@ -20,7 +20,7 @@ from core.search.query_vector import Query
 
 
 @dataclass(frozen=True)
-class Asked:
+class JudgedQuery:
     """A query as it is remembered; `label` is its line, "" for a picture of the collection that nobody searched."""
 
     key: str
@@ -33,14 +33,14 @@ class Asked:
 class Verdict:
     """An answer to "is this match right?". `right` is None when it takes an earlier one back."""
 
-    query: Asked
+    query: JudgedQuery
     picture: UUID
     similarity: float
     right: bool | None
 
 
 @dataclass(frozen=True)
-class Judged:
+class StoredVerdict:
     """The verdict on a pair that counts: the latest. `disputed` says that the pair has one of the other kind, too."""
 
     key: str
@@ -53,7 +53,7 @@ class Judged:
     at: datetime
 
 
-class Taken(NamedTuple):
+class ImportedVerdicts(NamedTuple):
     """How many verdicts are new, were known already, or are about pictures that are not here."""
 
     new: int
@@ -83,9 +83,9 @@ def _source(part: Part) -> str:
     return f"picture:{part.picture or part.upload}"
 
 
-def asked(query: Query) -> Asked:
+def judged_query(query: Query) -> JudgedQuery:
     """A query to remember. Raises QueryError."""
-    return Asked(query_key(query.parts), query.kind, query.label, query.parts)
+    return JudgedQuery(query_key(query.parts), query.kind, query.label, query.parts)
 
 
 class Verdicts:
@@ -96,7 +96,7 @@ class Verdicts:
         self._database = database
         self._kept = kept
 
-    def remember(self, query: Asked) -> None:
+    def remember(self, query: JudgedQuery) -> None:
         """Note that this was searched for just now, and forget what was long ago."""
         with self._database.connection() as connection:
             connection.execute(
@@ -113,7 +113,7 @@ class Verdicts:
                 (query.key, query.kind, query.label[:500], write_parts(query.parts)),
             )
 
-    def recent(self, kind: Kind, limit: int) -> list[Asked]:
+    def recent(self, kind: Kind, limit: int) -> list[JudgedQuery]:
         """What was searched for last, the latest first."""
         with self._database.connection() as connection:
             rows = connection.execute(
@@ -121,14 +121,14 @@ class Verdicts:
                    ORDER BY asked_at DESC, key LIMIT %s""",
                 (kind, self._kept, limit),
             ).fetchall()
-        return [Asked(key, kind, label, read_parts(parts)) for key, label, parts in rows]
+        return [JudgedQuery(key, kind, label, read_parts(parts)) for key, label, parts in rows]
 
     def judge(self, model: Model, verdict: Verdict) -> None:
         """Keep a verdict given just now. Raises NotFoundError when its picture is gone for good."""
         if self.take(model, [verdict], [None]).strange:
             raise NotFoundError("This picture is not in the collection any more, so the verdict was not kept.")
 
-    def take(self, model: Model, verdicts: Sequence[Verdict], at: Sequence[datetime | None]) -> Taken:
+    def take(self, model: Model, verdicts: Sequence[Verdict], at: Sequence[datetime | None]) -> ImportedVerdicts:
         """Keep verdicts, each given at its time, but no later than now; None is now. What is known already stays."""
         queries = {verdict.query.key: verdict.query for verdict in verdicts}
         ordered = [queries[key] for key in sorted(queries)]
@@ -165,7 +165,7 @@ class Verdicts:
                 ),
             ).rowcount
         strange = sum(verdict.picture not in here for verdict in verdicts)
-        return Taken(new, len(verdicts) - new - strange, strange)
+        return ImportedVerdicts(new, len(verdicts) - new - strange, strange)
 
     def of_query(self, model: Model, key: str) -> dict[UUID, bool]:
         """The verdicts that count of a query's matches."""
@@ -177,9 +177,12 @@ class Verdicts:
             )
             return {picture: right for picture, right in rows if right is not None}
 
-    def read(self, model: Model, kind: Kind) -> list[Judged]:
+    def read(self, model: Model, kind: Kind) -> list[StoredVerdict]:
         """The verdicts of a model and a kind of query that count, the oldest first."""
-        with self._database.connection() as connection, connection.cursor(row_factory=class_row(Judged)) as cursor:
+        with (
+            self._database.connection() as connection,
+            connection.cursor(row_factory=class_row(StoredVerdict)) as cursor,
+        ):
             # A pair that was taken back begins anew: only what was said since then can dispute it.
             return cursor.execute(
                 """WITH turns AS (

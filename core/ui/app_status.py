@@ -38,8 +38,8 @@ def status_line() -> None:
 
     Reruns the page when what it shows has changed. See `keep_drawing`.
     """
-    house = engine()
-    database, model = house.database_state, house.model_state
+    app = engine()
+    database, model = app.database_state, app.model_state
     if database.state == "failed":
         st.error(
             f"{database.message}\n\nLookalike tries again by itself; nothing is lost.",
@@ -51,23 +51,23 @@ def status_line() -> None:
     name = "Lookalike’s own encoder" if model.model == BUILTIN else "CLIP"
     if model.state == "failed":
         st.error(model.message, icon=":material/cloud_off:", title=f"{name} is not loaded")
-        st.button("Try again", key="retry-model", icon=":material/refresh:", on_click=house.choice.retry)
+        st.button("Try again", key="retry-model", icon=":material/refresh:", on_click=app.model_selection.retry)
     elif model.state == "loading":
         _progress(model, f"Loading {name}")
-    if house.choice.awaited is not None and model.state != "failed":
-        _stand_in(house.choice.awaited, house.choice.retry)
-    change = house.reembedding
+    if app.model_selection.awaited is not None and model.state != "failed":
+        _stand_in(app.model_selection.awaited, app.model_selection.retry)
+    change = app.reembedding
     if change is not None:
         st.progress(change.done / max(1, change.total), text=_reembedding(change))
-    if house.worker is not None and house.worker.problem:
-        st.warning(house.worker.problem, icon=":material/engineering:", title="Indexing has stopped for now")
+    if app.worker is not None and app.worker.problem:
+        st.warning(app.worker.problem, icon=":material/engineering:", title="Indexing has stopped for now")
     try:
-        serving = house.model().name  # it may change though no page saw the change under way
+        serving = app.model().name  # it may change though no page saw the change under way
     except LookalikeError:
         serving = ""
     ready = (database.state, model.model, model.state, serving)
-    if st.session_state.setdefault("house-state", ready) != ready:
-        st.session_state["house-state"] = ready
+    if st.session_state.setdefault("app-state", ready) != ready:
+        st.session_state["app-state"] = ready
         st.rerun()
 
 

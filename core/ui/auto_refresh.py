@@ -8,7 +8,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 
-def keep_drawing(draw: Callable[[], None]) -> None:
+def auto_refresh(draw: Callable[[], None]) -> None:
     """Draw something now and every second, as a fragment; but once only while a dialog is open.
 
     Streamlit lets such a second break off whatever else runs: what a dialog showed before then stays beside what it

@@ -9,7 +9,7 @@ from uuid import UUID
 import streamlit as st
 
 from core.collection.curation import checked_title
-from core.collection.picture_details import Facts, read_facts
+from core.collection.picture_details import PictureDetails, read_details
 from core.duplicates.near_copies import MAX_DISTANCE
 from core.errors import EncoderError, LookalikeError, NotFoundError
 from core.media.link_check import State, check_link
@@ -47,7 +47,7 @@ def _drawer(search: Callable[[UUID], None], note: str) -> None:
     path: list[UUID] = st.session_state["drawer"]
     picture = path[-1]
     try:
-        facts = read_facts(engine().database, picture)
+        facts = read_details(engine().database, picture)
         with st.container():  # one place, so that what follows is exchanged where it stands
             if len(path) > 1:
                 st.button("Back", icon=":material/arrow_back:", type="tertiary", key="drawer-back", on_click=_back)
@@ -66,7 +66,7 @@ def _back() -> None:
     st.session_state["drawer"].pop()
 
 
-def _head(facts: Facts, note: str, search: Callable[[UUID], None]) -> None:
+def _head(facts: PictureDetails, note: str, search: Callable[[UUID], None]) -> None:
     try:
         width = PICTURE_WIDTH if facts.width >= facts.height else round(PICTURE_WIDTH * facts.width / facts.height)
         st.image(engine().store.thumbnail(facts.id)[1], width=max(width, 120), alt=plain(facts.name))
@@ -90,7 +90,7 @@ def _head(facts: Facts, note: str, search: Callable[[UUID], None]) -> None:
         remove_button(selection, key="drawer-remove")
 
 
-def _edit(facts: Facts) -> None:
+def _edit(facts: PictureDetails) -> None:
     """Title and tags. The widgets show what is in the database, whatever they held before."""
     state = st.session_state
     title, tags = f"drawer-title-{facts.id}", f"drawer-tags-{facts.id}"
@@ -108,7 +108,7 @@ def _edit(facts: Facts) -> None:
     )
 
 
-def _tell(facts: Facts) -> None:
+def _tell(facts: PictureDetails) -> None:
     imports = ", ".join(f"{origin.name} ({_day(origin.created_at)})" for origin in facts.origins)
     rows = {"Indexed": _moment(facts.indexed_at), "Imports": imports or "None that still exists", **facts.fields}
     _table(rows)
@@ -119,7 +119,7 @@ def _tell(facts: Facts) -> None:
         st.code(facts.phash_hex, language=None)
 
 
-def _addresses(facts: Facts) -> None:
+def _addresses(facts: PictureDetails) -> None:
     st.markdown(f"**{'Address' if len(facts.urls) == 1 else 'Addresses'}**")
     for number, url in enumerate(facts.urls):
         target = link(engine().settings, url)
@@ -135,20 +135,20 @@ def _addresses(facts: Facts) -> None:
         st.caption("None: another picture was found at the address later.")
 
 
-def _neighbours(facts: Facts) -> None:
+def _neighbours(facts: PictureDetails) -> None:
     """Copies and look-alikes, each of which opens in the drawer."""
-    house = engine()
-    copies = house.store.copies_of([facts.id]).get(facts.id, [])
+    app = engine()
+    copies = app.store.copies_of([facts.id]).get(facts.id, [])
     if copies:
         few = copies[:COPIES]
         more = f", {len(few)} of them here" if len(few) < len(copies) else ""
         _row(f"copies-{facts.id}", f"{len(copies):,} {'copy' if len(copies) == 1 else 'copies'} of it{more}", few, {})
     try:
-        model = house.model()
-        vector = house.store.embedding(model, facts.id)
+        model = app.model()
+        vector = app.store.embedding(model, facts.id)
         if vector is None:
             return
-        found = house.nearest.search(model, vector, LOOK_ALIKES, leave_out=[facts.id, *copies]).matches
+        found = app.nearest.search(model, vector, LOOK_ALIKES, leave_out=[facts.id, *copies]).matches
     except EncoderError:
         st.caption("Its look-alikes are shown as soon as CLIP is loaded.")
         return
@@ -158,18 +158,18 @@ def _neighbours(facts: Facts) -> None:
 
 
 def _row(key: str, heading: str, ids: list[UUID], notes: Mapping[UUID, str]) -> None:
-    house = engine()
+    app = engine()
     shown = gallery(
         [
             {
                 "id": str(entry.id),
-                "src": thumbnail_path(house.settings, entry.id),
-                "url": link(house.settings, entry.url),
+                "src": thumbnail_path(app.settings, entry.id),
+                "url": link(app.settings, entry.url),
                 "title": entry.title,
                 "similarity": 1.0,
                 "note": notes.get(entry.id, f"{entry.width:,} × {entry.height:,}"),
             }
-            for entry in house.browser.entries(ids)
+            for entry in app.browser.entries(ids)
         ],
         threshold=0.0,
         total=len(ids),
@@ -191,7 +191,7 @@ def _table(rows: Mapping[str, str]) -> None:
     )
 
 
-def _retitle(facts: Facts, key: str) -> None:
+def _retitle(facts: PictureDetails, key: str) -> None:
     def act() -> Done:
         title = checked_title(st.session_state[key])
         former = engine().curation.retitle(facts.id, title)
@@ -207,7 +207,7 @@ def _retitle(facts: Facts, key: str) -> None:
     attempt(act)
 
 
-def _retag(facts: Facts, key: str) -> None:
+def _retag(facts: PictureDetails, key: str) -> None:
     """Only what this curator changed: a tag that somebody else gave meanwhile stays."""
     wanted = st.session_state[key]
     selection = Selection([facts.id], 1)

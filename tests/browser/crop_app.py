@@ -12,7 +12,7 @@ from typing import cast
 
 import streamlit as st
 
-from core.media.crop import Box
+from core.media.crop import CropBox
 from core.ui.components.crop import crop
 from tests.support.data import some_photos
 
@@ -21,12 +21,12 @@ asked = st.query_params
 state = st.session_state
 
 
-def order(box: Box | None) -> None:
+def order(box: CropBox | None) -> None:
     state.box = box
 
 
 if "box" not in state:
-    state.box = cast(Box, tuple(map(float, asked["box"].split(",")))) if "box" in asked else None
+    state.box = cast(CropBox, tuple(map(float, asked["box"].split(",")))) if "box" in asked else None
 state.runs = state.get("runs", 0) + 1
 with st.container(horizontal=True):
     st.button("Run again")

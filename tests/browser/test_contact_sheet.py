@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from core.search.result_export import as_contact_sheet
-from tests.test_exports import HOSTILE, LOST, match, report, thumbnail
+from tests.search.test_result_export import HOSTILE, LOST, match, report, thumbnail
 
 pytestmark = pytest.mark.browser
 

@@ -7,12 +7,12 @@ from uuid import UUID
 
 import pytest
 
-from core.collection.filters import Facet, Filter
-from core.collection.metadata import MAX_VALUE, Said, field_names, keep_said, title_column
+from core.collection.filters import Filter, FilterOption
+from core.collection.metadata import MAX_VALUE, Metadata, add_item_metadata, field_names, title_column
 from core.collection.store import Store
 from core.database.connection import Database
 from core.indexing.imports import Ledger
-from core.indexing.url_lists import Table, read_table
+from core.indexing.url_lists import ListTable, read_table
 from core.media.urls import key_of
 from core.search.nearest import Nearest
 from tests.support.collection import fill, unit_vectors
@@ -38,7 +38,7 @@ def told(database: Database, ids: list[UUID]) -> list[tuple[str, dict[str, str]]
     return [found[id] for id in ids]
 
 
-def say(ledger: Ledger, ids: list[UUID], rows: Mapping[int, Said]) -> int:
+def say(ledger: Ledger, ids: list[UUID], rows: Mapping[int, Metadata]) -> int:
     """An import of pictures that are there already, as `fill` has their keys."""
     urls = [(ids[number].bytes * 2, f"https://a.example/{number}.jpg") for number in rows]
     return ledger.create("list", urls, {ids[number].bytes * 2: said for number, said in rows.items()})
@@ -55,18 +55,18 @@ def test_columns_of_a_table_are_said_of_its_addresses() -> None:
     table = read_table("list.csv", text.encode())
     lines = table.lines(0, [2, 3, 4], title_column(table.columns))
     assert [line.said for line in lines] == [
-        Said("A cat", {"note": "two\nlines", "note (4)": "b", "Column 5": "c"}),
-        Said(),
-        Said("Pair"),
-        Said("Pair"),
-        Said(),
+        Metadata("A cat", {"note": "two\nlines", "note (4)": "b", "Column 5": "c"}),
+        Metadata(),
+        Metadata("Pair"),
+        Metadata("Pair"),
+        Metadata(),
     ]
     assert [line.key for line in lines] == [key_of(f"https://a.example/{number}.jpg") for number in range(1, 6)]
-    assert [line.said for line in table.lines(0)] == [Said()] * 5
+    assert [line.said for line in table.lines(0)] == [Metadata()] * 5
 
 
 def test_a_cell_is_kept_as_the_database_can() -> None:
-    table = Table(["url", "a"], [["https://a.example/1.jpg", "\0x\ud800" + "x" * 3000]], 2)
+    table = ListTable(["url", "a"], [["https://a.example/1.jpg", "\0x\ud800" + "x" * 3000]], 2)
     said = table.lines(0, [1])[0].said.fields["a"]
     assert len(said) == MAX_VALUE
     assert said.endswith("x…")
@@ -82,40 +82,40 @@ def test_a_column_of_titles_is_known_by_its_name(columns: list[str], title: int 
 
 
 def test_the_last_list_wins_column_by_column(database: Database, ledger: Ledger, ids: list[UUID]) -> None:
-    say(ledger, ids, {0: Said("First", {"artist": "Hals", "year": "1650"}), 1: Said("", {"artist": "Hals"})})
-    say(ledger, ids, {0: Said("Second", {"artist": "Leyster"}), 2: Said("Third")})
+    say(ledger, ids, {0: Metadata("First", {"artist": "Hals", "year": "1650"}), 1: Metadata("", {"artist": "Hals"})})
+    say(ledger, ids, {0: Metadata("Second", {"artist": "Leyster"}), 2: Metadata("Third")})
     assert told(database, ids) == [
         ("First", {"artist": "Leyster", "year": "1650"}),
         ("", {"artist": "Hals"}),
         ("Third", {}),
     ]
     nearest = Nearest(database)
-    assert nearest.facets().fields == [Facet(0, "artist", 2), Facet(0, "year", 1)]
-    assert nearest.values("artist") == [Facet(0, "Hals", 1), Facet(0, "Leyster", 1)]
+    assert nearest.facets().fields == [FilterOption(0, "artist", 2), FilterOption(0, "year", 1)]
+    assert nearest.values("artist") == [FilterOption(0, "Hals", 1), FilterOption(0, "Leyster", 1)]
     assert nearest.values("'; --") == []
 
 
 def test_a_deleted_import_takes_nothing_back(database: Database, ledger: Ledger, ids: list[UUID]) -> None:
-    ledger.delete(say(ledger, ids, {1: Said("A title", {"a": "b"})}))
+    ledger.delete(say(ledger, ids, {1: Metadata("A title", {"a": "b"})}))
     assert told(database, ids[1:2]) == [("A title", {"a": "b"})]
 
 
 def test_of_rows_that_lead_to_one_picture_the_first_counts(database: Database, ledger: Ledger, ids: list[UUID]) -> None:
     urls = [(bytes([number]) * 32, f"https://b.example/{number}") for number in range(3)]
     said = {
-        key: Said(f"Title {number}", {"n": str(number), f"only {number}": "yes"})
+        key: Metadata(f"Title {number}", {"n": str(number), f"only {number}": "yes"})
         for number, (key, _) in enumerate(urls)
     }
     import_id = ledger.create("list", urls, said)
     with database.connection() as connection:
         connection.execute("UPDATE items SET picture = %s WHERE import = %s AND position < 2", (ids[0], import_id))
-        keep_said(connection, import_id, [ids[0]])
+        add_item_metadata(connection, import_id, [ids[0]])
         assert connection.execute("SELECT count(*) FROM pictures WHERE fields <> '{}'").fetchall() == [(1,)]
     assert told(database, ids[:1]) == [("Title 0", {"n": "0", "only 0": "yes"})]
 
 
 def test_a_search_keeps_to_a_field(database: Database, ledger: Ledger, ids: list[UUID]) -> None:
-    say(ledger, ids, {1: Said("", {"artist": "Hals"}), 2: Said("", {"artist": "Hals", "year": "1650"})})
+    say(ledger, ids, {1: Metadata("", {"artist": "Hals"}), 2: Metadata("", {"artist": "Hals", "year": "1650"})})
     store = Store(database)
     model = store.use_model("test/four", 4)
     where = Filter(fields=(("artist", "Hals"), ("year", "1650")))

@@ -86,8 +86,8 @@ def test_a_removed_picture_is_not_found_and_returns_when_added_again(
 def test_only_a_large_count_is_remembered(
     store: Store, model: Model, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.collection.store.CALM", 10**6)
-    monkeypatch.setattr("core.collection.store.LARGE", 4)
+    monkeypatch.setattr("core.collection.store.RECOUNT_FACTOR", 10**6)
+    monkeypatch.setattr("core.collection.store.RECOUNT_FROM", 4)
     fill(database, model, unit_vectors(3, DIM))
     assert store.count() == 3
     fill(database, model, unit_vectors(2, DIM, seed=1))

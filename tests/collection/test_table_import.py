@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from core.collection.curation import Curation
-from core.collection.spreadsheets import csv_cells, neutralised, original
+from core.collection.spreadsheets import csv_cells, formula_safe, without_apostrophe
 from core.collection.store import Store
-from core.collection.table_export import Format, export
-from core.collection.table_import import Taken, take
+from core.collection.table_export import Format, export_table
+from core.collection.table_import import ImportedTable, import_table
 from core.database.connection import Database
 from core.database.embedded_server import EmbeddedPostgres
 from core.database.embedding_tables import Model
@@ -89,7 +89,7 @@ def model_of(database: Database) -> Model:
 
 
 def exported(database: Database, kind: Format, **choices: bool) -> bytes:
-    return b"".join(export(database, model_of(database), kind, **choices))
+    return b"".join(export_table(database, model_of(database), kind, **choices))
 
 
 def state(database: Database) -> list[Any]:
@@ -104,13 +104,13 @@ def state(database: Database) -> list[Any]:
         ).fetchall()
 
 
-def read_back(database: Database, data: bytes, model: Model | None = None, name: str = "my.file") -> Taken:
-    return take(database, model or model_of(database), name, io.BytesIO(data))
+def read_back(database: Database, data: bytes, model: Model | None = None, name: str = "my.file") -> ImportedTable:
+    return import_table(database, model or model_of(database), name, io.BytesIO(data))
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_an_empty_collection_becomes_the_same(source: Database, target: Database, kind: Format) -> None:
-    taken = take(target, None, "other", io.BytesIO(exported(source, kind)))
+    taken = import_table(target, None, "other", io.BytesIO(exported(source, kind)))
     assert (taken.added, taken.waiting, taken.lacking, taken.remarks) == (COUNT - 3, 0, 0, 0)
     assert state(target) == state(source)
     assert exported(target, kind) == exported(source, kind)
@@ -158,7 +158,7 @@ def test_a_file_without_thumbnails_is_fetched(engine: Engine) -> None:
         rows.writerow([f"{site.url('/0.jpg')}\n{site.url('/lost.jpg')}", "Zero", "a\nb", '{"Artist": "Ä"}'])
         rows.writerow([site.url("/1.jpg"), "'=One", "", ""])
         rows.writerow(["no address", "Lost", "", ""])
-        taken = engine.take("list.csv", io.BytesIO(out.getvalue().encode()))
+        taken = engine.import_collection("list.csv", io.BytesIO(out.getvalue().encode()))
         assert (taken.added, taken.waiting, taken.lost) == (0, 2, 1)
         assert [number for number, _ in taken.notes] == [4, 4]
         assert taken.import_id is not None
@@ -189,9 +189,9 @@ def test_no_cell_is_a_formula_and_spreadsheets_read_them(source: Database) -> No
 
 @given(st.text())
 def test_a_neutralised_cell_comes_back(text: str) -> None:
-    assert original(neutralised(text)) == text
+    assert without_apostrophe(formula_safe(text)) == text
     if not text.startswith("'"):
-        assert csv_cells([text]) == [neutralised(text)]
+        assert csv_cells([text]) == [formula_safe(text)]
 
 
 def altered(source: Database, change: Any) -> bytes:

@@ -19,10 +19,11 @@ import pytest
 
 from core.collection.curation import Curation
 from core.collection.store import Store
+from core.database import migrations
 from core.database.backup import back_up
 from core.database.backup_format import MANIFEST
 from core.database.catalog import read_tables
-from core.database.connection import Database, migrations
+from core.database.connection import Database
 from core.database.embedded_server import EmbeddedPostgres
 from core.database.migrations import migrate, own_migrations
 from core.database.restore import restore
@@ -30,8 +31,8 @@ from core.duplicates.near_copies import pair
 from core.errors import TransferError
 from core.indexing.imports import Ledger
 from core.search.nearest import Nearest
-from core.search.query_images import Uploads
-from core.search.saved_thresholds import Thresholds
+from core.search.query_images import QueryImages
+from core.search.saved_thresholds import SavedThresholds
 from core.settings import Settings
 from tests.conftest import _settings, _temporary_database, short_folder
 from tests.support.collection import fill, unit_vectors
@@ -60,12 +61,12 @@ def source(module_settings: Settings) -> Iterator[Database]:
         connection.execute("INSERT INTO unpaired SELECT id FROM pictures WHERE phash = 7")
         connection.execute("INSERT INTO thumbnails SELECT id, 'image/jpeg', '\\xff00ff', false FROM pictures")
         connection.execute("INSERT INTO files VALUES ('\\x01', 'a.jpg', decode(repeat('00ff', 2000000), 'hex'))")
-    Thresholds(database).save(model, "picture", 0.8125, 64, "From 64 verdicts.")
+    SavedThresholds(database).save(model, "picture", 0.8125, 64, "From 64 verdicts.")
     pair(database, 2)
     ledger.create("First", [(b"k" * 32, "https://a.example/new.jpg")])
     gone = ledger.create("Second", [(b"l" * 32, "https://a.example/other.jpg")])
     ledger.delete(gone)
-    Uploads(database, timedelta(days=7)).keep("query.jpg", b"some bytes")
+    QueryImages(database, timedelta(days=7)).keep("query.jpg", b"some bytes")
     yield database
     database.close()
 
@@ -99,7 +100,7 @@ def rows(database: Database) -> dict[str, list[Any]]:
 def matches(database: Database) -> list[Any]:
     [model] = [model for model in Store(database).models() if model.name == "test/second"]
     found = Nearest(database).search(model, unit_vectors(1, DIM, 5)[0], 20)
-    saved = Thresholds(database).current(model, "picture")
+    saved = SavedThresholds(database).current(model, "picture")
     assert saved is not None
     return [saved.threshold, [(match.id, match.url, match.similarity) for match in found.matches]]
 
@@ -242,7 +243,7 @@ def test_a_restore_waits_for_no_app_and_drops_none_of_its_tables(target: Databas
     stranger = psycopg.connect(target.conninfo, application_name="psql")
     stranger.execute("SELECT count(*) FROM pictures")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("core.database.restore.PATIENCE", "300ms")
+        patch.setattr("core.database.restore.LOCK_TIMEOUT", "300ms")
         refused(target, backup, "Lookalike is at work on this database")
     stranger.close()
 

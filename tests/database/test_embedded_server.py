@@ -66,7 +66,8 @@ def postmaster(data_dir: Path) -> psutil.Process:
 def python(script: str, *arguments: object) -> subprocess.Popen[str]:
     """A process that has `server`, not yet started, on the data_dir that is its first argument."""
     head = (
-        "import os, signal, sys, psycopg\nfrom pathlib import Path\nfrom core.database.embedded_server import EmbeddedPostgres\n"
+        "import os, signal, sys, psycopg\nfrom pathlib import Path\n"
+        "from core.database.embedded_server import EmbeddedPostgres\n"
         "server = EmbeddedPostgres(Path(sys.argv[1]))\n"
     )
     return subprocess.Popen(

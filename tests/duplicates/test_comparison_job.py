@@ -13,7 +13,7 @@ from core.collection.store import Store
 from core.database.connection import Database
 from core.database.embedding_tables import Model, Vector
 from core.duplicates.comparison_job import LOWEST, Comparison, Comparisons
-from core.duplicates.groups import Duplicates, Rule
+from core.duplicates.groups import Duplicates, KeepRule
 from tests.support.collection import fill, unit_vectors
 
 pytestmark = pytest.mark.pooled
@@ -43,7 +43,7 @@ def twins(count: int) -> Vector:
 
 
 def found(database: Database, model: Model, threshold: float = 0.99) -> set[frozenset[UUID]]:
-    groups = Duplicates(database).lookalikes(model, threshold, Rule())
+    groups = Duplicates(database).lookalikes(model, threshold, KeepRule())
     return {frozenset(group.pictures) for group in groups}
 
 

@@ -11,7 +11,7 @@ from core.collection.curation import Curation
 from core.collection.store import Store
 from core.database.connection import Database
 from core.database.embedding_tables import Model
-from core.duplicates.groups import Duplicates, Rule
+from core.duplicates.groups import Duplicates, KeepRule
 from core.duplicates.star_grouping import Group, Member, pairs_within
 
 pytestmark = pytest.mark.pooled
@@ -73,15 +73,15 @@ def all_alike(database: Database) -> None:
 @pytest.mark.parametrize(
     ("rule", "keeper"),
     [
-        (Rule("largest"), A),
-        (Rule("oldest"), B),
-        (Rule("tagged"), C),
-        (Rule("domain", "Museum.example"), D),
-        (Rule("domain", "nowhere.example"), A),
+        (KeepRule("largest"), A),
+        (KeepRule("oldest"), B),
+        (KeepRule("tagged"), C),
+        (KeepRule("domain", "Museum.example"), D),
+        (KeepRule("domain", "nowhere.example"), A),
     ],
 )
 def test_the_rule_says_which_picture_stays(
-    database: Database, duplicates: Duplicates, rule: Rule, keeper: UUID
+    database: Database, duplicates: Duplicates, rule: KeepRule, keeper: UUID
 ) -> None:
     all_alike(database)
     [group] = duplicates.copies(rule)
@@ -93,7 +93,7 @@ def test_the_rule_says_which_picture_stays(
 
 def test_how_near_a_copy_is(database: Database, duplicates: Duplicates) -> None:
     copies(database, [(A, B, 2), (A, C, 0)])
-    assert duplicates.copies(Rule()) == [Group(A, (Member(C, 1.0), Member(B, 1 - 2 / 64)))]
+    assert duplicates.copies(KeepRule()) == [Group(A, (Member(C, 1.0), Member(B, 1 - 2 / 64)))]
 
 
 def test_lookalikes_reach_the_threshold_and_are_no_copies(
@@ -101,22 +101,22 @@ def test_lookalikes_reach_the_threshold_and_are_no_copies(
 ) -> None:
     lookalikes(database, model, [(A, B, 0.97), (A, C, 0.92), (D, E, 0.95)])
     copies(database, [(D, E, 1)])
-    assert duplicates.lookalikes(model, 0.9, Rule()) == [Group(A, (Member(B, 0.97), Member(C, 0.92)))]
-    assert duplicates.lookalikes(model, 0.92, Rule())[0].pictures == [A, B, C]
-    assert duplicates.lookalikes(model, 0.95, Rule()) == [Group(A, (Member(B, 0.97),))]
+    assert duplicates.lookalikes(model, 0.9, KeepRule()) == [Group(A, (Member(B, 0.97), Member(C, 0.92)))]
+    assert duplicates.lookalikes(model, 0.92, KeepRule())[0].pictures == [A, B, C]
+    assert duplicates.lookalikes(model, 0.95, KeepRule()) == [Group(A, (Member(B, 0.97),))]
     other = Store(database).use_model("test/other", 2)
-    assert duplicates.lookalikes(other, 0.9, Rule()) == []
+    assert duplicates.lookalikes(other, 0.9, KeepRule()) == []
 
 
 def test_removed_pictures_are_in_no_group_until_they_return(database: Database, duplicates: Duplicates) -> None:
     copies(database, [(A, B, 1)])
     before = duplicates.version()
-    removed = duplicates.remove(duplicates.copies(Rule()))
+    removed = duplicates.remove(duplicates.copies(KeepRule()))
     assert removed == [B]
     assert duplicates.version() != before
-    assert duplicates.copies(Rule()) == []
+    assert duplicates.copies(KeepRule()) == []
     assert Curation(database).restore(removed) == [B]
-    assert duplicates.copies(Rule()) == [Group(A, (Member(B, 1 - 1 / 64),))]
+    assert duplicates.copies(KeepRule()) == [Group(A, (Member(B, 1 - 1 / 64),))]
 
 
 def test_no_keeper_is_ever_removed(database: Database, duplicates: Duplicates) -> None:
@@ -146,19 +146,19 @@ def test_two_curators_who_keep_different_pictures_leave_one(database: Database, 
 
 def test_what_is_said_to_be_different_is_remembered_and_taken_back(database: Database, duplicates: Duplicates) -> None:
     all_alike(database)
-    said = duplicates.say_different(pairs_within([A, B, C, D], D))
+    said = duplicates.mark_not_duplicates(pairs_within([A, B, C, D], D))
     assert said == [(A, D), (B, D), (C, D)]
-    assert duplicates.copies(Rule())[0].pictures == [A, B, C]
-    assert duplicates.say_different([(A, D), (A, B), (B, UUID(int=99))]) == [(A, B)]
-    count, last = duplicates.said(2)
+    assert duplicates.copies(KeepRule())[0].pictures == [A, B, C]
+    assert duplicates.mark_not_duplicates([(A, D), (A, B), (B, UUID(int=99))]) == [(A, B)]
+    count, last = duplicates.not_duplicates(2)
     assert count == 4
     assert (last[0].picture, last[0].other) == (A, B)
     assert duplicates.remove([Group(A, (Member(B, 1), Member(C, 1), Member(D, 1)))]) == [C]
-    assert duplicates.said(9)[0] == 3
+    assert duplicates.not_duplicates(9)[0] == 3
     Curation(database).restore([C])
-    assert duplicates.take_back([*said, (A, E)]) == said
-    assert duplicates.take_back(said) == []
-    assert {group.keeper: set(group.pictures) for group in duplicates.copies(Rule())} == {A: {A, C, D}}
+    assert duplicates.unmark_not_duplicates([*said, (A, E)]) == said
+    assert duplicates.unmark_not_duplicates(said) == []
+    assert {group.keeper: set(group.pictures) for group in duplicates.copies(KeepRule())} == {A: {A, C, D}}
 
 
 def test_facts(database: Database, duplicates: Duplicates) -> None:

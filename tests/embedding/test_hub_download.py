@@ -67,7 +67,7 @@ def test_a_hub_that_refuses_connections_is_named_with_the_way_out(use_hub: Calla
 
 
 def test_a_hub_that_says_nothing_is_given_up(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(core_hub, "PATIENCE", 0.2)
+    monkeypatch.setattr(core_hub, "TIMEOUT_SECONDS", 0.2)
     hub.mode = "mute"
     assert "cannot be reached (no answer in 0 seconds)" in failure(SMALL)
 

@@ -16,7 +16,7 @@ from core.embedding import checkpoint as clip_model
 from core.embedding import model_selection as core_choice
 from core.embedding.encoder import load_encoder
 from core.embedding.hub_download import fetch
-from core.embedding.model_selection import CLIP, CLIP_REPOSITORY, Choice
+from core.embedding.model_selection import CLIP_REPOSITORY, DEFAULT_CLIP, ModelSelection
 from core.engine import Engine
 from core.errors import EncoderError
 from core.media.urls import key_of
@@ -32,7 +32,7 @@ PHOTOS = [path.read_bytes() for path in some_photos(12)]
 @pytest.fixture
 def small_clip(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> FakeHub:
     """The hub, on which CLIP is as small as our test model."""
-    monkeypatch.setattr(core_choice, "CLIP", SMALL)
+    monkeypatch.setattr(core_choice, "DEFAULT_CLIP", SMALL)
     monkeypatch.setattr(core_choice, "CLIP_REPOSITORY", "test/small")
     return hub
 
@@ -45,7 +45,7 @@ def wait_until(what: Callable[[], bool], seconds: float = 60) -> None:
 
 
 def test_clip_is_what_open_clip_calls_so() -> None:
-    entry = open_clip.get_pretrained_cfg(*CLIP.split("/"))
+    entry = open_clip.get_pretrained_cfg(*DEFAULT_CLIP.split("/"))
     assert entry["hf_hub"].rpartition("/")[0] == CLIP_REPOSITORY
     assert entry["hf_hub"].endswith("/"), "the files have open_clip's usual names"
 
@@ -103,10 +103,10 @@ def test_what_is_not_as_its_card_says_is_refused(box: Path, harm: Callable[[Path
 
 def test_clip_works_at_once_when_the_cache_has_it(small_clip: FakeHub) -> None:
     fetch("test/small", clip_model.WEIGHTS, lambda done, total: None)
-    choice = Choice("")
+    choice = ModelSelection("")
     assert choice.loader.state.model == SMALL
     assert choice.awaited is None
-    explicit = Choice("local-dir:/nowhere")
+    explicit = ModelSelection("local-dir:/nowhere")
     assert (explicit.loader.state.model, explicit.awaited) == ("local-dir:/nowhere", None)
 
 
@@ -114,7 +114,7 @@ def test_the_box_steps_in_for_a_damaged_clip_until_it_is_mended(small_clip: Fake
     path = fetch("test/small", clip_model.WEIGHTS, lambda done, total: None)
     path.resolve().write_bytes(b"\xff" * 1000)
     changes = list[str]()
-    choice = Choice("")
+    choice = ModelSelection("")
     choice.start(lambda loader: changes.append(loader.state.model))
     try:
         wait_until(lambda: changes == ["built-in"])
@@ -137,7 +137,7 @@ def test_the_collection_is_embedded_anew_when_clip_comes(
     engine.start()
     try:
         engine.wait_until_ready(60)
-        wait_until(lambda: (state := engine.choice.awaited) is not None and state.state == "failed")
+        wait_until(lambda: (state := engine.model_selection.awaited) is not None and state.state == "failed")
         with WebServer({f"/{number}.jpg": data for number, data in enumerate(PHOTOS)}) as site:
             addresses = [(key_of(url), url) for url in map(site.url, (f"/{n}.jpg" for n in range(len(PHOTOS))))]
             before = engine.submit("with the encoder in the box", addresses[:8])
@@ -146,7 +146,7 @@ def test_the_collection_is_embedded_anew_when_clip_comes(
             assert found.model.startswith("built-in@")
             assert (found.found[0].url, found.found[0].similarity > 0.995) == (addresses[3][1], True)
             small_clip.mode = "whole"
-            engine.choice.retry()
+            engine.model_selection.retry()
             wait_until(lambda: engine.model().name == SMALL)
             assert engine.store.missing(engine.model()) == 0
             found = engine.search(engine.picture_query(PHOTOS[3]), 1)
@@ -181,7 +181,7 @@ def test_a_collection_of_clips_is_served_by_the_box_while_clip_is_away(
         assert found.model.startswith("built-in@")
         assert found.found[0].url == urls[5]
         small_clip.mode = "whole"
-        second.choice.retry()
+        second.model_selection.retry()
         wait_until(lambda: second.model().name == SMALL)
         assert second.reembedding is None
     finally:

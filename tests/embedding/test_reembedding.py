@@ -20,7 +20,7 @@ from core.collection.store import NewPicture, Store
 from core.database.connection import Database
 from core.database.embedding_tables import Model, Vector
 from core.embedding import reembedding as core_reembedding
-from core.embedding.active_models import InUse, Models, Reembedding
+from core.embedding.active_models import ActiveModel, ActiveModels, Reembedding
 from core.embedding.encoder import Encoder, load_encoder
 from core.embedding.loader import EncoderLoader
 from core.embedding.reembedding import reembed
@@ -31,9 +31,9 @@ from core.media.fetcher import Fetcher
 from core.media.urls import key_of
 from core.search.matches import Matches, search
 from core.search.nearest import Nearest
-from core.search.query_images import Uploads
+from core.search.query_images import QueryImages
 from core.search.query_parts import Part
-from core.search.query_vector import Composer, Query
+from core.search.query_vector import Query, QueryEncoder
 from core.settings import Settings
 from tests.support.app import App
 from tests.support.data import MODEL, MODEL_SETTING, some_photos
@@ -62,10 +62,10 @@ def other_setting(other_folder: Path) -> str:
 
 
 @pytest.fixture
-def query_of(settings: Settings, database: Database, store: Store) -> Iterator[Callable[[InUse, bytes], Query]]:
+def query_of(settings: Settings, database: Database, store: Store) -> Iterator[Callable[[ActiveModel, bytes], Query]]:
     """Makes the query of a picture's bytes, with a model."""
     fetcher = Fetcher(settings)
-    composer = Composer(settings, store, Uploads(database, timedelta(days=1)), fetcher)
+    composer = QueryEncoder(settings, store, QueryImages(database, timedelta(days=1)), fetcher)
     yield lambda in_use, data: composer.compose(in_use, [Part(file=0)], [data])
     fetcher.close()
 
@@ -98,15 +98,15 @@ def old_model(store: Store, old_encoder: Encoder) -> Model:
 
 
 @pytest.fixture
-def configure(store: Store) -> Iterator[Callable[[str], Models]]:
+def configure(store: Store) -> Iterator[Callable[[str], ActiveModels]]:
     """Makes the models of a process whose CLIP_MODEL is that, loaded."""
-    made = list[tuple[Models, EncoderLoader]]()
+    made = list[tuple[ActiveModels, EncoderLoader]]()
 
-    def start(setting: str) -> Models:
+    def start(setting: str) -> ActiveModels:
         loader = EncoderLoader(setting)
         loader.start()
         loader.get(60)
-        models = Models(store, loader)
+        models = ActiveModels(store, loader)
         made.append((models, loader))
         return models
 
@@ -140,7 +140,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.02)
 
 
-def serves(models: Models, name: str) -> bool:
+def serves(models: ActiveModels, name: str) -> bool:
     try:
         return models.serving().model.name == name
     except LookalikeError:
@@ -151,14 +151,14 @@ def never() -> bool:
     return False
 
 
-def partly(store: Store, in_use: InUse) -> int:
+def partly(store: Store, in_use: ActiveModel) -> int:
     """Embed a batch, which need not be a full one."""
     before = store.missing(in_use.model)
     return reembed(store, in_use, lambda: store.missing(in_use.model) < before)
 
 
 def test_an_empty_collection_is_served_by_the_configured_model(
-    configure: Callable[[str], Models], old_model: Model, other_setting: str, new_encoder: Encoder
+    configure: Callable[[str], ActiveModels], old_model: Model, other_setting: str, new_encoder: Encoder
 ) -> None:
     models = configure(other_setting)
     models.look()
@@ -168,7 +168,7 @@ def test_an_empty_collection_is_served_by_the_configured_model(
 
 
 def test_the_same_model_has_nothing_to_do(
-    database: Database, configure: Callable[[str], Models], old_model: Model, old_encoder: Encoder
+    database: Database, configure: Callable[[str], ActiveModels], old_model: Model, old_encoder: Encoder
 ) -> None:
     index(database, old_model, old_encoder, PHOTOS[:3])
     models = configure(MODEL_SETTING)
@@ -180,12 +180,12 @@ def test_the_same_model_has_nothing_to_do(
 def test_the_old_model_serves_until_the_new_one_has_every_picture(
     database: Database,
     store: Store,
-    configure: Callable[[str], Models],
+    configure: Callable[[str], ActiveModels],
     old_model: Model,
     old_encoder: Encoder,
     new_encoder: Encoder,
     other_setting: str,
-    query_of: Callable[[InUse, bytes], Query],
+    query_of: Callable[[ActiveModel, bytes], Query],
     best: Callable[[Query], Matches],
 ) -> None:
     ids = index(database, old_model, old_encoder, PHOTOS)
@@ -214,7 +214,7 @@ def test_the_old_model_serves_until_the_new_one_has_every_picture(
 def test_the_vectors_are_the_new_models_own(
     database: Database,
     store: Store,
-    configure: Callable[[str], Models],
+    configure: Callable[[str], ActiveModels],
     old_model: Model,
     old_encoder: Encoder,
     new_encoder: Encoder,
@@ -233,11 +233,11 @@ def test_the_vectors_are_the_new_models_own(
 def test_what_is_indexed_meanwhile_is_found_by_the_old_model_too(
     database: Database,
     store: Store,
-    configure: Callable[[str], Models],
+    configure: Callable[[str], ActiveModels],
     old_model: Model,
     old_encoder: Encoder,
     other_setting: str,
-    query_of: Callable[[InUse, bytes], Query],
+    query_of: Callable[[ActiveModel, bytes], Query],
     best: Callable[[Query], Matches],
 ) -> None:
     index(database, old_model, old_encoder, PHOTOS[:40])
@@ -257,7 +257,7 @@ def test_what_is_indexed_meanwhile_is_found_by_the_old_model_too(
 def test_it_goes_on_after_a_restart(
     database: Database,
     store: Store,
-    configure: Callable[[str], Models],
+    configure: Callable[[str], ActiveModels],
     old_model: Model,
     old_encoder: Encoder,
     other_setting: str,
@@ -275,7 +275,7 @@ def test_it_goes_on_after_a_restart(
 def test_changing_back_needs_only_what_is_new(
     database: Database,
     store: Store,
-    configure: Callable[[str], Models],
+    configure: Callable[[str], ActiveModels],
     old_model: Model,
     old_encoder: Encoder,
     other_setting: str,
@@ -296,7 +296,7 @@ def test_changing_back_needs_only_what_is_new(
 def test_without_the_old_model_the_new_one_serves_what_it_has(
     database: Database,
     store: Store,
-    configure: Callable[[str], Models],
+    configure: Callable[[str], ActiveModels],
     old_encoder: Encoder,
     new_encoder: Encoder,
     other_setting: str,
@@ -329,7 +329,8 @@ def test_three_at_once_embed_everything_and_little_twice(
     counting = Counting(old_encoder)
     made = list[int]()
     threads = [
-        threading.Thread(target=lambda: made.append(reembed(store, InUse(new, counting), never))) for _ in range(3)
+        threading.Thread(target=lambda: made.append(reembed(store, ActiveModel(new, counting), never)))
+        for _ in range(3)
     ]
     for thread in threads:
         thread.start()
@@ -360,7 +361,7 @@ class Counting:
 def test_a_damaged_thumbnail_holds_nothing_up(
     database: Database,
     store: Store,
-    configure: Callable[[str], Models],
+    configure: Callable[[str], ActiveModels],
     old_model: Model,
     old_encoder: Encoder,
     other_setting: str,
@@ -378,7 +379,7 @@ def test_a_damaged_thumbnail_holds_nothing_up(
 def test_a_removed_picture_is_embedded_when_it_returns(
     database: Database,
     store: Store,
-    configure: Callable[[str], Models],
+    configure: Callable[[str], ActiveModels],
     old_model: Model,
     old_encoder: Encoder,
     other_setting: str,

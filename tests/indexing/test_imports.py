@@ -7,7 +7,7 @@ import pytest
 
 from core.database.connection import Database
 from core.errors import NotFoundError
-from core.indexing.claims import STOPPED, SUSPECT, Claims, Item, Outcome
+from core.indexing.claims import GIVEN_UP_REASON, SUSPECT, Claims, Item, Outcome
 from core.indexing.imports import CANCELLED, Ledger
 from core.media.urls import key_of
 
@@ -110,7 +110,7 @@ def test_items_lost_again_and_again_are_claimed_alone_and_in_the_end_given_up(le
     claims.release([first])
     assert [claims.claim_suspect(import_id, timedelta(0))[0].url for _ in range(3)] == order
     assert claims.claim_suspect(import_id, timedelta(0)) == []
-    assert [failure.reason for failure in ledger.failures(import_id)] == [STOPPED] * 3
+    assert [failure.reason for failure in ledger.failures(import_id)] == [GIVEN_UP_REASON] * 3
 
 
 def test_of_the_suspects_of_an_import_one_is_in_hand_at_a_time(ledger: Ledger, claims: Claims) -> None:
@@ -229,5 +229,5 @@ def test_failures_are_grouped_by_reason(database: Database, ledger: Ledger, clai
 
 def test_a_host_that_asks_for_rest_is_left_alone(ledger: Ledger, claims: Claims) -> None:
     import_id = ledger.create("mine", addresses(2, "busy.example") + addresses(1, "idle.example"))
-    claims.spare("busy.example", datetime.now(UTC) + timedelta(minutes=1))
+    claims.back_off("busy.example", datetime.now(UTC) + timedelta(minutes=1))
     assert [item.host for item in claims.claim(import_id, 9, LEASE)] == ["idle.example"]

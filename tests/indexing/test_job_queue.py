@@ -12,7 +12,7 @@ import pytest
 from core.database.connection import Database
 from core.database.embedded_server import EmbeddedPostgres
 from core.engine import Engine
-from core.indexing.claims import GIVEN_UP, STOPPED, Claims
+from core.indexing.claims import GIVEN_UP, GIVEN_UP_REASON, Claims
 from core.indexing.imports import Ledger
 from core.indexing.item_loader import PER_HOST
 from core.indexing.job_queue import SWEEP_SECONDS
@@ -201,7 +201,9 @@ def test_an_item_that_kills_its_worker_every_time_is_given_up_and_the_others_are
         worker = start("one")
         wait_until(lambda: ledger.read(import_id).done, worker)
         assert site.hits[poison] == GIVEN_UP
-    assert [(failure.url, failure.reason) for failure in ledger.failures(import_id)] == [(site.url(poison), STOPPED)]
+    assert [(failure.url, failure.reason) for failure in ledger.failures(import_id)] == [
+        (site.url(poison), GIVEN_UP_REASON)
+    ]
     assert ledger.read(import_id).indexed == len(FILES) - 1
     assert ledger.retry_failed(import_id) == 1
     assert len(Claims(database).claim(import_id, 1, LEASE)) == 1

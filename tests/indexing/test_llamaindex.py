@@ -12,7 +12,7 @@ from psycopg import sql
 from core.database.connection import Database
 from core.indexing.claims import Claims, Outcome
 from core.indexing.imports import Ledger
-from core.indexing.llamaindex import PEEK, find_offers, take
+from core.indexing.llamaindex import PEEK, find_offers, take_table
 from core.media.urls import key_of
 
 VECTOR = "[1,0,0]"
@@ -62,14 +62,14 @@ def test_the_guides_table_is_offered_with_its_addresses(database: Database) -> N
     typescript_table(database, [*rows, {}, None, {"url": ""}, {"url": 7}, [1], {"title": "no address"}, rows[0]])
     (offer,) = find_offers(database)
     assert (offer.name, offer.new, offer.more) == ("llamaindex_embedding", 20, False)
-    assert take(database, offer) == [(key_of(url), url) for url in addresses(20)]
+    assert take_table(database, offer) == [(key_of(url), url) for url in addresses(20)]
 
 
 def test_pythons_table_is_offered(database: Database) -> None:
     python_table(database, [{"url": url, "_node_content": "{}"} for url in addresses(20)] + [{"_node_type": "x"}, None])
     (offer,) = find_offers(database)
     assert (offer.name, offer.new) == ("data_llamaindex", 20)
-    assert [url for _, url in take(database, offer)] == addresses(20)
+    assert [url for _, url in take_table(database, offer)] == addresses(20)
 
 
 def test_tables_under_other_names_are_found(database: Database) -> None:
@@ -77,7 +77,7 @@ def test_tables_under_other_names_are_found(database: Database) -> None:
         connection.execute("CREATE SCHEMA old")
     typescript_table(database, [{"url": url} for url in addresses(2)], "old", "My Pictures")
     python_table(database, [{"url": url} for url in addresses(3)], "data_photos")
-    assert [(offer.name, len(take(database, offer))) for offer in find_offers(database)] == [
+    assert [(offer.name, len(take_table(database, offer))) for offer in find_offers(database)] == [
         ("old.My Pictures", 2),
         ("data_photos", 3),
     ]
@@ -97,7 +97,7 @@ def test_the_likeliest_key_that_holds_a_web_address_counts(
 ) -> None:
     typescript_table(database, [metadata])
     (offer,) = find_offers(database)
-    assert [key for key, _ in take(database, offer)] == [key_of(url)]
+    assert [key for key, _ in take_table(database, offer)] == [key_of(url)]
 
 
 def test_only_what_was_not_asked_for_is_offered(database: Database) -> None:
@@ -105,11 +105,11 @@ def test_only_what_was_not_asked_for_is_offered(database: Database) -> None:
     typescript_table(database, [{"url": url} for url in addresses(5)])
     import_id = ledger.create("some", [(key_of(url), url) for url in addresses(3)])
     (offer,) = find_offers(database)
-    assert [url for _, url in take(database, offer)] == addresses(5)[3:]
+    assert [url for _, url in take_table(database, offer)] == addresses(5)[3:]
     items = Claims(database).claim(import_id, 9, timedelta(minutes=1))
     with database.connection() as connection:  # what failed was asked for all the same
         Claims(database).record(connection, [Outcome(item, "failed", reason="Gone.") for item in items])
-    ledger.create("rest", take(database, offer))
+    ledger.create("rest", take_table(database, offer))
     assert find_offers(database) == []
 
 
@@ -117,7 +117,7 @@ def test_a_deleted_import_is_offered_again(database: Database) -> None:
     ledger = Ledger(database)
     typescript_table(database, [{"url": url} for url in addresses(2)])
     (offer,) = find_offers(database)
-    ledger.delete(ledger.create("some", take(database, offer)))
+    ledger.delete(ledger.create("some", take_table(database, offer)))
     assert find_offers(database) == [offer]
 
 
@@ -146,7 +146,7 @@ def test_a_table_that_holds_nonsense_hides_no_other(database: Database) -> None:
 
 
 def test_a_locked_table_does_not_hold_up_the_page(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.indexing.llamaindex.PATIENCE", "100ms")
+    monkeypatch.setattr("core.indexing.llamaindex.STATEMENT_TIMEOUT", "100ms")
     typescript_table(database, [{"url": url} for url in addresses(2)])
     with database.connection() as connection:
         connection.execute("LOCK TABLE llamaindex_embedding IN ACCESS EXCLUSIVE MODE")
@@ -157,7 +157,7 @@ def test_a_long_table_is_only_peeked_into_and_taken_whole(database: Database) ->
     typescript_table(database, [{"url": url} for url in addresses(PEEK + 500)])
     (offer,) = find_offers(database)
     assert (offer.new, offer.more) == (PEEK, True)
-    urls = take(database, offer)
+    urls = take_table(database, offer)
     assert len(urls) == PEEK + 500
     Ledger(database).create("all but the last", urls[:-1])
     (rest,) = find_offers(database)

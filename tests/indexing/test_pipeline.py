@@ -18,7 +18,7 @@ from core.database.connection import Database
 from core.embedding.encoder import Encoder, Vectors, load_encoder
 from core.indexing.claims import Claims
 from core.indexing.imports import Import, Ledger
-from core.indexing.item_loader import MAX_ATTEMPTS, PER_HOST, STRANGE
+from core.indexing.item_loader import MAX_ATTEMPTS, PER_HOST, UNFORESEEN
 from core.indexing.pipeline import Indexer
 from core.media.fetcher import Fetcher
 from core.media.urls import key_of
@@ -202,4 +202,4 @@ def test_a_poisonous_picture_fails_alone(
         assert (entry.indexed, entry.failed) == (39, 1)
         [failure] = ledger.failures(entry.id)
         assert failure.url == site.url("/7.jpg")
-        assert failure.reason == STRANGE
+        assert failure.reason == UNFORESEEN

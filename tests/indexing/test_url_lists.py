@@ -13,7 +13,7 @@ from openpyxl import Workbook
 
 from core.collection import spreadsheets as lists
 from core.errors import UrlError
-from core.indexing.url_lists import Line, read_lines, read_table, url_column
+from core.indexing.url_lists import ListedUrl, read_lines, read_table, url_column
 from core.media import urls
 from core.media.urls import MAX_LENGTH, clean, identity, key_of
 
@@ -267,8 +267,8 @@ def test_lists_are_read_as_people_write_them(text: str, expected: list[str]) -> 
 
 def test_lines_are_numbered_explained_and_compared() -> None:
     first, second, third, fourth = read_lines(f"# list\n{A}\nnothing\n\n{B}\nhttps://EXAMPLE.com:443/a.jpg#x")
-    assert first == Line(2, A, A, key_of(A), None, None)
-    assert second == Line(3, "nothing", None, None, NOT_AN_ADDRESS, None)
+    assert first == ListedUrl(2, A, A, key_of(A), None, None)
+    assert second == ListedUrl(3, "nothing", None, None, NOT_AN_ADDRESS, None)
     assert (third.number, third.repeat_of) == (5, None)
     assert (fourth.number, fourth.repeat_of, fourth.key) == (6, 2, first.key)
     assert fourth.text == "https://EXAMPLE.com:443/a.jpg#x"

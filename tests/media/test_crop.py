@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from core.errors import PictureError
-from core.media.crop import Box, checked_box, cut_out
+from core.media.crop import CropBox, checked_box, crop_image
 
 
 def test_a_box_is_four_floats() -> None:
@@ -49,9 +49,9 @@ def test_what_is_no_box_is_refused_with_a_sentence(values: list[object], sentenc
         ((0.99999999, 0.99999999, 1.0, 1.0), (1, 1), (39, 19)),
     ],
 )
-def test_what_the_box_touches_is_cut_out(box: Box, size: tuple[int, int], corner: tuple[int, int]) -> None:
+def test_what_the_box_touches_is_cut_out(box: CropBox, size: tuple[int, int], corner: tuple[int, int]) -> None:
     image = Image.new("RGB", (40, 20))
     image.putdata([(x, y, 0) for y in range(20) for x in range(40)])
-    part = cut_out(image, box)
+    part = crop_image(image, box)
     assert part.size == size
     assert part.getpixel((0, 0)) == (*corner, 0)

@@ -23,7 +23,7 @@ from core.engine import Engine
 from core.errors import NotFoundError
 from core.indexing.imports import Import
 from core.media import uploads as files
-from core.media.uploads import File, Findings, Upload, base_name, find_pictures, read_files
+from core.media.uploads import DroppedFile, Findings, Upload, base_name, find_pictures, read_files
 from core.media.urls import key_of
 from tests.support.data import some_photos
 from tests.support.webserver import WebServer
@@ -303,8 +303,8 @@ def test_a_deleted_import_takes_its_pictures_and_brings_them_back(engine: Engine
 
 
 def test_files_of_an_import_that_breaks_off_are_not_kept(engine: Engine) -> None:
-    def broken() -> Iterator[File]:
-        yield File(hashlib.sha256(b"half").digest(), "half.jpg", b"half")
+    def broken() -> Iterator[DroppedFile]:
+        yield DroppedFile(hashlib.sha256(b"half").digest(), "half.jpg", b"half")
         raise RuntimeError
 
     before = engine.ledger.imports(1)
@@ -312,7 +312,7 @@ def test_files_of_an_import_that_breaks_off_are_not_kept(engine: Engine) -> None
         engine.submit_files("Dropped", broken())
     assert engine.ledger.imports(1) == before
     with pytest.raises(NotFoundError):
-        engine.store.dropped(hashlib.sha256(b"half").digest())
+        engine.store.file_bytes(hashlib.sha256(b"half").digest())
 
 
 def test_a_picture_without_a_file_has_none_to_give(engine: Engine, client: TestClient) -> None:

@@ -18,12 +18,12 @@ from core.database.connection import Database, numbers
 from core.database.embedded_server import INDEX_MB, EmbeddedPostgres
 from core.database.embedding_tables import Model, Vector
 from core.duplicates.comparison_job import Comparisons
-from core.embedding.active_models import Models
+from core.embedding.active_models import ActiveModels
 from core.embedding.loader import EncoderLoader
-from core.maintenance import Upkeep
-from core.search.hnsw_index import MENDED, Measured, Probe, Thresholds, name
+from core.maintenance import Maintenance
+from core.search.hnsw_index import RECALL_MARGIN, IndexLimits, Measured, Probe, name
 from core.search.nearest import Nearest
-from core.search.query_images import Uploads
+from core.search.query_images import QueryImages
 from core.settings import Settings
 from tests.conftest import short_folder
 from tests.support.collection import fill, unit_vectors
@@ -31,7 +31,7 @@ from tests.support.data import MODEL_SETTING
 
 DIM = 16
 ROWS = 6_000
-EAGER = Thresholds(fewest_rows=1_000, slow_seconds=0.0, most_cost=1_000.0)
+EAGER = IndexLimits(fewest_rows=1_000, slow_seconds=0.0, most_cost=1_000.0)
 """An index for any table, asked whatever it takes: tables as small as these are scanned as fast."""
 
 QUERIES = unit_vectors(10, DIM, seed=9)
@@ -144,9 +144,12 @@ def test_removed_pictures_are_not_found_by_the_index(full: Database, model: Mode
 
 
 @pytest.mark.parametrize(
-    "thresholds", [Thresholds(fewest_rows=ROWS + 1, slow_seconds=0.0), Thresholds(fewest_rows=1_000, slow_seconds=60.0)]
+    "thresholds",
+    [IndexLimits(fewest_rows=ROWS + 1, slow_seconds=0.0), IndexLimits(fewest_rows=1_000, slow_seconds=60.0)],
 )
-def test_there_is_no_index_while_the_scan_is_quick_enough(full: Database, model: Model, thresholds: Thresholds) -> None:
+def test_there_is_no_index_while_the_scan_is_quick_enough(
+    full: Database, model: Model, thresholds: IndexLimits
+) -> None:
     nearest = Nearest(full, thresholds)
     nearest.index.look(model, builds=True)
     assert is_valid(full, model) is None
@@ -206,7 +209,7 @@ def test_an_import_goes_on_while_the_index_is_made(database: Database) -> None:
 def test_a_probe_is_repeated_when_the_table_has_grown(database: Database) -> None:
     model = Store(database).use_model("test/grows", DIM)
     fill(database, model, unit_vectors(2_000, DIM))
-    nearest = Nearest(database, Thresholds(fewest_rows=1_000, slow_seconds=60.0))
+    nearest = Nearest(database, IndexLimits(fewest_rows=1_000, slow_seconds=60.0))
     nearest.index.look(model, builds=True)
     probe = nearest.index.probe(model)
     fill(database, model, unit_vectors(150, DIM, seed=1))
@@ -246,7 +249,7 @@ def test_a_starved_index_leaves_the_search_to_the_scan(database: Database) -> No
 
 def test_the_index_is_chosen_by_what_was_measured() -> None:
     good, slow, poor = Measured(20, 200, 0.99, 0.01), Measured(100, 800, 0.99, 0.3), Measured(1000, 1000, 0.9, 0.05)
-    normal, lenient = Thresholds(), Thresholds(least_recall=0.85)
+    normal, lenient = IndexLimits(), IndexLimits(least_recall=0.85)
     probe = Probe(1_000_000, 0.2, (good, slow, poor))
     assert [probe.choose(reach, normal) for reach in (1, 20, 20.5, 100, 101, 1000, 1001)] == [good, good, *5 * [None]]
     assert probe.choose(500, lenient) == poor
@@ -257,7 +260,7 @@ def test_the_index_is_chosen_by_what_was_measured() -> None:
 
 @pytest.mark.parametrize(("version", "mended"), [("0.8.0", False), ("0.8.3", False), ("0.8.4", True), ("0.10.0", True)])
 def test_old_versions_of_pgvector_are_told_from_mended_ones(version: str, mended: bool) -> None:
-    assert (numbers(version) >= MENDED) is mended
+    assert (numbers(version) >= RECALL_MARGIN) is mended
 
 
 def test_upkeep_makes_the_index_for_the_model_that_searches_use(database: Database) -> None:
@@ -266,9 +269,9 @@ def test_upkeep_makes_the_index_for_the_model_that_searches_use(database: Databa
     encoder = loader.get(60)
     model = store.use_model(encoder.name, encoder.dim, MODEL_SETTING)
     fill(database, model, unit_vectors(1_500, encoder.dim))
-    models = Models(store, loader)
-    uploads, comparisons = Uploads(database, timedelta(days=1)), Comparisons(database)
-    upkeep = Upkeep(database, store, models, nearest, uploads, comparisons, works=True)
+    models = ActiveModels(store, loader)
+    uploads, comparisons = QueryImages(database, timedelta(days=1)), Comparisons(database)
+    upkeep = Maintenance(database, store, models, nearest, uploads, comparisons, works=True)
     upkeep.start()
     deadline = time.monotonic() + 60
     while not nearest.search(model, unit_vectors(1, encoder.dim)[0], 20).approximate:

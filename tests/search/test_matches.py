@@ -17,7 +17,7 @@ from core.database.embedding_tables import Model
 from core.engine import Engine
 from core.errors import NotFoundError, PictureError, QueryError
 from core.search.query_parts import Part
-from core.search.query_vector import Seen, composed
+from core.search.query_vector import EncodedPart, combined
 from tests.support.data import changed, some_photos
 from tests.support.webserver import WebServer
 
@@ -58,32 +58,32 @@ def refused(client: TestClient, **body: Any) -> tuple[int, str]:
     return answer.status_code, answer.json()["error"]
 
 
-def seen(weight: float, *vector: float, kind: str = "picture") -> Seen:
+def seen(weight: float, *vector: float, kind: str = "picture") -> EncodedPart:
     part = Part(words="x", weight=weight) if kind == "words" else Part(picture=uuid4(), weight=weight)
-    return Seen(part, np.array(vector, np.float32), "x")
+    return EncodedPart(part, np.array(vector, np.float32), "x")
 
 
 def test_a_query_is_the_weighted_sum_at_unit_length() -> None:
-    query = composed(MODEL, [seen(2, 1, 0, 0, 0), seen(1, 0, 1, 0, 0), seen(-1, 0, 0, 1, 0)])
+    query = combined(MODEL, [seen(2, 1, 0, 0, 0), seen(1, 0, 1, 0, 0), seen(-1, 0, 0, 1, 0)])
     assert query.vector == pytest.approx(np.array([2, 1, -1, 0]) / np.sqrt(6))
     assert query.vector.dtype == np.float32
 
 
 def test_words_alone_are_words_and_anything_with_a_picture_is_not() -> None:
     words, picture = seen(1, 1, 0, 0, 0, kind="words"), seen(1, 0, 1, 0, 0)
-    assert composed(MODEL, [words]).kind == "words"
-    assert composed(MODEL, [words, picture]).kind == "picture"
-    assert composed(MODEL, [words, seen(-0.5, 0, 1, 0, 0)]).kind == "words"
+    assert combined(MODEL, [words]).kind == "words"
+    assert combined(MODEL, [words, picture]).kind == "picture"
+    assert combined(MODEL, [words, seen(-0.5, 0, 1, 0, 0)]).kind == "words"
 
 
 def test_parts_that_cancel_out_are_told() -> None:
     with pytest.raises(QueryError, match="cancel each other out"):
-        composed(MODEL, [seen(1, 1, 0, 0, 0), seen(-1, 1, 0, 0, 0)])
+        combined(MODEL, [seen(1, 1, 0, 0, 0), seen(-1, 1, 0, 0, 0)])
 
 
 def test_the_query_is_named_in_a_line() -> None:
     parts = [seen(1, 1, 0, 0, 0), seen(0.5, 0, 1, 0, 0, kind="words"), seen(-1, 0, 0, 1, 0, kind="words")]
-    assert composed(MODEL, parts).label == 'x + 0.5 × "x" − "x"'
+    assert combined(MODEL, parts).label == 'x + 0.5 × "x" − "x"'
 
 
 def test_two_pictures_are_both_found_first(client: TestClient, ids: list[str]) -> None:
@@ -149,25 +149,25 @@ def test_the_answer_suggests_cuts_and_says_what_was_asked(client: TestClient, id
 
 def test_a_kept_upload_comes_back_and_is_dropped_in_time(engine: Engine, ids: list[str]) -> None:
     data = changed(PHOTOS[12])
-    part = engine.composer.keep("copy.jpg", data)
+    part = engine.query_encoder.keep("copy.jpg", data)
     assert part.upload is not None
-    assert engine.uploads.read(part.upload) == data
+    assert engine.query_images.read(part.upload) == data
     found = engine.search(engine.compose([part]))
     assert str(found.found[0].id) == ids[12]
     assert found.query.label == "copy.jpg"
     with engine.database.connection() as connection:
         connection.execute("UPDATE query_pictures SET expires_at = now() - interval '1 second'")
     with pytest.raises(NotFoundError, match="no longer kept: that ends after 7 days"):
-        engine.uploads.read(part.upload)
+        engine.query_images.read(part.upload)
     with pytest.raises(NotFoundError, match="no longer kept"):  # though its embedding is remembered
         engine.compose([part])
-    assert engine.uploads.drop_old() == 1
+    assert engine.query_images.drop_old() == 1
 
 
 def test_the_same_bytes_are_called_by_where_they_come_from(engine: Engine, ids: list[str]) -> None:
     data = changed(PHOTOS[13])
     assert engine.picture_query(data).label == "file 0"
-    assert engine.compose([engine.composer.keep("https://a.example/vases/7.jpg", data)]).label == "7.jpg"
+    assert engine.compose([engine.query_encoder.keep("https://a.example/vases/7.jpg", data)]).label == "7.jpg"
     assert engine.picture_query(data).label == "file 0"
 
 

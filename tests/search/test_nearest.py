@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from psycopg import Connection
 
-from core.collection.filters import Facet, Filter
+from core.collection.filters import Filter, FilterOption
 from core.collection.store import Store
 from core.database.connection import Database
 from core.database.embedding_tables import Model, Vector
@@ -184,8 +184,8 @@ def test_facets_count_the_pictures_of_the_collection(database: Database, nearest
         gone = add_import(connection, "Gone", ids[:5])
         connection.execute("UPDATE imports SET deleted_at = now() WHERE id = %s", (gone,))
     facets = nearest.facets()
-    assert facets.tags == [Facet(0, "round", 120), Facet(0, "red", 119)]
-    assert facets.imports == [Facet(1, "Spring", 19)]
+    assert facets.tags == [FilterOption(0, "round", 120), FilterOption(0, "red", 119)]
+    assert facets.imports == [FilterOption(1, "Spring", 19)]
     assert [(facet.name, facet.count) for facet in facets.domains] == [
         ("img.museum.example", 80),
         ("notmuseum.example", 80),

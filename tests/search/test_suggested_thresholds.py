@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from core.search.suggested_thresholds import cautious_level, chance_level, steepest_gap, suggest, unrelated
+from core.search.suggested_thresholds import cautious_level, chance_level, steepest_gap, suggest_thresholds, unrelated
 
 TOTAL = 5000
 
@@ -35,7 +35,7 @@ def test_a_fifth_of_related_pictures_in_the_sample_is_left_out(background: np.nd
     mixed = np.append(background, np.random.default_rng(4).normal(0.7, 0.06, len(background) // 4))
     kept = unrelated(mixed)
     assert len(kept) == pytest.approx(len(background), rel=0.01)
-    cuts, pure = (suggest(np.sort(mixed)[::-1], sample, len(mixed)) for sample in (mixed, background))
+    cuts, pure = (suggest_thresholds(np.sort(mixed)[::-1], sample, len(mixed)) for sample in (mixed, background))
     assert cuts is not None
     assert pure is not None
     assert cuts.wide == pytest.approx(pure.wide, abs=0.01)
@@ -57,7 +57,7 @@ def test_a_long_tail_makes_the_cautious_level_higher() -> None:
 
 def test_the_cuts_lie_between_the_related_and_the_rest(background: np.ndarray) -> None:
     related = np.linspace(0.9, 0.7, 12)
-    cuts = suggest(ranking(background, *related), background, TOTAL)
+    cuts = suggest_thresholds(ranking(background, *related), background, TOTAL)
     assert cuts is not None
     assert not cuts.nothing
     assert 0.4 < cuts.balanced < 0.7
@@ -66,14 +66,14 @@ def test_the_cuts_lie_between_the_related_and_the_rest(background: np.ndarray) -
 
 
 def test_a_copy_alone_stands_out(background: np.ndarray) -> None:
-    cuts = suggest(ranking(background, 0.97), background, TOTAL)
+    cuts = suggest_thresholds(ranking(background, 0.97), background, TOTAL)
     assert cuts is not None
     assert 0.4 < cuts.balanced < 0.97
 
 
 def test_chance_alone_is_told(background: np.ndarray) -> None:
     scores = ranking(background)
-    cuts = suggest(scores[scores < 0.36], background, TOTAL)
+    cuts = suggest_thresholds(scores[scores < 0.36], background, TOTAL)
     assert cuts is not None
     assert cuts.nothing
     assert "Probably nothing like it here" in cuts.reason
@@ -87,10 +87,10 @@ def test_a_gap_counts_for_its_rank() -> None:
 
 @pytest.mark.parametrize(("matches", "sample"), [(0, 100), (10, 29)])
 def test_too_little_says_nothing(matches: int, sample: int) -> None:
-    assert suggest(np.linspace(0.9, 0.5, matches), np.linspace(0, 0.3, sample), 100) is None
+    assert suggest_thresholds(np.linspace(0.9, 0.5, matches), np.linspace(0, 0.3, sample), 100) is None
 
 
 def test_pictures_that_are_all_alike_do_not_break_it() -> None:
-    cuts = suggest(np.ones(50), np.ones(100), 100)
+    cuts = suggest_thresholds(np.ones(50), np.ones(100), 100)
     assert cuts is not None
     assert cuts.strict >= cuts.balanced >= cuts.wide

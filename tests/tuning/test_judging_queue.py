@@ -9,7 +9,7 @@ import pytest
 from core.engine import Engine
 from core.search.query_parts import Part
 from core.tuning.judging_queue import MATCHES, Candidates, propose, usual_cut
-from core.tuning.verdicts import Asked, query_key
+from core.tuning.verdicts import JudgedQuery, query_key
 from tests.support.collection import fill, unit_vectors
 from tests.support.data import some_photos
 
@@ -21,7 +21,7 @@ def pool(queries: int = 40, matches: int = 20) -> list[Candidates]:
         part = Part(picture=uuid4())
         pictures = tuple(UUID(int=int(number)) for number in rng.integers(1, 2**62, matches))
         similarities = np.sort(rng.beta(2, 6, matches))[::-1]
-        entries.append(Candidates(Asked(query_key([part]), "picture", "", (part,)), pictures, similarities))
+        entries.append(Candidates(JudgedQuery(query_key([part]), "picture", "", (part,)), pictures, similarities))
     return entries
 
 
@@ -74,11 +74,11 @@ def ids(engine: Engine) -> list[UUID]:
 
 
 def test_the_pool_is_drawn_from_the_collection_and_from_recent_searches(engine: Engine, ids: list[UUID]) -> None:
-    part, other = (engine.composer.keep("mine.jpg", photo.read_bytes()) for photo in some_photos(2))
+    part, other = (engine.query_encoder.keep("mine.jpg", photo.read_bytes()) for photo in some_photos(2))
     gone = Part(upload=uuid4())
     for parts in ((part,), (gone,), (part, other)):
-        engine.verdicts.remember(Asked(query_key(parts), "picture", "told", parts))
-    found = {entry.query.key: entry for entry in engine.proposals.pool(engine.serving(), "picture", 60)}
+        engine.verdicts.remember(JudgedQuery(query_key(parts), "picture", "told", parts))
+    found = {entry.query.key: entry for entry in engine.judging_queue.pool(engine.serving(), "picture", 60)}
     assert len(found) == 62
     assert query_key([gone]) not in found
     upload = found[query_key([part])]
@@ -92,4 +92,4 @@ def test_the_pool_is_drawn_from_the_collection_and_from_recent_searches(engine: 
 
 
 def test_words_come_from_searches_alone(engine: Engine, ids: list[UUID]) -> None:
-    assert engine.proposals.pool(engine.serving(), "words", 60) == []
+    assert engine.judging_queue.pool(engine.serving(), "words", 60) == []

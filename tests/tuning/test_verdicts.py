@@ -13,9 +13,9 @@ from core.database.connection import Database
 from core.database.embedding_tables import Model
 from core.errors import LookalikeError, NotFoundError
 from core.search.query_parts import Part, kind_of
-from core.search.saved_thresholds import Thresholds
-from core.tuning.verdict_csv import as_csv, read_csv, told
-from core.tuning.verdicts import Asked, Verdict, Verdicts, query_key
+from core.search.saved_thresholds import SavedThresholds
+from core.tuning.verdict_csv import as_csv, import_summary, read_csv
+from core.tuning.verdicts import JudgedQuery, Verdict, Verdicts, query_key
 from tests.support.collection import fill, unit_vectors
 
 
@@ -34,8 +34,8 @@ def verdicts(database: Database) -> Verdicts:
     return Verdicts(database, timedelta(days=30))
 
 
-def asked(*parts: Part, label: str = "") -> Asked:
-    return Asked(query_key(parts), kind_of(parts), label, parts)
+def asked(*parts: Part, label: str = "") -> JudgedQuery:
+    return JudgedQuery(query_key(parts), kind_of(parts), label, parts)
 
 
 BICYCLE = asked(Part(words="a red bicycle"), label="a red bicycle")
@@ -123,11 +123,11 @@ def test_a_table_goes_out_and_comes_back(
     before = verdicts.read(model, "words")
     table = read_csv("verdicts.csv", data, model)
     again = verdicts.take(model, table.verdicts, table.at)
-    assert told(again, table.refused) == "0 verdicts taken. Left out: 2 known already."
+    assert import_summary(again, table.refused) == "0 verdicts taken. Left out: 2 known already."
     with database.connection() as connection:
         connection.execute("DELETE FROM queries")
     back = verdicts.take(model, table.verdicts, table.at)
-    assert told(back, table.refused) == "2 verdicts taken."
+    assert import_summary(back, table.refused) == "2 verdicts taken."
     assert verdicts.read(model, "words") == before
 
 
@@ -145,7 +145,7 @@ def test_a_table_of_another_collection_or_model_is_told_and_the_rest_taken(
     table = read_csv("theirs.csv", "\n".join(lines).encode(), model)
     assert table.refused == Counter({"given with another model": 1, "that cannot be read": 2})
     taken = verdicts.take(model, table.verdicts, table.at)
-    assert told(taken, table.refused) == (
+    assert import_summary(taken, table.refused) == (
         "1 verdict taken. Left out: 1 about pictures that are not in this collection, 1 given with another model, "
         "2 that cannot be read."
     )
@@ -165,7 +165,7 @@ def test_what_is_no_table_of_verdicts_is_refused(model: Model) -> None:
 
 
 def test_a_threshold_is_saved_kept_apart_and_given_up(database: Database, model: Model) -> None:
-    thresholds = Thresholds(database)
+    thresholds = SavedThresholds(database)
     assert thresholds.current(model, "picture") is None
     thresholds.save(model, "picture", 0.8, 60, "At 80 %")
     thresholds.save(model, "picture", 0.83, 64, "At 83 %")

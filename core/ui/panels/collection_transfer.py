@@ -6,7 +6,7 @@ import streamlit as st
 from streamlit.typing import UploadedFile
 
 from core.collection.table_export import FORMATS
-from core.collection.table_import import Taken
+from core.collection.table_import import ImportedTable
 from core.errors import LookalikeError
 from core.signed_urls import collection_path
 from core.ui.app_status import engine
@@ -65,7 +65,7 @@ def _take(file: UploadedFile) -> None:
     """Read it while the page shows how far it is."""
     bar = st.progress(0.0, text="Reading…")
     try:
-        taken = engine().take(
+        taken = engine().import_collection(
             file.name,
             file,
             lambda rows: bar.progress(min(1.0, file.tell() / max(1, file.size)), text=f"{counted(rows, 'row')} read"),
@@ -77,7 +77,7 @@ def _take(file: UploadedFile) -> None:
     st.rerun()
 
 
-def _show(name: str, taken: Taken) -> None:
+def _show(name: str, taken: ImportedTable) -> None:
     st.success(f"**{plain(name)}**: {taken.summary}", icon=":material/check_circle:")
     if taken.notes:
         with st.expander(f"{counted(taken.remarks, 'remark')} about its lines"):

@@ -75,20 +75,20 @@ def remove(groups: Sequence[Group]) -> None:
     attempt(act)
 
 
-def say_different(group: Group, picture: UUID | None) -> None:
+def mark_not_duplicates(group: Group, picture: UUID | None) -> None:
     """Remember that this picture is no duplicate of the group's others, or none of them of another when it is None."""
 
     def act() -> tuple[str, Callable[[], object]]:
-        done = engine().duplicates.say_different(pairs_within(group.pictures, picture))
+        done = engine().duplicates.mark_not_duplicates(pairs_within(group.pictures, picture))
         what = "The picture is no duplicate" if picture else "The pictures are no duplicates"
-        return f"{what}: they are not grouped again.", lambda: engine().duplicates.take_back(done)
+        return f"{what}: they are not grouped again.", lambda: engine().duplicates.unmark_not_duplicates(done)
 
     attempt(act)
 
 
 def show_said() -> None:
     """The pairs that are no duplicates by a curator's word, each with a button that takes it back."""
-    count, said = engine().duplicates.said(SAID)
+    count, said = engine().duplicates.not_duplicates(SAID)
     if not count:
         return
     # With a name of its own, for it would close whenever a count in it changes.
@@ -106,16 +106,16 @@ def show_said() -> None:
                     key=f"back-{entry.picture}-{entry.other}",
                     icon=":material/undo:",
                     type="tertiary",
-                    on_click=_take_back,
+                    on_click=_unmark,
                     args=((entry.picture, entry.other),),
                 )
         if count > len(said):
             st.caption(f"… and {count - len(said):,} earlier ones.")
 
 
-def _take_back(pair: Pair) -> None:
+def _unmark(pair: Pair) -> None:
     def act() -> tuple[str, Callable[[], object]]:
-        done = engine().duplicates.take_back([pair])
-        return "The two may be duplicates again.", lambda: engine().duplicates.say_different(done)
+        done = engine().duplicates.unmark_not_duplicates([pair])
+        return "The two may be duplicates again.", lambda: engine().duplicates.mark_not_duplicates(done)
 
     attempt(act)

@@ -142,7 +142,7 @@ def _attempt(action: Callable[[int], object], import_id: int) -> None:
 
 def _resume(import_id: int) -> None:
     engine().ledger.resume(import_id)
-    engine().queue.nudge(import_id)
+    engine().job_queue.nudge(import_id)
 
 
 def _delete(entry: Import) -> None:

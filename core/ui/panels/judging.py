@@ -9,11 +9,11 @@ from uuid import UUID
 import numpy as np
 import streamlit as st
 
-from core.embedding.active_models import InUse
+from core.embedding.active_models import ActiveModel
 from core.search.query_parts import Kind
 from core.signed_urls import thumbnail_path
 from core.tuning.judging_queue import Candidates, Proposal, propose
-from core.tuning.verdicts import Judged, Verdict
+from core.tuning.verdicts import StoredVerdict, Verdict
 from core.ui.app_status import engine, notices
 from core.ui.components.judge import Pair, judge
 
@@ -21,7 +21,9 @@ AHEAD = 6
 """Matches that the page has at hand: an answer shows the next one at once."""
 
 
-def show_judging(in_use: InUse, kind: Kind, pool: Sequence[Candidates], verdicts: Sequence[Judged], cut: float) -> None:
+def show_judging(
+    in_use: ActiveModel, kind: Kind, pool: Sequence[Candidates], verdicts: Sequence[StoredVerdict], cut: float
+) -> None:
     """One proposal after the other; `cut` is the threshold (0 to 1) around which most of them lie."""
     scope = f"{in_use.model.id}-{kind}"
     st.session_state.setdefault("passed", set())
@@ -35,7 +37,7 @@ def show_judging(in_use: InUse, kind: Kind, pool: Sequence[Candidates], verdicts
     )
 
 
-def _answer(in_use: InUse, id: str, given: str) -> None:
+def _answer(in_use: ActiveModel, id: str, given: str) -> None:
     """Keep what was answered about a proposal, or what took that back."""
     proposal: Proposal | None = st.session_state["proposed"].get(id)
     if proposal is None:  # of a visit before the server's last start: it was kept then
@@ -51,7 +53,7 @@ def _answer(in_use: InUse, id: str, given: str) -> None:
             engine().verdicts.judge(in_use.model, Verdict(proposal.query, proposal.picture, proposal.similarity, right))
 
 
-def _next(pool: Sequence[Candidates], verdicts: Sequence[Judged], cut: float, scope: str) -> list[Proposal]:
+def _next(pool: Sequence[Candidates], verdicts: Sequence[StoredVerdict], cut: float, scope: str) -> list[Proposal]:
     """The proposals to show, those that were on the way first: what a person looks at must not change."""
     judged = {(entry.key, entry.picture) for entry in verdicts}
     closed = judged | st.session_state["passed"]

@@ -15,7 +15,7 @@ from core.ui.formatting import counted, duration
 def threshold_slider(model: Model) -> float:
     """Ask how alike look-alikes are; returns a cosine. The threshold saved for searches by picture is the default,
     but no less than `DEFAULT_THRESHOLD`: what is a good match is not yet a duplicate."""
-    saved = engine().thresholds.current(model, "picture")
+    saved = engine().saved_thresholds.current(model, "picture")
     default = max(saved.threshold or 0.0 if saved else 0.0, DEFAULT_THRESHOLD)
     chosen = st.slider(
         "Alike by at least",

@@ -14,7 +14,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from core.errors import LookalikeError, QueryError, UrlError
 from core.media.urls import clean
 from core.search.query_parts import MAX_PARTS, Part, checked_parts, read_parts, write_parts
-from core.search.query_vector import Query, Seen, composed
+from core.search.query_vector import EncodedPart, Query, combined
 from core.ui.app_status import engine
 from core.ui.components.crop import crop
 from core.ui.formatting import plain, shortened
@@ -155,11 +155,11 @@ def show_query() -> Query | None:
         st.info("Your search starts as soon as the model is loaded.", icon=":material/hourglass_top:")
         return None
     serving = engine().serving()
-    seen = list[Seen]()
+    seen = list[EncodedPart]()
     with st.container(gap="small", key="chips"):
         for chip in entries:
             try:
-                found = engine().composer.see(serving, chip.part)
+                found = engine().query_encoder.encode_part(serving, chip.part)
             except LookalikeError as error:
                 _show_broken(chip, error)
                 continue
@@ -171,13 +171,13 @@ def show_query() -> Query | None:
         return None
     try:
         checked_parts(one.part for one in seen)
-        return composed(serving.model, seen)
+        return combined(serving.model, seen)
     except LookalikeError as error:
         st.error(str(error), icon=":material/balance:")
         return None
 
 
-def _show_chip(chip: Chip, seen: Seen) -> None:
+def _show_chip(chip: Chip, seen: EncodedPart) -> None:
     part = chip.part
     facts = [
         "Leads away" if part.weight < 0 else "",
@@ -222,7 +222,7 @@ def _remove_button(chip: Chip) -> None:
     )
 
 
-def _adjust(chip: Chip, seen: Seen) -> None:
+def _adjust(chip: Chip, seen: EncodedPart) -> None:
     weight = chip.part.weight
     st.slider(
         "Weight: how much it counts; below 0 it leads away",
@@ -303,7 +303,7 @@ def _weigh(number: int) -> None:
 
 def _part(asked: _Asked) -> Part:
     """The part that a dropped picture, an address or words make."""
-    composer = engine().composer
+    composer = engine().query_encoder
     if asked.kind == "picture":
         return composer.keep(asked.name, asked.data)
     try:

@@ -8,13 +8,13 @@ import altair as alt
 import numpy as np
 import streamlit as st
 
-from core.embedding.active_models import InUse
+from core.embedding.active_models import ActiveModel
 from core.search.query_parts import Kind
-from core.search.saved_thresholds import Saved
+from core.search.saved_thresholds import SavedThreshold
 from core.search.suggested_thresholds import percent
 from core.tuning.judging_queue import MATCHES, Candidates
 from core.tuning.precision_recall import Interval, Reading, Tuning
-from core.tuning.verdicts import Judged
+from core.tuning.verdicts import StoredVerdict
 from core.ui.app_status import engine, notices
 from core.ui.formatting import counted, plain
 
@@ -29,7 +29,7 @@ BALANCE, PRECISION = "Best balance", "Wished precision"
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def tuned(_verdicts: Sequence[Judged], _pool: Sequence[Candidates], stamp: tuple[object, ...]) -> Tuning:
+def tuned(_verdicts: Sequence[StoredVerdict], _pool: Sequence[Candidates], stamp: tuple[object, ...]) -> Tuning:
     """The curves, made anew only when the stamp is another one."""
     return Tuning(
         [entry.key for entry in _verdicts],
@@ -39,7 +39,7 @@ def tuned(_verdicts: Sequence[Judged], _pool: Sequence[Candidates], stamp: tuple
     )
 
 
-def suggestion(tuning: Tuning, saved: Saved | None, in_use: InUse, kind: Kind, disputed: int) -> None:
+def suggestion(tuning: Tuning, saved: SavedThreshold | None, in_use: ActiveModel, kind: Kind, disputed: int) -> None:
     """What the verdicts say, and the button that keeps it."""
     how = st.segmented_control(
         "Which threshold",
@@ -82,7 +82,7 @@ def suggestion(tuning: Tuning, saved: Saved | None, in_use: InUse, kind: Kind, d
     )
 
 
-def _saved_line(saved: Saved | None, threshold: float) -> dict[str, float]:
+def _saved_line(saved: SavedThreshold | None, threshold: float) -> dict[str, float]:
     if saved is None or saved.threshold is None or saved.threshold == threshold:
         return {}
     return {"Yours": saved.threshold}
@@ -116,14 +116,16 @@ def _show_check(tuning: Tuning, disputed: int) -> None:
     st.caption(sentence)
 
 
-def _save(in_use: InUse, kind: Kind, threshold: float | None, verdicts: int = 0, sentence: str = "") -> None:
+def _save(in_use: ActiveModel, kind: Kind, threshold: float | None, verdicts: int = 0, sentence: str = "") -> None:
     with notices():
-        engine().thresholds.save(in_use.model, kind, threshold, verdicts, sentence)
+        engine().saved_thresholds.save(in_use.model, kind, threshold, verdicts, sentence)
         kept = f"Saved: searches now begin at {_exactly(threshold)}." if threshold is not None else ""
         st.toast(kept or "Searches suggest their own threshold again.", icon=":material/check:")
 
 
-def show_saved(saved: Saved | None, history: Sequence[Saved], in_use: InUse, kind: Kind) -> None:
+def show_saved(
+    saved: SavedThreshold | None, history: Sequence[SavedThreshold], in_use: ActiveModel, kind: Kind
+) -> None:
     """The threshold in use, with its way back, and those before."""
     if saved is not None and saved.threshold is not None:
         with st.container(border=True, horizontal=True, vertical_alignment="center", key="saved"):

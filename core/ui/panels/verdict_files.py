@@ -7,15 +7,15 @@ from datetime import datetime
 
 import streamlit as st
 
-from core.embedding.active_models import InUse
+from core.embedding.active_models import ActiveModel
 from core.errors import LookalikeError
-from core.tuning.verdict_csv import as_csv, read_csv, told
-from core.tuning.verdicts import Judged
+from core.tuning.verdict_csv import as_csv, import_summary, read_csv
+from core.tuning.verdicts import StoredVerdict
 from core.ui.app_status import engine
 from core.ui.formatting import counted, plain
 
 
-def show_verdict_files(in_use: InUse, verdicts: Sequence[Judged]) -> None:
+def show_verdict_files(in_use: ActiveModel, verdicts: Sequence[StoredVerdict]) -> None:
     """A button for each way."""
     with st.expander("Verdicts as a table", icon=":material/table:", expanded="table-told" in st.session_state):
         if "table-told" in st.session_state:
@@ -35,7 +35,7 @@ def show_verdict_files(in_use: InUse, verdicts: Sequence[Judged]) -> None:
         st.file_uploader("Take verdicts from such a table", type=["csv"], key=key, on_change=_take, args=(in_use, key))
 
 
-def _take(in_use: InUse, key: str) -> None:
+def _take(in_use: ActiveModel, key: str) -> None:
     """Take the verdicts of a table that was dropped, and say what became of its rows."""
     file = st.session_state[key]
     if file is None:
@@ -46,5 +46,5 @@ def _take(in_use: InUse, key: str) -> None:
     except LookalikeError as error:
         st.session_state["table-told"] = False, str(error)
     else:
-        st.session_state["table-told"] = True, told(kept, table.refused)
+        st.session_state["table-told"] = True, import_summary(kept, table.refused)
     st.session_state["table-round"] = st.session_state.get("table-round", 0) + 1

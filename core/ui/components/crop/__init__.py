@@ -7,13 +7,13 @@ from typing import Any
 
 import streamlit as st
 
-from core.media.crop import Box, checked_box
+from core.media.crop import CropBox, checked_box
 from core.ui.components.base import component
 
 _component = component("crop")
 
 
-def crop(picture: bytes, *, box: Box | None, key: str, alt: str) -> Box | None:
+def crop(picture: bytes, *, box: CropBox | None, key: str, alt: str) -> CropBox | None:
     """Show a picture, a JPEG, and let a part of it be drawn; None is the whole.
 
     Returns the box that was just drawn, else `box`: keep it, and give it back in the next run. A drag is heard of at

@@ -1,4 +1,4 @@
-"""Groups of duplicates side by side: `groups.html` is their skeleton, with `groups.css` and `groups.js` beside it."""
+"""Groups of duplicates side by side: the skeleton is `duplicate_groups.html`, with its .css and .js beside it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from uuid import UUID
 import streamlit as st
 
 from core.collection.store import picture_name
-from core.duplicates.groups import Facts
+from core.duplicates.groups import PictureFacts
 from core.duplicates.star_grouping import Group
 from core.search.suggested_thresholds import percent
 from core.settings import Settings
@@ -25,7 +25,7 @@ _component = component("duplicate_groups")
 KINDS = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WebP", "image/gif": "GIF", "image/avif": "AVIF"}
 
 
-class Fact(TypedDict):
+class FactLine(TypedDict):
     """A line under a picture. `differs` says that it is not as the keeper's, `mark` why it is the best, or ""."""
 
     label: str
@@ -43,11 +43,11 @@ class Picture(TypedDict):
     url: str  # where it comes from, or ""
     name: str
     note: str  # how near it is to the keeper, a word or three
-    facts: list[Fact]
+    facts: list[FactLine]
 
 
 @dataclass(frozen=True)
-class Asked:
+class GroupAction:
     """What a button asked for: to keep another `picture` of a group, to remove a group's duplicates, or to remember
     that a group's pictures, or one of them, are no duplicates. `group` is its keeper."""
 
@@ -61,10 +61,10 @@ class GroupsState:
     """The keepers of the groups that are selected, and what was asked for by the event that caused this run."""
 
     selected: tuple[UUID, ...]
-    asked: Asked | None
+    asked: GroupAction | None
 
 
-def drawn(settings: Settings, group: Group, facts: dict[UUID, Facts], *, copies: bool) -> list[Picture]:
+def group_pictures(settings: Settings, group: Group, facts: dict[UUID, PictureFacts], *, copies: bool) -> list[Picture]:
     """The pictures of a group as they are drawn, the keeper first; `facts` must know all of them."""
     notes = {member.picture: _note(member.similarity, copies=copies) for member in group.members}
     all_of_them = [facts[id] for id in group.pictures]
@@ -82,7 +82,7 @@ def drawn(settings: Settings, group: Group, facts: dict[UUID, Facts], *, copies:
     ]
 
 
-def groups(pictures: Sequence[Sequence[Picture]], *, key: str, label: str) -> GroupsState:
+def duplicate_groups(pictures: Sequence[Sequence[Picture]], *, key: str, label: str) -> GroupsState:
     """Draw groups, each with the picture that stays before those that would go.
 
     `key` names the list in the page, `label` for those who hear it. What was selected lapses with the groups.
@@ -105,7 +105,7 @@ def groups(pictures: Sequence[Sequence[Picture]], *, key: str, label: str) -> Gr
     known = ask and ask["revision"] == revision
     return GroupsState(
         selected=tuple(UUID(id) for id in _selected(result, revision)),
-        asked=Asked(ask["what"], UUID(ask["group"]), UUID(ask["picture"]) if ask["picture"] else None)
+        asked=GroupAction(ask["what"], UUID(ask["group"]), UUID(ask["picture"]) if ask["picture"] else None)
         if known
         else None,
     )
@@ -122,10 +122,10 @@ def _note(similarity: float, *, copies: bool) -> str:
     return "Same picture" if similarity == 1 else "Nearly the same"
 
 
-def _facts(mine: Facts, everybody: Sequence[Facts]) -> list[Fact]:
+def _facts(mine: PictureFacts, everybody: Sequence[PictureFacts]) -> list[FactLine]:
     """The lines under a picture; the largest, the oldest and the tagged are marked where the others are not so."""
 
-    def fact(label: str, value: str, keepers: str, mark: str = "") -> Fact:
+    def fact(label: str, value: str, keepers: str, mark: str = "") -> FactLine:
         return {"label": label, "value": value, "differs": value != keepers, "mark": mark}
 
     def best(mark: str, values: Sequence[Any], own: Any, top: Any) -> str:
@@ -152,15 +152,15 @@ def _facts(mine: Facts, everybody: Sequence[Facts]) -> list[Fact]:
     return lines
 
 
-def _kind(facts: Facts) -> str:
+def _kind(facts: PictureFacts) -> str:
     return KINDS.get(facts.mime, facts.mime.removeprefix("image/").upper())
 
 
-def _day(facts: Facts) -> str:
+def _day(facts: PictureFacts) -> str:
     return f"{facts.indexed_at.astimezone():%d %b %Y, %H:%M}"
 
 
-def _site(facts: Facts) -> str:
+def _site(facts: PictureFacts) -> str:
     return ", ".join(facts.sites) or "a dropped file"
 
 

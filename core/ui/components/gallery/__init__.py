@@ -17,7 +17,7 @@ import streamlit as st
 
 from core.search.score import per_mille
 from core.ui.components.base import component
-from core.ui.components.events import hear_answers, heard_answers
+from core.ui.components.events import handle_events, handled_events
 
 Ask = Literal["more", "less"]
 """What a card's buttons ask for: more like this picture, or less like it."""
@@ -138,7 +138,7 @@ def gallery(
             on_verdict(id, {"yes": True, "no": False}.get(answer))
 
     def hear_verdicts() -> bool:
-        return hear_answers(key, "verdicts", take_verdict)
+        return handle_events(key, "verdicts", take_verdict)
 
     if hear_verdicts():
         st.rerun()
@@ -157,7 +157,7 @@ def gallery(
             "advice": advice,
             "caution": caution,
             "verdicts": None if verdicts is None else dict(verdicts),
-            "heard_verdicts": heard_answers(key),
+            "heard_verdicts": handled_events(key),
             "browsing": browsing,
             "page": page,
             "everything": everything,

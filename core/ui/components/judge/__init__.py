@@ -8,7 +8,7 @@ from typing import TypedDict
 import streamlit as st
 
 from core.ui.components.base import component
-from core.ui.components.events import hear_answers, heard_answers
+from core.ui.components.events import handle_events, handled_events
 
 _component = component("judge")
 
@@ -33,12 +33,12 @@ def judge(pairs: Sequence[Pair], *, given: int, done: str, key: str, on_answer: 
     """
 
     def hear() -> bool:
-        return hear_answers(key, "answers", on_answer)
+        return handle_events(key, "answers", on_answer)
 
     if hear():
         st.rerun()
     _component(
         key=key,
-        data={"pairs": list(pairs), "given": given, "heard": heard_answers(key), "done": done},
+        data={"pairs": list(pairs), "given": given, "heard": handled_events(key), "done": done},
         on_answers_change=hear,
     )
