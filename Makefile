@@ -2,12 +2,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint bench clean
+.PHONY: run check test lint bench clean
 
 run: $(VENV)/.runtime
 	@exec $(BIN)/python -m core run
 
-test: $(VENV)/.dev lint
+# The quick part of `make test`: lint, types, and the tests that need neither a Postgres nor a browser.
+check: lint
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 -m "not database and not browser and not slow"
+
+test: lint
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 bench: $(VENV)/.dev
@@ -16,6 +20,7 @@ bench: $(VENV)/.dev
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
 
 $(VENV)/bin/python:
@@ -32,4 +37,4 @@ $(VENV)/.dev: $(VENV)/.runtime requirements-dev.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -12,6 +12,7 @@ import numpy as np
 
 from bench.parts import folder
 from bench.report import Report
+from bench.support.collection import fill, unit_vectors
 from core.collection.browse import Browser, Order
 from core.collection.curation import Curation
 from core.collection.filters import Filter
@@ -19,7 +20,6 @@ from core.collection.store import Store
 from core.database.connection import Database
 from core.search.nearest import Nearest
 from core.settings import Settings
-from tests.support.collection import fill, unit_vectors
 
 SIZE = 100_000
 PAGE = 100

@@ -8,9 +8,9 @@ import httpx2
 
 from bench.parts import folder, random_vit
 from bench.report import Report
+from bench.support.app import App
+from bench.support.data import some_photos
 from core.embedding.encoder import load_encoder
-from tests.support.app import App
-from tests.support.data import some_photos
 from training.evaluate import pictures_per_second
 from training.photos import read
 

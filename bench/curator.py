@@ -7,12 +7,12 @@ import time
 from playwright.sync_api import expect, sync_playwright
 
 from bench.report import Report
+from bench.support.app import App
+from bench.support.browser import launch
+from bench.support.curator import classes_of, judge, open_tune, save, truth
+from bench.support.data import PHOTOS
+from bench.support.webserver import WebServer
 from bench.tuning import CLASSES, CLUTTER, PHOTOS_EACH, VERDICTS
-from tests.browser.conftest import launch
-from tests.browser.curator import classes_of, judge, open_tune, save, truth
-from tests.support.app import App
-from tests.support.data import PHOTOS
-from tests.support.webserver import WebServer
 
 
 def run(report: Report) -> None:

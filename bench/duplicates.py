@@ -17,6 +17,8 @@ from PIL import Image, ImageOps
 
 from bench.parts import folder, running_engine
 from bench.report import Report
+from bench.support.collection import fill, spread_like_clip
+from bench.support.data import some_photos
 from core.collection.store import NewPicture, Store
 from core.database.connection import Database
 from core.database.embedding_tables import Model, Vector
@@ -30,8 +32,6 @@ from core.media.decode import read_picture
 from core.media.urls import key_of
 from core.search.nearest import Nearest
 from core.settings import Settings
-from tests.support.collection import fill, spread_like_clip
-from tests.support.data import some_photos
 
 SIZES = (10_000, 100_000)
 TWINS = 0.05

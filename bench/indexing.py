@@ -13,9 +13,9 @@ from bench.plain import pictures_per_second, plain_loop
 from bench.profile import Profile
 from bench.report import Report
 from bench.site import Site
+from bench.support.data import MODEL_SETTING, some_photos
 from core.embedding.encoder import Encoder
 from core.indexing.pipeline import BATCH
-from tests.support.data import MODEL_SETTING, some_photos
 
 BARE = 4 * BATCH
 """Pictures in one measurement of the bare forward; one is taken before and after every import."""

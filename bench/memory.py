@@ -10,7 +10,7 @@ import psutil
 
 from bench.report import Report
 from bench.site import Site
-from tests.support.app import App
+from bench.support.app import App
 
 FEW, MANY = 1_000, 10_000
 SAMPLES = 15

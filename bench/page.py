@@ -9,9 +9,9 @@ from playwright.sync_api import FilePayload, Page, sync_playwright
 
 from bench.report import Report
 from bench.site import Site
-from tests.browser.conftest import launch
-from tests.support.app import App
-from tests.support.data import some_photos
+from bench.support.app import App
+from bench.support.browser import launch
+from bench.support.data import some_photos
 
 INDEXED = 600
 DROPS = 8

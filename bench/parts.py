@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench.support.data import MODEL_SETTING
 from core.engine import Engine
 from core.indexing.imports import Import
 from core.media.urls import key_of
 from core.settings import Settings
-from tests.support.data import MODEL_SETTING
 
 START_SECONDS = 120.0
 

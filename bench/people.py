@@ -12,9 +12,9 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from bench.report import Report
 from bench.site import Site
-from tests.browser.conftest import launch
-from tests.support.app import App
-from tests.support.data import some_photos
+from bench.support.app import App
+from bench.support.browser import launch
+from bench.support.data import some_photos
 
 BEFORE = 200
 """Pictures that are there already, so that a search finds something."""

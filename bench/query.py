@@ -10,14 +10,14 @@ from PIL import Image
 
 from bench.report import Report
 from bench.search import timed
+from bench.support.app import App
+from bench.support.collection import fill, spread_like_clip
+from bench.support.data import MODEL_SETTING, some_photos
 from core.collection.store import Store
 from core.database.connection import Database
 from core.embedding.encoder import load_encoder
 from core.search.nearest import Nearest
 from core.settings import Settings
-from tests.support.app import App
-from tests.support.collection import fill, spread_like_clip
-from tests.support.data import MODEL_SETTING, some_photos
 
 SIZE = 100_000
 QUERIES = 40

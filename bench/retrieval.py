@@ -14,9 +14,9 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from bench.parts import random_vit
 from bench.report import Report
+from bench.support.data import MODEL_SETTING, some_photos
 from core.embedding.encoder import Encoder, Vectors, load_encoder
 from core.media.decode import WORKING_SIDE, read_picture
-from tests.support.data import MODEL_SETTING, some_photos
 
 NEAREST = 10
 PHOTOS = 2_500

@@ -12,12 +12,12 @@ import numpy as np
 
 from bench.parts import folder
 from bench.report import Report
+from bench.support.collection import fill, spread_like_clip
 from core.collection.store import Store
 from core.database.connection import Database
 from core.database.embedding_tables import Model, Vector
 from core.search.nearest import Nearest
 from core.settings import Settings
-from tests.support.collection import fill, spread_like_clip
 
 SIZES = (10_000, 100_000)
 LIMITS = (20, 100)

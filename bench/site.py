@@ -7,7 +7,7 @@ import subprocess
 import sys
 from typing import Self
 
-from tests.support.data import some_photos
+from bench.support.data import some_photos
 
 PHOTOS = 1_000
 

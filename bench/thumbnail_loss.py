@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from bench.support.data import MODEL_SETTING, some_photos
+from bench.support.fakehub import make_vit_b_32
 from core.embedding.encoder import Encoder, Vectors, load_encoder
 from core.media.decode import read_picture
-from tests.support.data import MODEL_SETTING, some_photos
-from tests.support.fakehub import make_vit_b_32
 
 PHOTOS = 500
 VIT_PHOTOS = 100

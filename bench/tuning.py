@@ -8,13 +8,13 @@ from uuid import UUID
 import numpy as np
 
 from bench.report import Report
+from bench.support.data import MODEL_SETTING, PHOTOS
 from core.embedding.loader import EncoderLoader
 from core.media.decode import read_picture
 from core.search.query_parts import Part
 from core.tuning.judging_queue import MATCHES, QUERIES, Candidates, propose, usual_cut
 from core.tuning.precision_recall import Reading, Tuning, missing
 from core.tuning.verdicts import JudgedQuery, query_key
-from tests.support.data import MODEL_SETTING, PHOTOS
 
 PHOTOS_EACH, CLASSES = 10, 100
 VERDICTS = 60

@@ -6,17 +6,17 @@ import os
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import FilePayload, Page, ViewportSize, expect, sync_playwright
 
+from bench.support.app import App
+from bench.support.browser import launch
+from bench.support.data import MODEL_SETTING
+from bench.support.webserver import WebServer
 from core.media.sample_images import DRAWN, drawings, jpeg, sample
-from tests.browser.conftest import launch
-from tests.support.app import App
-from tests.support.data import MODEL_SETTING
-from tests.support.webserver import WebServer
 
 HERE = Path(__file__).parent
 VERDICTS = 60
-VIEW = {"width": 1280, "height": 800}
+VIEW: ViewportSize = {"width": 1280, "height": 800}
 
 
 def search(page: Page, url: str, query: Image.Image) -> None:
@@ -24,7 +24,7 @@ def search(page: Page, url: str, query: Image.Image) -> None:
     page.goto(url)
     width, height = query.size
     part = query.crop((width // 12, height // 12, width - width // 12, height - height // 12))
-    picture = {"name": "boats.jpg", "mimeType": "image/jpeg", "buffer": jpeg(part, 70)}
+    picture: FilePayload = {"name": "boats.jpg", "mimeType": "image/jpeg", "buffer": jpeg(part, 70)}
     page.locator('[data-testid="stFileUploader"] input[type="file"]').set_input_files(picture)
     page.get_by_role("list", name="Matches").get_by_role("img").nth(8).wait_for()
     page.wait_for_load_state("networkidle")
@@ -61,8 +61,8 @@ def tune(page: Page, app: App, query: bytes) -> None:
     page.get_by_text("Do these belong together?").wait_for()
     for _ in range(VERDICTS):
         shown = page.locator(".judge").get_attribute("data-pair") or ""
-        match, _, query = shown.partition(" picture:")  # a query may also be what was searched with before
-        page.keyboard.press("y" if kinds[match] == kinds.get(query, "boats") else "n")
+        match, _, asked = shown.partition(" picture:")  # a query may also be what was searched with before
+        page.keyboard.press("y" if kinds[match] == kinds.get(asked, "boats") else "n")
         expect(page.locator(".judge")).not_to_have_attribute("data-pair", shown)
     page.get_by_text("are right").first.wait_for()
     page.wait_for_timeout(2500)

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
-import tempfile
-import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote
 
 import huggingface_hub
 import psycopg
@@ -19,15 +14,17 @@ from psycopg import sql
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
+from bench.support.data import MODEL
+from bench.support.fakehub import FakeHub
+from bench.support.host import free_port, short_folder
 from core.api.routes import routes
 from core.database.connection import Database
 from core.database.embedded_server import EmbeddedPostgres
 from core.database.migrations import migrate
 from core.engine import Engine
 from core.settings import Settings
-from tests.support.data import MODEL, MODEL_SETTING
-from tests.support.fakehub import FakeHub
-from tests.support.pgbouncer import free_port, pgbouncer, pooled_url
+from tests.support.databases import database_url, settings_for, temporary_database
+from tests.support.pgbouncer import pgbouncer, pooled_url
 
 TEMPLATE = "migrated"
 
@@ -46,26 +43,30 @@ Way = Callable[[str], str]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first."""
+    """Mark each test by what it uses, and put the longest files first."""
+    for item in items:
+        for mark in _marks(item):
+            item.add_marker(mark)
     items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+
+
+def _marks(item: pytest.Item) -> Iterator[str]:
+    """`browser`, `database` and `slow`, from a test's folder, its fixtures and what its file imports."""
+    fixtures = getattr(item, "fixturenames", ())
+    used = set(vars(getattr(item, "module", None) or object))
+    processes = bool(used & {"App", "WorkerProcess"})
+    if item.path.parent.name == "browser":
+        yield "browser"
+    if "postgres" in fixtures or "EmbeddedPostgres" in used or processes:
+        yield "database"
+    if processes or "make_vit_b_32" in used:
+        yield "slow"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Tests marked `pooled` run twice: on the server itself, and through a pooler."""
     if "way" in metafunc.fixturenames and metafunc.definition.get_closest_marker("pooled"):
         metafunc.parametrize("way", ["direct", "pooled"], indirect=True, scope="module")
-
-
-@contextmanager
-def short_folder() -> Iterator[Path]:
-    """A folder for a server: in memory where there is plenty, open to the server's user, and short of name,
-    for the path of a unix socket has about 100 bytes."""
-    memory = Path("/dev/shm")
-    roomy = memory.is_dir() and shutil.disk_usage(memory).free > 2_000_000_000
-    with tempfile.TemporaryDirectory(prefix="lookalike-", dir=memory if roomy else None) as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        yield folder
 
 
 @pytest.fixture(scope="session")
@@ -76,11 +77,6 @@ def postgres() -> Iterator[EmbeddedPostgres]:
         server.start()
         yield server
         server.stop()
-
-
-def database_url(server: EmbeddedPostgres, name: str) -> str:
-    """The URL of a database of that server."""
-    return f"postgresql://postgres@/{name}?host={quote(str(server.pgdata), safe='')}"
 
 
 @pytest.fixture(scope="session")
@@ -113,14 +109,15 @@ def way(request: pytest.FixtureRequest) -> Way:
 @pytest.fixture
 def empty_database(postgres: EmbeddedPostgres) -> Iterator[str]:
     """The URL of a database with nothing in it."""
-    yield from _temporary_database(postgres, "template1")
+    with temporary_database(postgres, "template1") as url:
+        yield url
 
 
 @pytest.fixture
 def settings(postgres: EmbeddedPostgres, template: str, way: Way, tmp_path: Path) -> Iterator[Settings]:
     """Settings for a fresh, migrated database of the session's server."""
-    for url in _temporary_database(postgres, template):
-        yield _settings(way(url), tmp_path)
+    with temporary_database(postgres, template) as url:
+        yield settings_for(way(url), tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -128,8 +125,8 @@ def module_settings(
     postgres: EmbeddedPostgres, template: str, way: Way, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Settings]:
     """The same, for a database that all tests of a module share."""
-    for url in _temporary_database(postgres, template):
-        yield _settings(way(url), tmp_path_factory.mktemp("data"))
+    with temporary_database(postgres, template) as url:
+        yield settings_for(way(url), tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture
@@ -191,22 +188,3 @@ def client(engine: Engine) -> TestClient:
 def client_of(engine: Engine) -> TestClient:
     """The API of an engine, as a caller meets it."""
     return TestClient(Starlette(routes=routes(lambda: engine, engine.settings)), raise_server_exceptions=False)
-
-
-def _settings(url: str, data_dir: Path) -> Settings:
-    return Settings(
-        _env_file=None,
-        postgres_url=url,
-        data_dir=data_dir,
-        allow_private_urls=True,
-        clip_model=MODEL_SETTING,
-    )
-
-
-def _temporary_database(server: EmbeddedPostgres, template: str) -> Iterator[str]:
-    name = f"test_{uuid.uuid4().hex}"
-    names = {"name": sql.Identifier(name), "template": sql.Identifier(template)}
-    with psycopg.connect(server.conninfo, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {name} TEMPLATE {template}").format(**names))
-        yield database_url(server, name)
-        connection.execute(sql.SQL("DROP DATABASE {name} WITH (FORCE)").format(**names))

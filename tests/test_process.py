@@ -12,9 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
+from bench.support.data import MODEL_SETTING
 from core.embedding.encoder import load_encoder
 from core.process import BATCHES, NICENESS, batches_on, step_aside, take_a_share
-from tests.support.data import MODEL_SETTING
 
 
 def niceness() -> int:
@@ -57,7 +57,7 @@ def test_batches_leave_few_cores_without_work(cores: int, batches: int) -> None:
     assert batches_on(cores) == batches
 
 
-def test_batches_run_beside_each_other_and_a_query_beside_them() -> None:
+def test_batches_run_beside_each_other_and_a_query_beside_them(monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = load_encoder(MODEL_SETTING)
     batch = encoder.batch
     all_there = threading.Barrier(BATCHES + 1, timeout=30)
@@ -66,7 +66,7 @@ def test_batches_run_beside_each_other_and_a_query_beside_them() -> None:
         all_there.wait()
         return batch(rows)
 
-    encoder.batch = waits_for_all  # type: ignore[method-assign]
+    monkeypatch.setattr(encoder, "batch", waits_for_all)
     prepared = [encoder.prepare(Image.new("RGB", (64, 64)))]
     with ThreadPoolExecutor(BATCHES + 2) as threads:
         batches = [threads.submit(encoder.encode_prepared, prepared) for _ in range(BATCHES)]
@@ -75,7 +75,7 @@ def test_batches_run_beside_each_other_and_a_query_beside_them() -> None:
         assert {vector.shape for vector in vectors} == {(1, encoder.dim)}
 
 
-def test_a_batch_too_many_waits_for_its_turn() -> None:
+def test_a_batch_too_many_waits_for_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = load_encoder(MODEL_SETTING)
     begun, go, batch = threading.Semaphore(0), threading.Event(), encoder.batch
 
@@ -84,7 +84,7 @@ def test_a_batch_too_many_waits_for_its_turn() -> None:
         go.wait(30)
         return batch(rows)
 
-    encoder.batch = waits  # type: ignore[method-assign]
+    monkeypatch.setattr(encoder, "batch", waits)
     prepared = [encoder.prepare(Image.new("RGB", (64, 64)))]
     with ThreadPoolExecutor(BATCHES + 1) as threads:
         batches = [threads.submit(encoder.encode_prepared, prepared) for _ in range(BATCHES + 1)]

@@ -100,7 +100,7 @@ def _delimiter(text: str, candidates: str) -> str:
 
 
 def _read_xlsx(name: str, data: bytes) -> list[list[str]]:
-    from openpyxl import load_workbook  # type: ignore[import-untyped]
+    from openpyxl import load_workbook
 
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:

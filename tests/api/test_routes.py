@@ -2,15 +2,16 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from bench.support.data import changed, some_photos
+from bench.support.webserver import WebServer
 from core.engine import Engine
 from tests.conftest import client_of
-from tests.support.data import changed, some_photos
-from tests.support.webserver import WebServer
 
 pytestmark = pytest.mark.pooled
 
@@ -145,9 +146,9 @@ def test_without_wait_an_import_is_accepted(client: TestClient, site: WebServer)
     ],
 )
 def test_errors_are_json_sentences(
-    client: TestClient, method: str, path: str, arguments: dict[str, object], status: int, sentence: str
+    client: TestClient, method: str, path: str, arguments: dict[str, Any], status: int, sentence: str
 ) -> None:
-    answer = client.request(method, path, **arguments)  # type: ignore[arg-type]
+    answer = client.request(method, path, **arguments)
     assert answer.status_code == status, answer.text
     assert sentence in answer.json()["error"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -14,33 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from bench.support.browser import FLAGS, PATIENCE, executable
+from bench.support.host import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 START_SECONDS = 60
 
-PATIENCE = 120_000
-"""Milliseconds that a page may take on a busy machine; a test that passes never waits for it."""
-
 StartServer = Callable[..., str]
-
-
-def launch(play: Playwright) -> Browser:
-    """The system's Chromium where there is one, else the browser that `playwright install chromium` brought."""
-    return play.chromium.launch(args=FLAGS, executable_path=CHROMIUM if CHROMIUM.exists() else None)
-
-
-expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture
@@ -87,8 +68,7 @@ def new_page(context_for: Callable[..., BrowserContext]) -> Iterator[Callable[..
 @pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
     """What `launch` launches."""
-    system = {"executable_path": str(CHROMIUM)} if CHROMIUM.exists() else {}
-    return {**browser_type_launch_args, "args": FLAGS, **system}
+    return {**browser_type_launch_args, "args": FLAGS, "executable_path": executable()}
 
 
 @pytest.fixture(scope="session")
@@ -97,9 +77,7 @@ def streamlit_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start
     servers: list[subprocess.Popen[bytes]] = []
 
     def start(script: Path, env: dict[str, str] | None = None) -> str:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         log = tmp_path_factory.mktemp("streamlit") / "server.log"
         options = {
             "server.port": port,

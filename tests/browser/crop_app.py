@@ -12,9 +12,9 @@ from typing import cast
 
 import streamlit as st
 
+from bench.support.data import some_photos
 from core.media.crop import CropBox
 from core.ui.components.crop import crop
-from tests.support.data import some_photos
 
 st.set_page_config(page_title="Crop")
 asked = st.query_params

@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tests.support.data import some_photos
+from bench.support.data import some_photos
 
 PHOTOS = some_photos(500)
 

@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import PATIENCE
-from tests.support.app import App
-from tests.support.data import changed, some_photos
-from tests.support.webserver import WebServer
+from bench.support.app import App
+from bench.support.browser import PATIENCE
+from bench.support.data import changed, some_photos
+from bench.support.webserver import WebServer
 
 pytestmark = pytest.mark.browser
 

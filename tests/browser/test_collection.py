@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Locator, Page, expect
+from playwright.sync_api import BrowserContext, FilePayload, Locator, Page, expect
 
-from tests.support.app import App
-from tests.support.data import some_photos
-from tests.support.webserver import WebServer
+from bench.support.app import App
+from bench.support.data import some_photos
+from bench.support.webserver import WebServer
 
 pytestmark = pytest.mark.browser
 
@@ -96,9 +96,8 @@ def test_a_list_with_columns_is_indexed_and_kept_to(app: App, site: WebServer, p
     )
     page.get_by_role("link", name="Index pictures").click()
     page.get_by_role("tab", name="Upload a list").click()
-    page.locator('[data-testid="stFileUploader"]:visible input[type=file]').set_input_files(
-        [{"name": "plates.csv", "mimeType": "text/csv", "buffer": table.getvalue().encode()}]
-    )
+    plates: FilePayload = {"name": "plates.csv", "mimeType": "text/csv", "buffer": table.getvalue().encode()}
+    page.locator('[data-testid="stFileUploader"]:visible input[type=file]').set_input_files(plates)
     page.get_by_role("button", name="Index 10 pictures").click()
     in_collection(app, 10)
     open_page(page, app, "?sort=Name,+A+to+Z")

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image, ImageOps
 from playwright.sync_api import Locator, Page, expect
 
-from tests.support.app import App
-from tests.support.data import some_photos
-from tests.support.webserver import WebServer
+from bench.support.app import App
+from bench.support.data import some_photos
+from bench.support.webserver import WebServer
 
 pytestmark = pytest.mark.browser
 

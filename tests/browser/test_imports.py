@@ -13,10 +13,11 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import PATIENCE
-from tests.support.app import App
-from tests.support.data import many_files
-from tests.support.webserver import Visit, WebServer
+from bench.support.app import App
+from bench.support.browser import PATIENCE
+from bench.support.data import many_files
+from bench.support.webserver import Page as ServedPage
+from bench.support.webserver import Visit, WebServer
 
 pytestmark = pytest.mark.browser
 
@@ -47,7 +48,8 @@ TROUBLES = {
 @pytest.fixture(scope="module")
 def site() -> Iterator[WebServer]:
     files = many_files(GOOD)
-    pages = {f"/{number}.jpg": data for number, data in enumerate(files)} | {
+    good: dict[str, ServedPage] = {f"/{number}.jpg": data for number, data in enumerate(files)}
+    bad: dict[str, ServedPage] = {
         "/loop": lambda visit: visit.answer(status=302, Location="/loop?again"),
         "/page": b"<!doctype html><title>A picture</title>",
         "/drawing": b'<svg xmlns="http://www.w3.org/2000/svg"></svg>',
@@ -55,7 +57,7 @@ def site() -> Iterator[WebServer]:
         "/cut": files[0][:2000],
         "/tiny": tiny(),
     }
-    with WebServer(pages) as server:
+    with WebServer(good | bad) as server:
         yield server
 
 

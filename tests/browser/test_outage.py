@@ -12,13 +12,14 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from bench.support.app import App
+from bench.support.data import some_photos
+from bench.support.fakehub import VIT_B_32, FakeHub, make_vit_b_32
+from bench.support.host import short_folder
+from bench.support.webserver import WebServer
 from core.database.embedded_server import EmbeddedPostgres
 from core.media.decode import THUMBNAIL_SIDE
-from tests.conftest import database_url, short_folder
-from tests.support.app import App
-from tests.support.data import some_photos
-from tests.support.fakehub import VIT_B_32, FakeHub, make_vit_b_32
-from tests.support.webserver import WebServer
+from tests.support.databases import database_url
 
 pytestmark = pytest.mark.browser
 

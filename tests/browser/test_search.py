@@ -12,11 +12,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Browser, Download, Locator, Page, WebSocketRoute, expect
+from playwright.sync_api import Browser, Download, FilePayload, Locator, Page, WebSocketRoute, expect
 
-from tests.support.app import App
-from tests.support.data import changed, some_photos
-from tests.support.webserver import WebServer
+from bench.support.app import App
+from bench.support.data import changed, some_photos
+from bench.support.webserver import WebServer
 
 pytestmark = pytest.mark.browser
 
@@ -41,9 +41,8 @@ def app(site: WebServer) -> Iterator[App]:
 def drop(page: Page, *files: tuple[str, bytes]) -> None:
     """Drop pictures on the page that is open, once it is at rest: until then it may show an uploader of the past."""
     expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
-    page.locator('[data-testid="stFileUploader"] input[type=file]').set_input_files(
-        [{"name": name, "mimeType": "image/jpeg", "buffer": data} for name, data in files]
-    )
+    payloads: list[FilePayload] = [{"name": name, "mimeType": "image/jpeg", "buffer": data} for name, data in files]
+    page.locator('[data-testid="stFileUploader"] input[type=file]').set_input_files(payloads)
 
 
 def photo(number: int) -> tuple[str, bytes]:

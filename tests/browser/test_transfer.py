@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FilePayload, Page, expect
 
-from tests.support.app import App
+from bench.support.app import App
 
 pytestmark = pytest.mark.browser
 
@@ -69,7 +69,11 @@ def test_a_sample_teaches_and_travels(app: App, page: Page, tmp_path: Path) -> N
 
 def test_a_broken_file_is_told_on_the_page(app: App, page: Page) -> None:
     open_transfer(page, app)
-    broken = {"name": "list.csv", "mimeType": "text/csv", "buffer": b"address,title\nhttps://a.example/1.jpg,x\n"}
+    broken: FilePayload = {
+        "name": "list.csv",
+        "mimeType": "text/csv",
+        "buffer": b"address,title\nhttps://a.example/1.jpg,x\n",
+    }
     page.get_by_test_id("stExpander").locator("input[type=file]").set_input_files(broken)
     page.get_by_role("button", name="Read it in").click()
     expect(page.get_by_text("list.csv has no column “urls”, so it was not exported from Lookalike")).to_be_visible()

@@ -12,10 +12,10 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.curator import classes_of, judge, open_tune, pair, save, tally, truth
-from tests.support.app import App
-from tests.support.data import PHOTOS
-from tests.support.webserver import WebServer
+from bench.support.app import App
+from bench.support.curator import classes_of, judge, open_tune, pair, save, tally, truth
+from bench.support.data import PHOTOS
+from bench.support.webserver import WebServer
 
 pytestmark = pytest.mark.browser
 
@@ -131,11 +131,8 @@ def test_matches_are_judged_on_the_gallery_by_click_and_by_key(app: App, page: P
     page.keyboard.press("y")  # taken back
 
     def given(place: int) -> list[str]:
-        return (
-            cards.nth(place)
-            .locator("[data-verdict][aria-pressed=true]")
-            .evaluate_all("buttons => buttons.map((button) => button.dataset.verdict)")
-        )
+        pressed = cards.nth(place).locator("[data-verdict][aria-pressed=true]").all()
+        return [button.get_attribute("data-verdict") or "" for button in pressed]
 
     assert [given(place) for place in (1, 2, 3)] == [["yes"], ["no"], []]
     page.get_by_role("link", name="Tune").click()

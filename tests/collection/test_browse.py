@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from math import ceil
 from typing import get_args
@@ -9,12 +10,12 @@ from uuid import UUID
 
 import pytest
 
+from bench.support.collection import fill, unit_vectors
 from core.collection.browse import Browser, Entry, Order
 from core.collection.curation import Curation
 from core.collection.filters import Filter
 from core.collection.store import Store
 from core.database.connection import Database
-from tests.support.collection import fill, unit_vectors
 
 pytestmark = pytest.mark.pooled
 
@@ -107,8 +108,10 @@ def test_names_sort_by_title_or_file_with_numbers_as_numbers(browser: Browser, i
         (Filter(removed=True), lambda n: False),
     ],
 )
-def test_a_filter_keeps_what_it_says(browser: Browser, ids: list[UUID], where: Filter, kept: object) -> None:
-    expected = sorted(id for number, id in enumerate(ids) if kept(number))  # type: ignore[operator]
+def test_a_filter_keeps_what_it_says(
+    browser: Browser, ids: list[UUID], where: Filter, kept: Callable[[int], object]
+) -> None:
+    expected = sorted(id for number, id in enumerate(ids) if kept(number))
     assert sorted(entry.id for entry in walk(browser, "oldest", where)) == expected
     assert browser.count(where) == len(expected)
 

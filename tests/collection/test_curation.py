@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Barrier
+from typing import TypeVar
 from uuid import UUID
 
 import numpy as np
@@ -51,11 +53,14 @@ def tags_of(database: Database, picture: UUID) -> list[str]:
     return list(row[0])
 
 
-def together(*acts: Callable[[], object]) -> list[object]:
+Result = TypeVar("Result")
+
+
+def together(*acts: Callable[[], Result]) -> list[Result]:
     """Run acts at the same moment, each in a thread; an error of any is raised."""
     barrier = Barrier(len(acts))
 
-    def act(what: Callable[[], object]) -> object:
+    def act(what: Callable[[], Result]) -> Result:
         barrier.wait(30)
         return what()
 
@@ -205,7 +210,7 @@ def test_one_new_tag_in_two_spellings_at_once_is_one_tag(curation: Curation, pic
     first, second = pictures[:2]
     for number in range(20):
         low, high = f"cat {number}", f"CAT {number}"
-        together(lambda low=low: curation.tag([first], low), lambda high=high: curation.tag([second], high))
+        together(partial(curation.tag, [first], low), partial(curation.tag, [second], high))
     assert [count for _, count in curation.tags()] == [2] * 20
 
 
@@ -224,7 +229,7 @@ def test_all_that_a_filter_keeps_are_changed_and_changed_back(
 
 def test_two_curators_who_tag_the_same_share_the_work(curation: Curation, pictures: list[UUID]) -> None:
     first, second = together(lambda: curation.tag(Filter(), "loan"), lambda: curation.tag(pictures, "LOAN"))
-    assert sorted([*first, *second]) == pictures  # type: ignore[misc]
+    assert sorted([*first, *second]) == pictures
     assert [count for _, count in curation.tags()] == [10]
 
 

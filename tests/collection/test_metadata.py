@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+from bench.support.collection import fill, unit_vectors
 from core.collection.filters import Filter, FilterOption
 from core.collection.metadata import MAX_VALUE, Metadata, add_item_metadata, field_names, title_column
 from core.collection.store import Store
@@ -15,7 +16,6 @@ from core.indexing.imports import Ledger
 from core.indexing.url_lists import ListTable, read_table
 from core.media.urls import key_of
 from core.search.nearest import Nearest
-from tests.support.collection import fill, unit_vectors
 
 pytestmark = pytest.mark.pooled
 

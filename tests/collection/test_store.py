@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench.support.collection import fill, unit_vectors
 from core.collection.store import Match, NewPicture, Store, picture_id
 from core.database.connection import Database
 from core.database.embedding_tables import Model, Vector
@@ -14,7 +15,6 @@ from core.indexing.imports import Ledger
 from core.media.decode import Picture, read_picture
 from core.media.urls import key_of
 from core.search.nearest import Nearest
-from tests.support.collection import fill, unit_vectors
 
 pytestmark = pytest.mark.pooled
 

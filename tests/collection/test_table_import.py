@@ -20,6 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from bench.support.collection import fill, unit_vectors
+from bench.support.data import some_photos
+from bench.support.webserver import WebServer
 from core.collection.curation import Curation
 from core.collection.spreadsheets import csv_cells, formula_safe, without_apostrophe
 from core.collection.store import Store
@@ -33,10 +36,8 @@ from core.errors import TransferError
 from core.indexing.imports import Ledger
 from core.search.nearest import Nearest
 from core.settings import Settings
-from tests.conftest import _settings, _temporary_database, client_of
-from tests.support.collection import fill, unit_vectors
-from tests.support.data import some_photos
-from tests.support.webserver import WebServer
+from tests.conftest import client_of
+from tests.support.databases import settings_for, temporary_database
 
 DIM = 16
 COUNT = 1_203
@@ -51,8 +52,8 @@ def jpeg(shade: int = 0, size: tuple[int, int] = (64, 48)) -> bytes:
 
 @pytest.fixture(scope="module")
 def source(postgres: EmbeddedPostgres, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    for url in _temporary_database(postgres, template):
-        yield from _filled(Database(_settings(url, tmp_path_factory.mktemp("data"))))
+    with temporary_database(postgres, template) as url:
+        yield from _filled(Database(settings_for(url, tmp_path_factory.mktemp("data"))))
 
 
 def _filled(database: Database) -> Iterator[Database]:
@@ -183,7 +184,7 @@ def test_no_cell_is_a_formula_and_spreadsheets_read_them(source: Database) -> No
         assert not any(cell.startswith(("=", "+", "-", "@")) for cell in row.values())
     assert {"'=1+1", "''=quoted", "'@x", "Ölbild 雪"} <= {row["title"] for row in rows}
     frame = pd.read_parquet(io.BytesIO(exported(source, "parquet")))
-    assert np.linalg.norm(np.stack(frame["embedding"]), axis=1) == pytest.approx(1, abs=1e-3)
+    assert np.linalg.norm(np.stack(frame["embedding"].tolist()), axis=1) == pytest.approx(1, abs=1e-3)
     assert frame["model"].unique().tolist() == [NAME]
 
 

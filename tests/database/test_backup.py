@@ -17,6 +17,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from bench.support.collection import fill, unit_vectors
+from bench.support.host import free_port, short_folder
 from core.collection.curation import Curation
 from core.collection.store import Store
 from core.database import migrations
@@ -34,9 +36,8 @@ from core.search.nearest import Nearest
 from core.search.query_images import QueryImages
 from core.search.saved_thresholds import SavedThresholds
 from core.settings import Settings
-from tests.conftest import _settings, _temporary_database, short_folder
-from tests.support.collection import fill, unit_vectors
-from tests.support.pgbouncer import free_port, pgbouncer, pooled_url
+from tests.support.databases import settings_for, temporary_database
+from tests.support.pgbouncer import pgbouncer, pooled_url
 
 DIM = 16
 COUNT = 300
@@ -109,11 +110,11 @@ def matches(database: Database) -> list[Any]:
 def test_a_second_server_gets_the_same_collection(
     source: Database, backup: Path, second_server: EmbeddedPostgres, tmp_path: Path, pooled: bool
 ) -> None:
-    for url in _temporary_database(second_server, "template1"):
+    with temporary_database(second_server, "template1") as url:
         port = free_port()
         with pgbouncer(second_server, port, secure=True):
             target = Database(
-                _settings(pooled_url(url, port, "require") if pooled else url, tmp_path), "lookalike test"
+                settings_for(pooled_url(url, port, "require") if pooled else url, tmp_path), "lookalike test"
             )
             target.open()
             manifest = restore(target, backup, silent)
@@ -261,7 +262,7 @@ def test_an_older_backup_is_brought_up_to_date(
     source: Database, empty_database: str, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Made when there was only the first migration."""
-    old = Database(_settings(empty_database, tmp_path))
+    old = Database(settings_for(empty_database, tmp_path))
     with monkeypatch.context() as past:
         past.setattr(migrations, "own_migrations", lambda: dict(list(own_migrations().items())[:1]))
         old.open()

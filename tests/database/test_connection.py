@@ -21,13 +21,14 @@ from procrastinate.schema import SchemaManager
 
 import core.database.connection
 import core.database.migrations
+from bench.support.host import free_port, short_folder
 from core.database.connection import Database, Versions
 from core.database.embedded_server import EmbeddedPostgres
 from core.database.migrations import SCHEMA, migrate
 from core.errors import DatabaseError
 from core.settings import Settings
-from tests.conftest import database_url, short_folder
-from tests.support.pgbouncer import free_port, pgbouncer, pooled_url
+from tests.support.databases import database_url
+from tests.support.pgbouncer import pgbouncer, pooled_url
 
 
 def at(url: str | None, data_dir: Path = Path("unused")) -> Database:

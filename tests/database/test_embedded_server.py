@@ -19,9 +19,9 @@ import pytest
 from psycopg.pq import PGconn, Ping
 
 import core.database.embedded_server
+from bench.support.host import short_folder
 from core.database.embedded_server import EmbeddedPostgres
 from core.errors import DatabaseError
-from tests.conftest import short_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 AS_ROOT = os.geteuid() == 0

@@ -8,13 +8,13 @@ from uuid import UUID
 import numpy as np
 import pytest
 
+from bench.support.collection import fill, unit_vectors
 from core.collection.curation import Curation
 from core.collection.store import Store
 from core.database.connection import Database
 from core.database.embedding_tables import Model, Vector
 from core.duplicates.comparison_job import LOWEST, Comparison, Comparisons
 from core.duplicates.groups import Duplicates, KeepRule
-from tests.support.collection import fill, unit_vectors
 
 pytestmark = pytest.mark.pooled
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import random
 import threading
+from collections.abc import Callable
 from itertools import combinations
 from uuid import UUID
 
@@ -10,13 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
+from bench.support.data import some_photos
 from core.collection.store import NewPicture, Store
 from core.database.connection import Database
 from core.database.embedding_tables import Model
 from core.duplicates.near_copies import BATCH, MAX_COPIES, MAX_DISTANCE, pair
 from core.media.decode import read_picture
 from core.media.urls import key_of
-from tests.support.data import some_photos
 
 pytestmark = pytest.mark.pooled
 
@@ -181,10 +182,10 @@ def test_many_at_once_miss_nothing(database: Database, store: Store) -> None:
     done = threading.Event()
     problems = list[BaseException]()
 
-    def guarded(work: object, *arguments: object) -> threading.Thread:
+    def guarded(work: Callable[..., object], *arguments: object) -> threading.Thread:
         def run() -> None:
             try:
-                work(*arguments)  # type: ignore[operator]
+                work(*arguments)
             except BaseException as error:
                 problems.append(error)
 

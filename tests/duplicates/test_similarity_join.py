@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bench.support.collection import spread_like_clip, unit_vectors
 from core.database.embedding_tables import Vector
 from core.duplicates.similarity_join import MAX_ALIKE, find_pairs
-from tests.support.collection import spread_like_clip, unit_vectors
 
 
 def near(vectors: Vector, cosines: Vector, seed: int = 1) -> Vector:
@@ -13,7 +13,8 @@ def near(vectors: Vector, cosines: Vector, seed: int = 1) -> Vector:
     away = np.random.default_rng(seed).standard_normal(vectors.shape, dtype=np.float32)
     away -= np.sum(away * vectors, axis=1, keepdims=True) * vectors
     away /= np.linalg.norm(away, axis=1, keepdims=True)
-    return cosines[:, None] * vectors + np.sqrt(1 - cosines[:, None] ** 2) * away
+    there = cosines[:, None] * vectors + np.sqrt(1 - cosines[:, None] ** 2) * away
+    return there.astype(np.float32)
 
 
 def heard(_: float) -> None:

@@ -19,9 +19,9 @@ def test_nobody_is_in_a_group_for_the_sake_of_a_third() -> None:
 def test_the_largest_group_and_the_nearest_member_come_first() -> None:
     groups = stars([A, B, C, D], [(B, C, 0.9), (B, D, 0.99)])
     assert [member.picture for member in groups[0].members] == [D, C]
-    others = [UUID(int=number) for number in (8, 9)]
-    groups = stars([*others, A, B, C, D], [(*others, 1.0), (B, C, 0.9), (B, D, 0.99)])
-    assert [group.keeper for group in groups] == [B, others[0]]
+    one, other = UUID(int=8), UUID(int=9)
+    groups = stars([one, other, A, B, C, D], [(one, other, 1.0), (B, C, 0.9), (B, D, 0.99)])
+    assert [group.keeper for group in groups] == [B, one]
 
 
 @given(st.permutations(range(12)), st.sets(st.tuples(st.integers(0, 11), st.integers(0, 11)), max_size=40))

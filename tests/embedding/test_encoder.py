@@ -14,11 +14,11 @@ import pytest
 import torch
 from PIL import Image
 
+from bench.support.data import MODEL, MODEL_SETTING, some_photos
+from bench.support.fakehub import make_vit_b_32
 from core.embedding import encoder as core_encoder
 from core.embedding.encoder import Encoder, load_encoder
 from core.errors import EncoderError
-from tests.support.data import MODEL, MODEL_SETTING, some_photos
-from tests.support.fakehub import make_vit_b_32
 
 
 @pytest.fixture(scope="module")

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench.support.data import MODEL, MODEL_SETTING, some_photos
+from bench.support.fakehub import VIT_B_32, FakeHub, Mode, make_vit_b_32
 from core.embedding import hub_download as core_hub
 from core.embedding.encoder import load_encoder
 from core.embedding.loader import EncoderLoader
 from core.errors import EncoderError
-from tests.support.data import MODEL, MODEL_SETTING, some_photos
-from tests.support.fakehub import VIT_B_32, FakeHub, Mode, make_vit_b_32
 
 SMALL = "hf-hub:test/small"
 WEIGHTS = MODEL / "open_clip_model.safetensors"
@@ -189,10 +189,11 @@ def test_the_loader_fails_is_retried_and_gets_ready(hub: FakeHub) -> None:
         loader.start()
         with pytest.raises(EncoderError, match="has no test/small"):
             loader.get(60)
-        assert loader.state.state == "failed"
-        assert "has no test/small" in loader.state.message
+        failed = loader.state
+        assert failed.state == "failed"
+        assert "has no test/small" in failed.message
         loader.start()
-        assert loader.state.state == "failed"
+        assert loader.state == failed
         hub.mode = "whole"
         loader.retry()
         encoder = loader.get(60)

@@ -11,6 +11,9 @@ import huggingface_hub
 import open_clip
 import pytest
 
+from bench.support.data import MODEL, some_photos
+from bench.support.fakehub import FakeHub
+from bench.support.webserver import WebServer
 from core import maintenance as upkeep
 from core.embedding import checkpoint as clip_model
 from core.embedding import model_selection as core_choice
@@ -21,9 +24,6 @@ from core.engine import Engine
 from core.errors import EncoderError
 from core.media.urls import key_of
 from core.settings import Settings
-from tests.support.data import MODEL, some_photos
-from tests.support.fakehub import FakeHub
-from tests.support.webserver import WebServer
 
 SMALL = "hf-hub:test/small"
 PHOTOS = [path.read_bytes() for path in some_photos(12)]
@@ -119,8 +119,9 @@ def test_the_box_steps_in_for_a_damaged_clip_until_it_is_mended(small_clip: Fake
     try:
         wait_until(lambda: changes == ["built-in"])
         assert choice.loader.get(60).name.startswith("built-in@")
-        assert choice.awaited is not None
-        assert "was damaged" in choice.awaited.message
+        awaited = choice.awaited
+        assert awaited is not None
+        assert "was damaged" in awaited.message
         choice.retry()
         wait_until(lambda: changes == ["built-in", SMALL])
         assert (choice.loader.get().name, choice.awaited) == (SMALL, None)

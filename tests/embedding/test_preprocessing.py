@@ -6,8 +6,8 @@ import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
+from bench.support.data import some_photos
 from core.embedding.preprocessing import split
-from tests.support.data import some_photos
 
 SIZES = [(640, 427), (427, 640), (300, 300), (1001, 251), (224, 224), (97, 131), (2000, 101)]
 LEVEL = 1.01 / 255 / 0.26

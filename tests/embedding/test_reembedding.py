@@ -3,7 +3,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,16 +12,19 @@ from uuid import UUID
 import httpx2
 import numpy as np
 import pytest
-from PIL import Image
+import torch
 from safetensors.torch import load_file, save_file
 
+from bench.support.app import App
+from bench.support.data import MODEL, MODEL_SETTING, some_photos
+from bench.support.webserver import WebServer
 from core import maintenance as core_upkeep
 from core.collection.store import NewPicture, Store
 from core.database.connection import Database
 from core.database.embedding_tables import Model, Vector
 from core.embedding import reembedding as core_reembedding
 from core.embedding.active_models import ActiveModel, ActiveModels, Reembedding
-from core.embedding.encoder import Encoder, load_encoder
+from core.embedding.encoder import Encoder, Vectors, load_encoder
 from core.embedding.loader import EncoderLoader
 from core.embedding.reembedding import reembed
 from core.engine import Engine
@@ -35,9 +38,6 @@ from core.search.query_images import QueryImages
 from core.search.query_parts import Part
 from core.search.query_vector import Query, QueryEncoder
 from core.settings import Settings
-from tests.support.app import App
-from tests.support.data import MODEL, MODEL_SETTING, some_photos
-from tests.support.webserver import WebServer
 
 PHOTOS = [path.read_bytes() for path in some_photos(80)]
 
@@ -129,8 +129,10 @@ def index(database: Database, model: Model, encoder: Encoder, files: list[bytes]
     return [picture.id for picture in new]
 
 
-def vectors_of(store: Store, model: Model, ids: list[UUID]) -> list[Vector | None]:
-    return [store.embedding(model, id) for id in ids]
+def vectors_of(store: Store, model: Model, ids: list[UUID]) -> Vector:
+    """Their embeddings, one a row."""
+    found = [store.embedding(model, id) for id in ids]
+    return np.stack([vector for vector in found if vector is not None])
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
@@ -326,10 +328,17 @@ def test_three_at_once_embed_everything_and_little_twice(
     monkeypatch.setattr(core_reembedding, "BATCH", 2)  # many for few pictures
     ids = index(database, old_model, old_encoder, PHOTOS)
     new = store.use_model("test/new", old_encoder.dim)
-    counting = Counting(old_encoder)
+    encode, given, lock = old_encoder.encode_prepared, list[int](), threading.Lock()
+
+    def counted(prepared: Sequence[torch.Tensor]) -> Vectors:
+        with lock:
+            given.append(len(prepared))
+        return encode(prepared)
+
+    monkeypatch.setattr(old_encoder, "encode_prepared", counted)
     made = list[int]()
     threads = [
-        threading.Thread(target=lambda: made.append(reembed(store, ActiveModel(new, counting), never)))
+        threading.Thread(target=lambda: made.append(reembed(store, ActiveModel(new, old_encoder), never)))
         for _ in range(3)
     ]
     for thread in threads:
@@ -338,24 +347,7 @@ def test_three_at_once_embed_everything_and_little_twice(
         thread.join()
     assert sum(made) == len(ids)
     assert store.missing(new) == 0
-    assert counting.count < 2.5 * len(ids)  # side by side, unaware of each other, they would need 3
-
-
-class Counting:
-    """An encoder that knows how many pictures it was given."""
-
-    def __init__(self, encoder: Encoder) -> None:
-        self._encoder = encoder
-        self._lock = threading.Lock()
-        self.count = 0
-
-    def prepare(self, image: Image.Image) -> Any:
-        return self._encoder.prepare(image)
-
-    def encode_prepared(self, prepared: Any) -> Any:
-        with self._lock:
-            self.count += len(prepared)
-        return self._encoder.encode_prepared(prepared)
+    assert sum(given) < 2.5 * len(ids)  # side by side, unaware of each other, they would need 3
 
 
 def test_a_damaged_thumbnail_holds_nothing_up(

@@ -11,10 +11,10 @@ from typing import Any
 
 import psycopg
 
+from bench.support.app import App
+from bench.support.data import many_files
+from bench.support.webserver import WebServer
 from core.indexing.item_loader import MAX_ATTEMPTS
-from tests.support.app import App
-from tests.support.data import many_files
-from tests.support.webserver import WebServer
 from tests.support.worker import WorkerProcess
 
 GOOD, REPEATED, GONE = 1700, 200, 100

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from tests.support.app import App
-from tests.support.data import some_photos
-from tests.support.webserver import WebServer
+from bench.support.app import App
+from bench.support.data import some_photos
+from bench.support.webserver import WebServer
 
 PHOTOS = some_photos(200)
 FINISH_SECONDS = 120

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.support.data import many_files
+from bench.support.host import short_folder
+from bench.support.webserver import Visit, WebServer
 from core.database.connection import Database
 from core.database.embedded_server import EmbeddedPostgres
 from core.engine import Engine
@@ -19,9 +22,6 @@ from core.indexing.job_queue import SWEEP_SECONDS
 from core.indexing.pipeline import LEASE
 from core.media.urls import key_of
 from core.settings import Settings
-from tests.conftest import short_folder
-from tests.support.data import many_files
-from tests.support.webserver import Visit, WebServer
 from tests.support.worker import WorkerProcess
 
 FILES = many_files(300)

@@ -13,6 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
+from bench.support.data import MODEL_SETTING, some_photos
+from bench.support.webserver import Page, Visit, WebServer
 from core.collection.store import Store
 from core.database.connection import Database
 from core.embedding.encoder import Encoder, Vectors, load_encoder
@@ -24,8 +26,6 @@ from core.media.fetcher import Fetcher
 from core.media.urls import key_of
 from core.search.nearest import Nearest
 from core.settings import Settings
-from tests.support.data import MODEL_SETTING, some_photos
-from tests.support.webserver import Visit, WebServer
 
 pytestmark = pytest.mark.pooled
 
@@ -90,7 +90,11 @@ def test_the_same_file_under_two_addresses_is_one_picture(indexer: Indexer, ledg
 
 
 def test_a_bad_item_stops_no_other(indexer: Indexer, ledger: Ledger) -> None:
-    pages = {"/good.jpg": PHOTOS[0], "/page.jpg": b"<!doctype html><p>No.", "/cut.jpg": PHOTOS[1].read_bytes()[:3000]}
+    pages: dict[str, Page] = {
+        "/good.jpg": PHOTOS[0],
+        "/page.jpg": b"<!doctype html><p>No.",
+        "/cut.jpg": PHOTOS[1].read_bytes()[:3000],
+    }
     with WebServer(pages) as site:
         entry = finish(
             indexer, ledger, [site.url(path) for path in ["/page.jpg", "/gone.jpg", "/good.jpg", "/cut.jpg"]]

@@ -360,6 +360,7 @@ def test_a_csv_of_bad_addresses_only_says_so() -> None:
 
 def workbook(*sheets: list[list[Any]]) -> bytes:
     book = Workbook()
+    assert book.active is not None
     book.remove(book.active)
     for rows in sheets:
         sheet = book.create_sheet()

@@ -8,6 +8,7 @@ import warnings
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import imagehash
@@ -18,10 +19,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps
 
+from bench.support.data import some_photos
 from core.errors import PictureError, PictureTooLargeError
 from core.media.decode import Picture, read_picture
 from core.media.file_types import NOT_PICTURES, kind_of
-from tests.support.data import some_photos
 
 pillow_heif.register_heif_opener()
 
@@ -48,7 +49,8 @@ def plain(mode: str = "RGB", color: Any = (200, 30, 60), size: tuple[int, int] =
 def pixel(data: bytes, at: tuple[int, int] = (20, 20)) -> tuple[int, int, int]:
     found = read(data).image.getpixel(at)
     assert isinstance(found, tuple)
-    return found  # type: ignore[return-value]
+    red, green, blue = found
+    return red, green, blue
 
 
 def close(found: tuple[int, ...], expected: tuple[int, ...], within: int = 4) -> bool:
@@ -392,7 +394,7 @@ def test_big_pictures_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatch)
 
 
 SEEDS: dict[str, Callable[[], bytes]] = {
-    **{format: lambda format=format: saved(photo(120, 90), format) for format in FORMATS},  # type: ignore[misc]
+    **{format: partial(lambda format: saved(photo(120, 90), format), format) for format in FORMATS},
     "progressive": lambda: saved(photo(120, 90), "JPEG", progressive=True),
     "palette": lambda: saved(photo(120, 90).convert("P"), "PNG", transparency=3),
     "lzw": lambda: saved(photo(120, 90), "TIFF", compression="tiff_lzw"),

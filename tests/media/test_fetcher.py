@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,14 +23,14 @@ import pytest
 import trustme
 from PIL import Image
 
+from bench.support.data import some_photos
+from bench.support.webserver import Visit, WebServer
 from core.errors import FetchError
 from core.media import fetcher as fetch
 from core.media import public_network as network
 from core.media.fetcher import Fetcher
 from core.media.ip_addresses import is_public
 from core.settings import Settings
-from tests.support.data import some_photos
-from tests.support.webserver import Visit, WebServer
 
 PHOTOS = some_photos(8)
 PUBLIC = "127.0.0.2"  # the loopback address that some tests take for a public one
@@ -270,9 +271,12 @@ def test_of_a_mixed_answer_only_public_addresses_are_asked(
         open_to(monkeypatch, site)
         names("mixed.example", ["127.0.0.1", PUBLIC])
         peers = list[str]()
-        site.pages["/b"] = lambda visit: (
-            peers.append(visit.connection.getsockname()[0]) or visit.answer(b"\xff\xd8\xff")
-        )
+
+        def remember_the_peer(visit: Visit) -> None:
+            peers.append(visit.connection.getsockname()[0])
+            visit.answer(b"\xff\xd8\xff")
+
+        site.pages["/b"] = remember_the_peer
         guarded.fetch(site.url("/b", "mixed.example"))
         assert peers == [PUBLIC]
 
@@ -355,7 +359,7 @@ def test_redirects_are_followed_and_the_last_address_is_told(code: int, fetcher:
 def test_five_redirects_and_no_more(fetcher: Fetcher) -> None:
     with WebServer() as site:
         for number in range(7):
-            site.pages[f"/{number}"] = lambda visit, number=number: visit.answer(status=302, Location=f"/{number + 1}")
+            site.pages[f"/{number}"] = partial(Visit.answer, status=302, Location=f"/{number + 1}")
         site.pages["/7"] = PHOTOS[0]
         assert fetcher.fetch(site.url("/2")).url == site.url("/7")
         error = refused(fetcher, site.url("/1"))

@@ -8,11 +8,11 @@ from urllib.parse import quote
 
 import pytest
 
+from bench.support.data import some_photos
+from bench.support.webserver import WebServer
 from core.media.fetcher import Fetcher
 from core.media.link_check import check_link
 from core.settings import Settings
-from tests.support.data import some_photos
-from tests.support.webserver import WebServer
 
 PHOTO, OTHER = (path.read_bytes() for path in some_photos(2))
 

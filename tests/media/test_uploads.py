@@ -19,14 +19,14 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from starlette.testclient import TestClient
 
+from bench.support.data import some_photos
+from bench.support.webserver import WebServer
 from core.engine import Engine
 from core.errors import NotFoundError
 from core.indexing.imports import Import
 from core.media import uploads as files
 from core.media.uploads import DroppedFile, Findings, Upload, base_name, find_pictures, read_files
 from core.media.urls import key_of
-from tests.support.data import some_photos
-from tests.support.webserver import WebServer
 
 PHOTOS = some_photos(12)
 MAX_BYTES = 1_000_000

@@ -12,6 +12,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from bench.support.collection import fill, unit_vectors
+from bench.support.data import MODEL_SETTING
+from bench.support.host import short_folder
 from core.collection.filters import Filter
 from core.collection.store import Store
 from core.database.connection import Database, numbers
@@ -25,9 +28,6 @@ from core.search.hnsw_index import RECALL_MARGIN, IndexLimits, Measured, Probe, 
 from core.search.nearest import Nearest
 from core.search.query_images import QueryImages
 from core.settings import Settings
-from tests.conftest import short_folder
-from tests.support.collection import fill, unit_vectors
-from tests.support.data import MODEL_SETTING
 
 DIM = 16
 ROWS = 6_000

@@ -13,13 +13,13 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from bench.support.data import changed, some_photos
+from bench.support.webserver import WebServer
 from core.database.embedding_tables import Model
 from core.engine import Engine
 from core.errors import NotFoundError, PictureError, QueryError
 from core.search.query_parts import Part
 from core.search.query_vector import EncodedPart, combined
-from tests.support.data import changed, some_photos
-from tests.support.webserver import WebServer
 
 pytestmark = pytest.mark.pooled
 
@@ -43,7 +43,7 @@ def ids(client: TestClient, site: WebServer) -> list[str]:
     return [by_url[url] for url in urls]
 
 
-def search(client: TestClient, parts: list[dict[str, Any]], files: list[bytes] | None = None, **fields: str) -> Any:
+def search(client: TestClient, parts: list[dict[str, Any]], files: list[bytes] | None = None, **fields: Any) -> Any:
     if files is None:
         answer = client.post("/api/search", json={"parts": parts, **fields})
     else:
@@ -92,7 +92,7 @@ def test_two_pictures_are_both_found_first(client: TestClient, ids: list[str]) -
 
 
 def test_files_urls_and_pictures_mix(client: TestClient, ids: list[str], site: WebServer) -> None:
-    parts = [{"file": 1}, {"file": 0, "weight": 0.5}, {"url": site.url("/9.jpg")}]
+    parts: list[dict[str, Any]] = [{"file": 1}, {"file": 0, "weight": 0.5}, {"url": site.url("/9.jpg")}]
     found = search(client, parts, [PHOTOS[20].read_bytes(), changed(PHOTOS[30])])
     assert {match["id"] for match in found["matches"][:3]} == {ids[30], ids[20], ids[9]}
 
@@ -183,11 +183,11 @@ def test_a_removed_picture_is_told(engine: Engine, client: TestClient, ids: list
 
 def test_a_search_keeps_to_a_tag_and_a_site(engine: Engine, client: TestClient, ids: list[str]) -> None:
     engine.curation.tag([UUID(ids[1]), UUID(ids[2])], "Vases")
-    body = {"parts": [{"picture": ids[30]}]}
-    assert {match["id"] for match in search(client, **body, tag=["Vases"])["matches"]} == {ids[1], ids[2]}
-    assert len(search(client, **body, domain="127.0.0.1")["matches"]) == len(PHOTOS)
-    assert search(client, **body, domain="a.example")["matches"] == []
-    assert search(client, **body, until="2001-01-01")["matches"] == []
+    parts = [{"picture": ids[30]}]
+    assert {match["id"] for match in search(client, parts, tag=["Vases"])["matches"]} == {ids[1], ids[2]}
+    assert len(search(client, parts, domain="127.0.0.1")["matches"]) == len(PHOTOS)
+    assert search(client, parts, domain="a.example")["matches"] == []
+    assert search(client, parts, until="2001-01-01")["matches"] == []
 
 
 @pytest.mark.parametrize(

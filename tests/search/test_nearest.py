@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from psycopg import Connection
 
+from bench.support.collection import fill, unit_vectors
 from core.collection.filters import Filter, FilterOption
 from core.collection.store import Store
 from core.database.connection import Database
 from core.database.embedding_tables import Model, Vector
 from core.search.nearest import GROWTH, Nearest
-from tests.support.collection import fill, unit_vectors
 
 pytestmark = pytest.mark.pooled
 

@@ -16,12 +16,12 @@ from uuid import UUID
 import pytest
 from PIL import Image
 
+from bench.support.data import some_photos
 from core.collection.spreadsheets import csv_cells
 from core.collection.store import Match
 from core.errors import NotFoundError
 from core.search.result_export import Report, as_contact_sheet, as_csv, as_json, as_zip
 from core.signed_urls import file_path
-from tests.support.data import some_photos
 
 MADE = datetime(2026, 3, 1, 0, 30, 5, tzinfo=timezone(timedelta(hours=2), "EET"))
 LOST = UUID(int=3)

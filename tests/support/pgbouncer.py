@@ -19,13 +19,6 @@ from core.database.embedded_server import EmbeddedPostgres
 PROGRAM = "/usr/sbin/pgbouncer"
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    return port
-
-
 @contextmanager
 def pgbouncer(
     server: EmbeddedPostgres, port: int, pool_size: int = 2, *, secure: bool = False

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.support.data import MODEL_SETTING
+from bench.support.data import MODEL_SETTING
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
+from bench.support.data import PHOTOS
 from core.embedding.checkpoint import BUILTIN_FOLDER
 from core.embedding.encoder import Encoder, Vectors, load_encoder
-from tests.support.data import PHOTOS
 from training.evaluate import ORIGINALS, class_accuracy, copies_found, encode
 from training.photos import CLUTTER, read, split
 

@@ -6,12 +6,12 @@ from uuid import UUID, uuid4
 import numpy as np
 import pytest
 
+from bench.support.collection import fill, unit_vectors
+from bench.support.data import some_photos
 from core.engine import Engine
 from core.search.query_parts import Part
 from core.tuning.judging_queue import MATCHES, Candidates, propose, usual_cut
 from core.tuning.verdicts import JudgedQuery, query_key
-from tests.support.collection import fill, unit_vectors
-from tests.support.data import some_photos
 
 
 def pool(queries: int = 40, matches: int = 20) -> list[Candidates]:
@@ -28,7 +28,7 @@ def pool(queries: int = 40, matches: int = 20) -> list[Candidates]:
 def test_proposals_come_from_varied_queries_and_never_twice() -> None:
     candidates, rng = pool(), np.random.default_rng(2)
     judged: list[tuple[str, UUID]] = []
-    passed = set()
+    passed = set[tuple[str, UUID]]()
     while len(judged) < 80:
         for proposal in propose(candidates, judged, passed, 0.5, 7, rng):
             pair = proposal.query.key, proposal.picture

@@ -64,7 +64,9 @@ def test_a_wished_precision_is_cut_as_low_as_it_allows() -> None:
     assert threshold is not None
     assert tuning.at(threshold).precision.value >= 0.8
     assert tuning.at(threshold - 0.005).precision.value < 0.8
-    assert tuning.for_precision(0.6) < threshold
+    lower = tuning.for_precision(0.6)
+    assert lower is not None
+    assert lower < threshold
     assert tuning.for_precision(1.0) is None
     assert 0.8 < tuning.reachable < 1
 

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from bench.support.collection import fill, unit_vectors
 from core.collection.store import Store
 from core.database.connection import Database
 from core.database.embedding_tables import Model
@@ -16,7 +17,6 @@ from core.search.query_parts import Part, kind_of
 from core.search.saved_thresholds import SavedThresholds
 from core.tuning.verdict_csv import as_csv, import_summary, read_csv
 from core.tuning.verdicts import JudgedQuery, Verdict, Verdicts, query_key
-from tests.support.collection import fill, unit_vectors
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import re
 
 from playwright.sync_api import Locator, Page, expect
 
-from tests.support.app import App
+from bench.support.app import App
 
 MATCHES = 30
 """Matches of each query that the page's recall is about."""
@@ -22,6 +22,7 @@ def classes_of(app: App) -> dict[str, str]:
 
 
 def shown(page: Page) -> Locator:
+    """The pair that is to be judged."""
     return page.locator(".judge")
 
 
@@ -33,11 +34,13 @@ def pair(page: Page) -> tuple[str, str]:
 
 
 def open_tune(page: Page, app: App) -> None:
+    """Go to the Tune page and wait for its question."""
     page.goto(f"{app.url}/tune")
     expect(page.get_by_text("Do these belong together?")).to_be_visible()
 
 
 def tally(page: Page) -> Locator:
+    """How many verdicts there are, as the page says."""
     return page.locator('[data-part="tally"]')
 
 

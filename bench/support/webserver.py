@@ -29,6 +29,7 @@ class Visit(BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
+        """Answer with the page of that path, or with one of TROUBLES."""
         address = urlsplit(self.path)
         self.query = {name: values[-1] for name, values in parse_qs(address.query).items()}
         site = self.server.site
@@ -62,13 +63,16 @@ class Visit(BaseHTTPRequestHandler):
                 return
 
     def log_message(self, format: str, *args: Any) -> None:
-        pass
+        """Print nothing."""
 
 
 Handler = Callable[[Visit], None]
+Page = bytes | Path | Handler
+"""What is served at a path: bytes, a file, or what a function answers to the visit."""
 
 
 def missing(visit: Visit) -> None:
+    """404."""
     visit.answer(b"nothing here", 404, "text/plain")
 
 
@@ -91,10 +95,12 @@ def slow(visit: Visit) -> None:
 
 
 def drip_headers(visit: Visit) -> None:
+    """Header after header, a byte at a time."""
     visit.drip(b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\n" + b"X-More: more\r\n" * 1000)
 
 
 def drip_body(visit: Visit) -> None:
+    """A picture, a byte at a time."""
     visit.drip(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n" + b"\xff\xd8\xff\xe0" + bytes(9995))
 
 
@@ -134,7 +140,7 @@ class WebServer:
 
     def __init__(
         self,
-        pages: Mapping[str, bytes | Path | Handler] | None = None,
+        pages: Mapping[str, Page] | None = None,
         *,
         host: str = "127.0.0.1",
         context: ssl.SSLContext | None = None,
@@ -155,6 +161,7 @@ class WebServer:
         return f"{'https' if self.context else 'http'}://{host or self.host}:{self.port}{path}"
 
     def record(self, path: str, headers: Message) -> None:
+        """Count a request."""
         with self._lock:
             self.hits[path] += 1
             self.headers[path] = headers

@@ -2,7 +2,7 @@
 
 By hand, to see the app download ViT-B/32 (with random weights, made once and kept in the cache folder):
 
-    python -m tests.support.fakehub --port 8600 --cache build/fakehub --rate 20
+    python -m bench.support.fakehub --port 8600 --cache build/fakehub --rate 20
     HF_ENDPOINT=http://127.0.0.1:8600 HF_HOME=build/hf make run
 """
 
@@ -45,6 +45,7 @@ class FakeHub:
 
     @property
     def url(self) -> str:
+        """What HF_ENDPOINT names it."""
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def __enter__(self) -> Self:
@@ -162,6 +163,7 @@ def make_vit_b_32(folder: Path) -> Path:
 
 
 def main() -> None:
+    """Serve until Ctrl+C."""
     parser = argparse.ArgumentParser(description="A model hub on 127.0.0.1 that serves ViT-B/32 with random weights.")
     parser.add_argument("--port", type=int, default=8600)
     parser.add_argument("--cache", type=Path, default=Path("build/fakehub"), help="where the weights are kept")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,18 +14,11 @@ from typing import Any, Self
 import httpx2
 import psutil
 
-from tests.conftest import short_folder
-from tests.support.data import MODEL_SETTING
+from bench.support.data import MODEL_SETTING
+from bench.support.host import free_port, short_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 90
-
-
-def free_port() -> int:
-    """A TCP port on the loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class App:

@@ -12,9 +12,9 @@ import numpy as np
 from pgvector import HalfVector
 from psycopg import sql
 
+from bench.support.data import DATA
 from core.database.connection import Database
 from core.database.embedding_tables import Model, Vector
-from tests.support.data import DATA
 
 CENTRES = 20_000
 BLOCK = 10_000
