@@ -91,8 +91,8 @@ def test_a_third_fails_in_ten_ways_and_all_is_told(app: App, site: WebServer, pa
     with page.expect_download() as download:
         failures.click()
     download.value.save_as(tmp_path / "failures.csv")
-    header, *rows = csv.reader(io.StringIO((tmp_path / "failures.csv").read_text(encoding="utf-8")))
-    assert header == ["address", "what happened"]
+    header, *rows = csv.reader(io.StringIO((tmp_path / "failures.csv").read_text(encoding="utf-8-sig")))
+    assert header == ["URL", "what happened"]
     assert {url for url, _ in rows} == set(bad)
     for url, reason in rows:
         (expected,) = [sentence for path, sentence in TROUBLES.items() if path in url]
