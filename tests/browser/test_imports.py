@@ -36,7 +36,7 @@ TROUBLES = {
     "/status?code=403": "127.0.0.1 answered 403: it refuses to give this picture to us.",
     "/status?code=503": "127.0.0.1 answered 503: it cannot give the picture now.",
     "/broken-off?": "127.0.0.1 broke off before the picture was complete.",
-    "/loop?": "127.0.0.1 leads on and on, more than 5 times.",
+    "/loop?": "127.0.0.1 sends too many redirects: more than 5.",
     "/page?": "127.0.0.1 answered with a web page",
     "/drawing?": "127.0.0.1 answered with an SVG drawing",
     "/nothing?": "127.0.0.1 answered with an empty file",
