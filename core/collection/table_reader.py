@@ -49,7 +49,8 @@ def read_table_rows(name: str, file: IO[bytes]) -> Iterator[list[TableRow]]:
     batches = _parquet(name, file) if start == b"PAR1" else _csv(name, file)
     for batch, lost in batches:
         rows = [
-            read_row(int(number), cells) for number, cells in zip(batch.index, batch.to_dict("records"), strict=True)
+            read_row(int(number), {str(name): cell for name, cell in cells.items()})
+            for number, cells in zip(batch.index, batch.to_dict("records"), strict=True)
         ]
         yield [*rows, *(TableRow(number, [], "", [], {}, notes=[sentence]) for number, sentence in lost)]
 

@@ -10,11 +10,11 @@ import pytest
 from pydantic import SecretStr
 from starlette.applications import Starlette
 
+from bench.support.data import some_photos
+from bench.support.webserver import WebServer
 from core.api.routes import routes
 from core.engine import Engine
 from tests.support.api_server import ApiServer
-from tests.support.data import some_photos
-from tests.support.webserver import WebServer
 
 PHOTOS = some_photos(2)
 BOUNDARY = "guide"

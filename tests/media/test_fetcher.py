@@ -578,7 +578,7 @@ def test_a_bomb_is_stopped_at_the_limit(packing: str, fetcher: Fetcher) -> None:
     bombs = {mb: PACKERS[packing](b"\xff\xd8\xff\xe0" + bytes(mb * 1_000_000)) for mb in (4, 200)}
     with WebServer() as site:
         for mb, bomb in bombs.items():
-            site.pages[f"/{mb}"] = lambda visit, bomb=bomb: visit.answer(bomb, Content_Encoding=packing)
+            site.pages[f"/{mb}"] = partial(Visit.answer, body=bomb, Content_Encoding=packing)
         fetcher.fetch(site.url("/4"))
         tracemalloc.start()
         try:
