@@ -157,7 +157,7 @@ class WebServer:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), name="webserver")
 
     def url(self, path: str, host: str | None = None) -> str:
-        """The address of a path, under another name of this host when one is given."""
+        """The URL of a path, under another name of this host when one is given."""
         return f"{'https' if self.context else 'http'}://{host or self.host}:{self.port}{path}"
 
     def record(self, path: str, headers: Message) -> None:

@@ -1,12 +1,47 @@
-"""Who may call the HTTP routes: the API token, and signed addresses of thumbnails and files that need none."""
+"""Who may call: the API token, signed URLs of thumbnails and files that need none, and no pages of other sites."""
 
 from __future__ import annotations
 
 import hmac
+from typing import Annotated, Literal
+from uuid import UUID
 
+from fastapi import Depends
+from fastapi.security import HTTPBearer
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from core.engine import Engine
+from core.errors import NotFoundError
 from core.settings import Settings
+from core.signed_urls import COLLECTION_PATH, FILE_PATH, is_signed, is_signed_collection
 
 LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]"]
+
+SIGNED: list[tuple[str, Literal["thumb", "file"]]] = [("/api/thumb/", "thumb"), (FILE_PATH, "file")]
+"""What a signature in the URL opens, token or not."""
+
+
+async def current_engine(request: Request) -> Engine:
+    """The one engine of this process, which may still have to be made."""
+    made: Engine = await run_in_threadpool(request.app.state.engine)
+    return made
+
+
+CurrentEngine = Annotated[Engine, Depends(current_engine)]
+
+BEARER = HTTPBearer(
+    auto_error=False, scheme_name="API token", description="Needed when the app was started with API_TOKEN."
+)
+
+
+async def guard(request: Request, engine: CurrentEngine, _: Annotated[object, Depends(BEARER)]) -> None:
+    """Refuse a caller without the token, and the pages of other sites. Raises HTTPException or NotFoundError."""
+    if not _may_call(engine.settings, request):
+        raise HTTPException(401, "This call needs the header 'Authorization: Bearer TOKEN' with the API token.")
+    if request.method == "POST" and request.headers.get("sec-fetch-site") == "cross-site":
+        raise HTTPException(403, "Calls from the pages of other sites are refused.")
 
 
 def has_token(settings: Settings, authorization: str | None) -> bool:
@@ -15,6 +50,26 @@ def has_token(settings: Settings, authorization: str | None) -> bool:
         return True
     expected = f"Bearer {settings.api_token.get_secret_value()}"
     return hmac.compare_digest((authorization or "").encode(), expected.encode())
+
+
+def _may_call(settings: Settings, request: Request) -> bool:
+    if has_token(settings, request.headers.get("authorization")):
+        return True
+    signature = request.query_params.get("signature")
+    if request.url.path == COLLECTION_PATH:
+        return is_signed_collection(settings, signature)
+    for path, what in SIGNED:
+        if request.url.path.startswith(path):
+            return is_signed(settings, picture_id(request.path_params["id"]), signature, what)
+    return False
+
+
+def picture_id(text: str) -> UUID:
+    """The id in the path of a call. Raises NotFoundError."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise NotFoundError("There is no picture with that id.") from None
 
 
 def allowed_hosts(settings: Settings) -> list[str]:

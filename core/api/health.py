@@ -1,23 +1,68 @@
-"""GET /api/health."""
+"""The HTTP call about the app itself."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from typing import Literal
 
-from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from fastapi import APIRouter
+from fastapi.responses import Response
+from pydantic import BaseModel, Field
 
-from core.engine import Engine
+from core.api.access import CurrentEngine
+from core.api.errors import ErrorsAsJson, errors
+from core.embedding.active_models import Reembedding
+from core.embedding.loader import LoadState
 from core.errors import DatabaseError
+from core.version import VERSION
+
+router = APIRouter(route_class=ErrorsAsJson, tags=["health"])
 
 
-async def health(engine: Engine, request: Request) -> Response:
-    """GET /api/health: how the parts are; 503 while the database cannot be used."""
-    return await run_in_threadpool(_health, engine)
+class DatabaseHealth(BaseModel):
+    """How the database is; `message` is a sentence when it cannot be used."""
+
+    state: Literal["starting", "ready", "failed"]
+    message: str
 
 
-def _health(engine: Engine) -> Response:
+class ModelHealth(BaseModel):
+    """How far the loading of the model is. `awaited` is the model that is to take its place."""
+
+    name: str
+    state: Literal["loading", "ready", "failed"]
+    message: str
+    done_bytes: int
+    total_bytes: int | None
+    awaited: LoadState | None = None
+
+
+class WorkerHealth(BaseModel):
+    """What the worker inside the app does; "off" when WORKERS is 0."""
+
+    state: str
+    message: str | None
+
+
+class Health(BaseModel):
+    """How the parts are. `reembedding` is there while the collection gets embeddings of another model."""
+
+    status: Literal["ok", "starting", "degraded"]
+    database: DatabaseHealth
+    model: ModelHealth
+    worker: WorkerHealth
+    pictures: int | None = Field(description="How many the collection has; null when the database cannot tell.")
+    version: str
+    reembedding: Reembedding | None = None
+
+
+@router.get(
+    "/health",
+    summary="How the parts are",
+    response_model_exclude_unset=True,
+    responses={503: {"model": Health, "description": "The database cannot be used"}, **errors()},
+)
+def health(engine: CurrentEngine, response: Response) -> Health:
+    """How the database, the model and the worker are. This call needs no token."""
     database, model = engine.database_state, engine.model_state
     pictures: int | None = None
     problem = database.message
@@ -27,26 +72,24 @@ def _health(engine: Engine) -> Response:
         except DatabaseError as error:
             problem = str(error)
     usable = pictures is not None
+    if not usable and database.state != "starting":
+        response.status_code = 503
+    working = usable and model.state == "ready" and engine.can_search
+    awaited, change = engine.model_selection.awaited, engine.reembedding
     worker = engine.worker.state if engine.worker else ("starting" if engine.settings.workers else "off")
-    return JSONResponse(
-        {
-            "status": "ok"
-            if usable and model.state == "ready" and engine.can_search
-            else "starting"
-            if not problem and model.state != "failed"
-            else "degraded",
-            "database": {"state": "failed" if problem else database.state, "message": problem},
-            "model": {
-                "name": model.model,
-                "state": model.state,
-                "message": model.message,
-                "done_bytes": model.done_bytes,
-                "total_bytes": model.total_bytes,
-                **({"awaited": asdict(awaited)} if (awaited := engine.model_selection.awaited) else {}),
-            },
-            "worker": {"state": worker, "message": engine.worker.problem if engine.worker else None},
-            "pictures": pictures,
-            **({"reembedding": asdict(change)} if (change := engine.reembedding) else {}),
-        },
-        200 if usable or database.state == "starting" else 503,
+    return Health(
+        status="ok" if working else "starting" if not problem and model.state != "failed" else "degraded",
+        database=DatabaseHealth(state="failed" if problem else database.state, message=problem),
+        model=ModelHealth(
+            name=model.model,
+            state=model.state,
+            message=model.message,
+            done_bytes=model.done_bytes,
+            total_bytes=model.total_bytes,
+            **({"awaited": awaited} if awaited else {}),
+        ),
+        worker=WorkerHealth(state=worker, message=engine.worker.problem if engine.worker else None),
+        pictures=pictures,
+        version=VERSION,
+        **({"reembedding": change} if change else {}),
     )

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any
+from typing import Annotated, Any
 
+from anyio import sleep
+from fastapi import APIRouter, Depends, Path, Query
+from fastapi.responses import Response
+from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 
-from core.api.parsing import error_answer, read_json, read_number
+from core.api.access import CurrentEngine, guard
+from core.api.bodies import checked, described_body, number, read_json
+from core.api.errors import Error, ErrorsAsJson, encodable, error_answer, errors
 from core.engine import Engine
 from core.errors import NotFoundError, UrlError
 from core.indexing.imports import Import
@@ -19,55 +24,176 @@ from core.media.urls import clean, key_of
 MAX_WAIT = 600.0
 """The longest `?wait=` in seconds."""
 
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 1.0
+"""Seconds between two looks at an import that somebody waits for; each pause is longer than the one before."""
 
-async def upsert(engine: Engine, request: Request) -> Response:
-    """POST /api/upsert {"images": [url, ...]}: queue an import; with ?wait=SECONDS answer when it is done."""
-    body = await read_json(request)
-    images = body.get("images") if isinstance(body, dict) else None
-    if not isinstance(images, list):
-        return error_answer(400, 'Send {"images": ["https://…", …]}.')
-    accepted, rejected = dict[bytes, str](), list[dict[str, str]]()
-    for image in images:
-        try:
-            if not isinstance(image, str):
-                raise UrlError("This is not a web address.")
-            url = clean(image)
-            accepted.setdefault(key_of(url), url)
-        except UrlError as error:
-            rejected.append({"url": str(image)[:200], "reason": str(error)})
-    if not accepted:
-        return error_answer(400, "There is no web address of a picture in the list.", rejected=rejected)
-    wait = min(read_number(request.query_params.get("wait"), "wait", 0.0, 0.0, math.inf), MAX_WAIT)
-    submitted = await run_in_threadpool(engine.submit, "From the API", list(accepted.items()))
-    answer = {"import": submitted.id, "accepted": len(accepted), "rejected": rejected}
+TOLD = 100
+"""Rejected URLs that an answer tells of; it counts the others."""
+
+CHUNK = 500
+"""URLs that are cleaned at a time: some 50 ms, after which the thread may serve somebody else."""
+
+router = APIRouter(route_class=ErrorsAsJson, dependencies=[Depends(guard)], tags=["imports"])
+
+
+class UpsertBody(BaseModel):
+    """A list of pictures to index."""
+
+    images: list[Any] = Field(
+        description="URLs of pictures. What is no URL is told as rejected, and the rest goes on.",
+        json_schema_extra={"items": {"type": "string"}},
+    )
+
+
+class RejectedUrl(BaseModel):
+    """An entry of the list that cannot be fetched."""
+
+    url: str = Field(description="Its first 200 characters.")
+    reason: str
+
+
+class FailedUrl(BaseModel):
+    """A URL that gave no picture."""
+
+    url: str
+    reason: str
+
+
+class ImportCounts(BaseModel):
+    """How many items of an import are in each state; it is done when none is waiting."""
+
+    waiting: int
+    indexed: int
+    already_there: int
+    failed: int
+
+
+class ImportProgress(BaseModel):
+    """How far an import is, and what failed."""
+
+    import_id: int = Field(serialization_alias="import")
+    counts: ImportCounts
+    failures: list[FailedUrl]
+
+
+class Submitted(BaseModel):
+    """An import that was queued. `counts` and `failures` are there when it was waited for."""
+
+    import_id: int = Field(serialization_alias="import")
+    accepted: int = Field(description="How many different pictures were asked for.")
+    rejected: list[RejectedUrl] = Field(description=f"The first {TOLD} entries that are no URLs.")
+    rejected_count: int = Field(0, description=f"How many there are, when there are more than {TOLD}.")
+    counts: ImportCounts | None = None
+    failures: list[FailedUrl] = Field([])
+
+
+class NothingAccepted(Error):
+    """An error; when it is that no entry is a URL, it tells of them as the success does."""
+
+    rejected: list[RejectedUrl] = Field([])
+    rejected_count: int = 0
+
+
+async def _body(request: Request) -> UpsertBody:
+    return checked(UpsertBody, await read_json(request), 'Send {"images": ["https://…", …]}.')
+
+
+@router.post(
+    "/upsert",
+    status_code=202,
+    response_description="The import is queued",
+    summary="Index pictures",
+    response_model=Submitted,
+    response_model_exclude_unset=True,
+    openapi_extra=described_body(json=UpsertBody),
+    responses={
+        200: {"model": Submitted, "description": "The import is done"},
+        400: {"model": NothingAccepted},
+        **errors(401, 403, 413, 415, 503),
+    },
+)
+async def upsert(
+    request: Request,
+    response: Response,
+    engine: CurrentEngine,
+    body: Annotated[UpsertBody, Depends(_body)],
+    wait: Annotated[
+        float,
+        Query(ge=0, description=f"Seconds to wait until the import is done, {MAX_WAIT:g} at most."),
+        number("wait", 0, math.inf, default=0.0),
+    ] = 0.0,
+) -> Any:
+    """Queue an import of the pictures at some URLs; with `wait`, answer when it is done, or when the time is over."""
+    urls = UrlList()
+    for start in range(0, len(body.images), CHUNK):
+        await run_in_threadpool(urls.add, body.images[start : start + CHUNK])
+    told = urls.told()
+    if not urls.accepted:
+        return error_answer(400, "There is no web address of a picture in the list.", **told)
+    submitted = await run_in_threadpool(engine.submit, "From the API", list(urls.accepted.items()))
+    answer = {"import_id": submitted.id, "accepted": len(urls.accepted), **told}
     if not wait:
-        return JSONResponse(answer, 202)
-    done = await run_in_threadpool(_wait_for, engine, submitted, wait)
-    progress = await run_in_threadpool(_progress, engine, done)
-    return JSONResponse({**answer, **progress}, 200 if done.done else 202)
+        return Submitted(**answer)
+    found = await _wait_for(request, engine, submitted, min(wait, MAX_WAIT))
+    response.status_code = 200 if found.done else 202
+    progress = await run_in_threadpool(_progress, engine, found)
+    return Submitted(**answer, counts=progress.counts, failures=progress.failures)
 
 
-def _wait_for(engine: Engine, submitted: Import, seconds: float) -> Import:
-    deadline = time.monotonic() + seconds
-    while not submitted.done and time.monotonic() < deadline:
-        time.sleep(0.1)
-        submitted = engine.ledger.read(submitted.id)
+class UrlList:
+    """The entries of a list, sorted into `accepted` URLs by their keys and those to be rejected."""
+
+    def __init__(self) -> None:
+        self.accepted = dict[bytes, str]()
+        self._rejected = list[RejectedUrl]()
+        self._rejected_count = 0
+
+    def add(self, entries: list[Any]) -> None:
+        """Clean some more."""
+        for entry in entries:
+            try:
+                if not isinstance(entry, str):
+                    raise UrlError("This is not a web address.")
+                url = clean(entry)
+                self.accepted.setdefault(key_of(url), url)
+            except UrlError as error:
+                self._rejected_count += 1
+                if len(self._rejected) < TOLD:
+                    self._rejected.append(RejectedUrl(url=encodable(str(entry)[:200]), reason=encodable(str(error))))
+
+    def told(self) -> dict[str, Any]:
+        """What an answer tells of the rejected."""
+        more = {"rejected_count": self._rejected_count} if self._rejected_count > TOLD else {}
+        return {"rejected": [entry.model_dump() for entry in self._rejected], **more}
+
+
+async def _wait_for(request: Request, engine: Engine, submitted: Import, seconds: float) -> Import:
+    """The import when it is done, the time is over or the caller has left. No thread waits."""
+    deadline, pause = time.monotonic() + seconds, FIRST_PAUSE
+    while not submitted.done and (left := deadline - time.monotonic()) > 0 and not await request.is_disconnected():
+        await sleep(min(pause, left))
+        pause = min(1.5 * pause, LONGEST_PAUSE)
+        submitted = await run_in_threadpool(engine.ledger.read, submitted.id)
     return submitted
 
 
-async def read_import(engine: Engine, request: Request) -> Response:
-    """GET /api/imports/{id}: the counts of an import and what failed."""
-    text = request.path_params["id"]
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise NotFoundError(f"There is no import {text[:40]}.")
-    found = await run_in_threadpool(engine.ledger.read, int(text))
-    return JSONResponse(await run_in_threadpool(_progress, engine, found))
+async def _id(id: Annotated[str, Path(description="An import's id.", json_schema_extra={"type": "integer"})]) -> int:
+    """Raises NotFoundError for what cannot be one."""
+    if not id.isascii() or not id.isdigit() or len(id) > 18:
+        raise NotFoundError(f"There is no import {id[:40]}.")
+    return int(id)
 
 
-def _progress(engine: Engine, found: Import) -> dict[str, Any]:
+@router.get("/imports/{id}", summary="How far an import is", responses=errors(401, 404, 503))
+def read_import(engine: CurrentEngine, id: Annotated[int, Depends(_id)]) -> ImportProgress:
+    """The counts of an import and what failed. It is done when `waiting` is 0."""
+    return _progress(engine, engine.ledger.read(id))
+
+
+def _progress(engine: Engine, found: Import) -> ImportProgress:
     failures = engine.ledger.failures(found.id) if found.failed else []
-    return {
-        "import": found.id,
-        "counts": found.counts,
-        "failures": [{"url": failure.url, "reason": failure.reason} for failure in failures],
-    }
+    return ImportProgress(
+        import_id=found.id,
+        counts=ImportCounts(**found.counts),
+        failures=[FailedUrl(url=failure.url, reason=failure.reason) for failure in failures],
+    )

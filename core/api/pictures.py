@@ -2,49 +2,82 @@
 
 from __future__ import annotations
 
+from itertools import chain, islice
+from typing import Annotated
 from urllib.parse import quote
 from uuid import UUID
 
-from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from fastapi import APIRouter, Depends, Path, Query
+from fastapi.responses import Response, StreamingResponse
 
-from core.api.parsing import error_answer, read_number
-from core.collection.table_export import FORMATS
-from core.engine import Engine
-from core.errors import NotFoundError
+from core.api.access import CurrentEngine, guard, picture_id
+from core.api.bodies import number
+from core.api.errors import ErrorsAsJson, errors
+from core.collection.table_export import Format
+from core.media.decode import MIMES, Picture
 from core.media.uploads import base_name
 from core.settings import Settings
 
+router = APIRouter(route_class=ErrorsAsJson, dependencies=[Depends(guard)], tags=["pictures"])
 
-async def thumbnail(engine: Engine, request: Request) -> Response:
-    """GET /api/thumb/{id}: a picture's thumbnail, which never changes."""
-    mime, image = await run_in_threadpool(engine.store.thumbnail, picture_id(request))
+MEDIA_TYPES: dict[Format, str] = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
+
+
+async def _id(id: Annotated[str, Path(description="A picture's id.", json_schema_extra={"format": "uuid"})]) -> UUID:
+    return picture_id(id)
+
+
+PictureId = Annotated[UUID, Depends(_id)]
+
+
+@router.get(
+    "/thumb/{id}",
+    summary="A thumbnail",
+    response_class=Response,
+    responses={200: {"content": {Picture.thumbnail_mime: {}}}, **errors(401, 404, 503)},
+)
+def thumbnail(engine: CurrentEngine, id: PictureId) -> Response:
+    """A picture's thumbnail, which never changes."""
+    mime, image = engine.store.thumbnail(id)
     return Response(image, media_type=mime, headers=_safe_headers(engine.settings))
 
 
-async def file(engine: Engine, request: Request) -> Response:
-    """GET /api/file/{id}: the bytes of a picture that was dropped as a file, as they came."""
-    found = await run_in_threadpool(engine.store.file, picture_id(request))
+@router.get(
+    "/file/{id}",
+    summary="A kept file",
+    response_class=Response,
+    responses={200: {"content": {mime: {} for mime in sorted(MIMES.values())}}, **errors(401, 404, 503)},
+)
+def file(engine: CurrentEngine, id: PictureId) -> Response:
+    """The bytes of a picture that was dropped as a file, as they came."""
+    found = engine.store.file(id)
     headers = _safe_headers(engine.settings)
     headers["Content-Disposition"] = f"inline; filename*=UTF-8''{quote(base_name(found.name), safe='')}"
     return Response(found.data, media_type=found.mime, headers=headers)
 
 
-async def collection(engine: Engine, request: Request) -> Response:
-    """GET /api/collection: all pictures as CSV or Parquet; ?thumbnails=1 and ?embeddings=1 add those."""
-    asked = request.query_params.get("format", "csv")
-    kind = next((kind for kind in FORMATS if kind == asked), None)
-    if kind is None:
-        return error_answer(400, "'format' must be csv or parquet.")
-    choices = {
-        name: bool(read_number(request.query_params.get(name), name, 0, 0, 1)) for name in ("thumbnails", "embeddings")
-    }
-    chunks = await run_in_threadpool(lambda: engine.export_collection(kind, **choices))
+@router.get(
+    "/collection",
+    summary="The whole collection",
+    response_class=StreamingResponse,
+    responses={200: {"content": {kind: {} for kind in MEDIA_TYPES.values()}}, **errors(400, 401, 503)},
+)
+def collection(
+    engine: CurrentEngine,
+    format: Annotated[Format, Query()] = "csv",
+    thumbnails: Annotated[int, Query(ge=0, le=1), number("thumbnails", 0, 1, default=0, whole=True)] = 0,
+    embeddings: Annotated[int, Query(ge=0, le=1), number("embeddings", 0, 1, default=0, whole=True)] = 0,
+) -> StreamingResponse:
+    """All pictures as CSV or Parquet; `thumbnails=1` and `embeddings=1` add those.
+
+    A file whose writing fails on the way is cut off: the connection closes before its end.
+    """
+    chunks = engine.export_collection(format, thumbnails=bool(thumbnails), embeddings=bool(embeddings))
+    first = list(islice(chunks, 2))  # the heading and a batch: what fails at once is to be an error, and not a file
     return StreamingResponse(
-        chunks,
-        media_type="text/csv; charset=utf-8" if kind == "csv" else "application/vnd.apache.parquet",
-        headers={"Content-Disposition": f'attachment; filename="collection.{kind}"', "Cache-Control": "no-store"},
+        chain(first, chunks),
+        media_type=MEDIA_TYPES[format],
+        headers={"Content-Disposition": f'attachment; filename="collection.{format}"', "Cache-Control": "no-store"},
     )
 
 
@@ -56,11 +89,3 @@ def _safe_headers(settings: Settings) -> dict[str, str]:
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "default-src 'none'; sandbox",
     }
-
-
-def picture_id(request: Request) -> UUID:
-    """The id in the path of a call. Raises NotFoundError."""
-    try:
-        return UUID(request.path_params["id"])
-    except ValueError:
-        raise NotFoundError("There is no picture with that id.") from None

@@ -1,46 +1,41 @@
-"""The HTTP routes. Every answer but a picture or the collection is JSON; every error is {"error": "<a sentence>"}."""
+"""The HTTP API, put together: a FastAPI app under /api, its description included.
+
+Every answer but a picture, the collection or the page of the description is JSON.
+"""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable
-from typing import Literal
+from collections.abc import Callable
+from typing import Any
 
-from starlette.concurrency import run_in_threadpool
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from core.api.access import has_token
-from core.api.health import health
-from core.api.imports import read_import, upsert
-from core.api.parsing import error_answer
-from core.api.pictures import collection, file, picture_id, thumbnail
-from core.api.search import query, search
-from core.engine import Engine
-from core.errors import (
-    DatabaseError,
-    EncoderError,
-    FetchError,
-    LookalikeError,
-    NotFoundError,
-    PictureError,
-    PictureTooLargeError,
-    QueryError,
-    UrlError,
+from core.api import docs, health, imports, pictures, search
+from core.api.errors import (
+    TOO_LARGE,
+    error_answer,
+    on_bad_parameter,
+    on_http_error,
+    on_lookalike_error,
+    on_unforeseen,
 )
+from core.engine import Engine
+from core.errors import LookalikeError
 from core.settings import Settings
-from core.signed_urls import COLLECTION_PATH, FILE_PATH, is_signed, is_signed_collection
-
-logger = logging.getLogger(__name__)
+from core.version import VERSION
 
 MAX_LIST_BYTES = 20_000_000
 """The largest list of URLs in one call: some 200,000 of them."""
+
+MAX_QUERY_JSON_BYTES = 1_000_000
+"""The largest query as JSON, which brings no pictures."""
 
 FORM_ALLOWANCE = 100_000
 """Bytes that a multipart form may have beyond its pictures."""
@@ -48,110 +43,79 @@ FORM_ALLOWANCE = 100_000
 LARGEST_AT_ONCE = 3
 """Pictures of the largest size that one composed query may bring; of smaller ones it may be more."""
 
-TOO_LARGE = "The request is too large."
+DESCRIPTION = """Index the pictures of a list, and find which of them look like one.
 
-SIGNED: list[tuple[str, Literal["thumb", "file"]]] = [("/api/thumb/", "thumb"), (FILE_PATH, "file")]
-"""What a signature in the address opens, token or not."""
-
-STATUS: list[tuple[type[LookalikeError], int]] = [
-    (NotFoundError, 404),
-    (PictureTooLargeError, 413),
-    (PictureError, 415),
-    (UrlError, 400),
-    (QueryError, 400),
-    (FetchError, 502),
-    (EncoderError, 503),
-    (DatabaseError, 503),
-]
-
-Endpoint = Callable[[Engine, Request], Awaitable[Response]]
+Errors are JSON, `{"error": "<a sentence>"}`. The bodies of calls are bounded, and calls from the pages of other sites
+are refused."""
 
 
 def routes(engine: Callable[[], Engine], settings: Settings) -> list[BaseRoute]:
     """All routes under /api. `engine` gives the one engine of this process."""
-    list_size, form_size = MAX_LIST_BYTES, settings.max_file_bytes + FORM_ALLOWANCE
-    calls: list[tuple[str, str, Endpoint, int]] = [
-        ("POST", "/api/upsert", upsert, list_size),
-        ("GET", "/api/imports/{id}", read_import, 0),
-        ("POST", "/api/query", query, form_size),
-        ("POST", "/api/search", search, LARGEST_AT_ONCE * form_size),
-        ("GET", "/api/thumb/{id}", thumbnail, 0),
-        ("GET", f"{FILE_PATH}{{id}}", file, 0),
-        ("GET", COLLECTION_PATH, collection, 0),
-        ("GET", "/api/health", health, 0),
-    ]
-    made: list[BaseRoute] = [
-        Route(
-            path,
-            _guarded(call, engine),
-            methods=[method],
-            middleware=[
-                Middleware(_DeclaredSizeLimit, size),
-                Middleware(RequestBodyLimitMiddleware, max_body_size=size),
-            ],
-        )
-        for method, path, call, size in calls
-    ]
-    methods = {path.partition("{")[0]: method for method, path, _, _ in calls}
-    return [
-        *made,
-        Route("/api/{rest:path}", _unknown(methods), methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
-    ]
+    api = _Api(
+        title="Lookalike",
+        version=VERSION,
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+        middleware=[Middleware(_Bounded, settings.max_file_bytes + FORM_ALLOWANCE)],
+        exception_handlers={
+            LookalikeError: on_lookalike_error,
+            HTTPException: on_http_error,
+            RequestValidationError: on_bad_parameter,
+            Exception: on_unforeseen,
+        },
+    )
+    api.state.engine = engine
+    for part in (imports, search, pictures, health, docs):
+        api.include_router(part.router)
+    return [Mount("/api", api)]
 
 
-class _DeclaredSizeLimit:
-    """Refuses a body by its Content-Length, in JSON; Starlette's own limit would answer in plain text."""
+class _Api(FastAPI):
+    """FastAPI, whose description says what the calls read by themselves."""
 
-    def __init__(self, app: ASGIApp, size: int) -> None:
-        self._app, self._size = app, size
+    def openapi(self) -> dict[str, Any]:
+        schema = super().openapi()
+        models = schema["components"]["schemas"]
+        for path in schema["paths"].values():
+            for call in path.values():
+                call["responses"].pop("422", None)  # FastAPI's own; here such errors are 400
+                for content in call.get("requestBody", {}).get("content", {}).values():
+                    models.update(content["schema"].pop("$defs", {}))
+        for unused in ("HTTPValidationError", "ValidationError"):
+            models.pop(unused, None)
+        return schema
+
+
+class _Bounded:
+    """Refuses bodies that are too large, in JSON, and answers HEAD where there is a GET."""
+
+    def __init__(self, app: ASGIApp, form_size: int) -> None:
+        self._app, self._form_size = app, form_size
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        declared = Headers(scope=scope).get("content-length", "0")
-        too_large = not declared.isdecimal() or int(declared) > self._size
-        await (error_answer(413, TOO_LARGE) if too_large else self._app)(scope, receive, send)
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if scope["method"] == "HEAD":  # the server leaves out the body
+            scope = {**scope, "method": "GET"}
+        headers = Headers(scope=scope)
+        limit = self._limit(scope["path"], headers)
+        declared = headers.get("content-length", "0")
+        app: ASGIApp = RequestBodyLimitMiddleware(self._app, max_body_size=limit)
+        if not declared.isdecimal() or int(declared) > limit:
+            app = error_answer(413, TOO_LARGE)  # Starlette's own answer to that is in plain text
+        await app(scope, receive, send)
 
-
-def _guarded(call: Endpoint, engine: Callable[[], Engine]) -> Callable[[Request], Awaitable[Response]]:
-    """Check the caller, and turn whatever goes wrong into a JSON error."""
-
-    async def endpoint(request: Request) -> Response:
-        try:
-            app = await run_in_threadpool(engine)
-            if call is not health and not _may_call(app.settings, request):
-                return error_answer(401, "This call needs the header 'Authorization: Bearer TOKEN' with the API token.")
-            if request.method == "POST" and request.headers.get("sec-fetch-site") == "cross-site":
-                return error_answer(403, "Calls from the pages of other sites are refused.")
-            return await call(app, request)
-        except LookalikeError as error:
-            return error_answer(next((code for kind, code in STATUS if isinstance(error, kind)), 400), str(error))
-        except HTTPException as error:
-            sentence = TOO_LARGE if error.status_code == 413 else str(error.detail)
-            return error_answer(error.status_code, sentence)
-        except Exception:
-            logger.exception("%s %s", request.method, request.url.path)
-            return error_answer(500, "Something unforeseen went wrong; the log of the app has the details.")
-
-    return endpoint
-
-
-def _may_call(settings: Settings, request: Request) -> bool:
-    if has_token(settings, request.headers.get("authorization")):
-        return True
-    signature = request.query_params.get("signature")
-    if request.url.path == COLLECTION_PATH:
-        return is_signed_collection(settings, signature)
-    for path, what in SIGNED:
-        if request.url.path.startswith(path):
-            return is_signed(settings, picture_id(request), signature, what)
-    return False
-
-
-def _unknown(methods: dict[str, str]) -> Callable[[Request], Response]:
-    def endpoint(request: Request) -> Response:
-        path = request.url.path
-        for start, method in methods.items():
-            if (path == start or (start.endswith("/") and path.startswith(start))) and request.method != method:
-                return error_answer(405, f"{path} answers {method} only.")
-        return error_answer(404, f"There is no call {path}.")
-
-    return endpoint
+    def _limit(self, path: str, headers: Headers) -> int:
+        match path:
+            case "/api/upsert":
+                return MAX_LIST_BYTES
+            case "/api/query":
+                return self._form_size
+            case "/api/search" if headers.get("content-type", "").lower().startswith("multipart/"):
+                return LARGEST_AT_ONCE * self._form_size
+            case _:
+                return MAX_QUERY_JSON_BYTES

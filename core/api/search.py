@@ -2,161 +2,247 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from datetime import date
-from typing import Any
+from typing import Annotated, Any
+from uuid import UUID
 
-from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import FormData
-from starlette.exceptions import HTTPException
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SkipValidation
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 
-from core.api.parsing import error_answer, is_form, read_file, read_form, read_json, read_number
+from core.api.access import CurrentEngine, guard
+from core.api.bodies import Text, checked, described_body, is_form, is_text, number, read_form, read_json
+from core.api.errors import ErrorsAsJson, errors
 from core.collection.filters import Filter
 from core.engine import Engine
+from core.errors import QueryError
 from core.search.matches import DEFAULT_TOP_K, MAX_TOP_K, Matches, default_threshold
 from core.search.query_parts import MAX_PARTS, Part, checked_parts, read_parts
 from core.signed_urls import link, thumbnail_path
 
-FIELDS = {
-    *("file", "url", "text", "parts", "threshold", "top_k"),
-    *("tag", "import", "domain", "since", "until", "exact", "leave_out"),
-}
-"""What POST /api/search reads; a misspelt field would silently find something else."""
-
 YES, NO = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
 
+MAX_ID = 10**18
+"""Above every id that a `bigint` of Postgres counts up to in practice."""
 
-async def query(engine: Engine, request: Request) -> Response:
-    """POST /api/query with a multipart `file`: the URLs of the look-alikes as a JSON array, best first.
-
-    A picture that was dropped as a file has the path of GET /api/file/{id} for its URL, here and in /api/search.
-    """
-    async with read_form(request, max_files=1) as form:
-        threshold, top_k = _limits(form)
-        data = await read_file(form.get("file"))
-        if data is None:
-            return error_answer(400, "Send a picture as the multipart field 'file'.")
-    matches = await run_in_threadpool(lambda: engine.search(engine.picture_query(data), top_k))
-    reached = matches.reaching(default_threshold(matches.model) if threshold is None else threshold)
-    return JSONResponse([link(engine.settings, match.url) for match in reached if match.url])
+router = APIRouter(route_class=ErrorsAsJson, dependencies=[Depends(guard)], tags=["search"])
 
 
-async def search(engine: Engine, request: Request) -> Response:
-    """POST /api/search: the matches of a query with their similarities, best first.
+def _flag(name: str) -> BeforeValidator:
+    def read(value: object) -> bool:
+        text = str(value or "").lower()
+        if text not in YES | NO:
+            raise ValueError(f"'{name}' must be true or false.")
+        return text in YES
 
-    The query is `file`s, a `url`, a `text`, or `parts` (see `core.search.query_parts`) as JSON; a part names a file by
-    its place.
-    As JSON instead of a form it takes the same fields but `file`.
-    """
-    files = list[bytes]()
-    if is_form(request):
-        async with read_form(request, max_files=MAX_PARTS) as form:
-            fields = _fields(form)
-            files = [data for value in form.getlist("file") if (data := await read_file(value)) is not None]
-    else:
-        body = await read_json(request)
-        if not isinstance(body, dict):
-            raise HTTPException(400, 'Send a JSON object such as {"text": "a red bicycle"}.')
-        fields = body
-    if unknown := sorted(set(fields) - FIELDS):
-        raise HTTPException(400, f"There is no field '{unknown[0][:40]}': the fields are {', '.join(sorted(FIELDS))}.")
-    parts = _parts(fields, len(files))
-    threshold, top_k = _limits(fields)
-    where, exact, leave_out = _filter(fields), _flag(fields, "exact"), _flag(fields, "leave_out")
-
-    def find() -> Matches:
-        found = engine.compose(parts, files)
-        left_out = found.members if leave_out else []
-        return engine.search(found, top_k, where=where, exact=exact, leave_out=left_out)
-
-    matches = await run_in_threadpool(find)
-    return JSONResponse(_answer(engine, matches, -1.0 if threshold is None else threshold))
+    return BeforeValidator(read)
 
 
-def _limits(fields: Mapping[str, Any]) -> tuple[float | None, int]:
-    """The threshold, if there is one, and top-k."""
-    threshold = read_number(fields.get("threshold"), "threshold", math.inf, -1.0, 1.0)
-    return (
-        None if threshold == math.inf else threshold,
-        int(read_number(fields.get("top_k"), "top_k", DEFAULT_TOP_K, 1, MAX_TOP_K)),
+def _day(name: str) -> BeforeValidator:
+    def read(value: object) -> date | None:
+        try:
+            return date.fromisoformat(str(value)) if value else None
+        except ValueError:
+            raise ValueError(f"'{name}' must be a date such as 2026-01-31.") from None
+
+    return BeforeValidator(read)
+
+
+def _tags(value: object) -> object:
+    return value if isinstance(value, list) else [value] if value else []
+
+
+class Limits(BaseModel):
+    """How many matches are wanted, and how similar."""
+
+    threshold: Annotated[float | None, number("threshold", -1, 1)] = Field(
+        None, ge=-1, le=1, description="The least similarity (a cosine) of a match."
+    )
+    top_k: Annotated[int, number("top_k", 1, MAX_TOP_K, default=DEFAULT_TOP_K, whole=True)] = Field(
+        DEFAULT_TOP_K, ge=1, le=MAX_TOP_K, description="How many matches at most."
     )
 
 
-def _fields(form: FormData) -> dict[str, Any]:
-    """The fields of a form but its files; of tags there may be several."""
-    fields: dict[str, Any] = {name: value for name, value in form.items() if isinstance(value, str)}
-    if "tag" in fields:
-        fields["tag"] = form.getlist("tag")
-    return fields
+class QueryForm(Limits):
+    """A picture to search with."""
+
+    file: bytes = Field(description="The picture.")
 
 
-def _parts(fields: Mapping[str, Any], files: int) -> tuple[Part, ...]:
-    url, text = (str(fields.get(name) or "").strip() for name in ("url", "text"))
-    given = fields.get("parts")
+class SearchFields(Limits):
+    """A query and what it is restricted to. `parts` is the whole query; `url` or `text` alone is one of a part."""
+
+    # A misspelt field would silently find something else.
+    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
+
+    url: Text | None = Field(None, description="The URL of a picture to search with.")
+    text: Text | None = Field(None, description="What the pictures should show, in words.")
+    tag: Annotated[list[Text], BeforeValidator(_tags)] = Field([], description="Tags that a match must have, all.")
+    import_id: Annotated[int | None, number("import", 1, MAX_ID, whole=True)] = Field(
+        None, alias="import", ge=1, le=MAX_ID, description="The import that brought a match."
+    )
+    domain: Text | None = Field(None, description="Where a match is from: a domain, its subdomains included.")
+    since: Annotated[date | None, _day("since")] = Field(None, description="The first day a match was indexed.")
+    until: Annotated[date | None, _day("until")] = Field(None, description="The last day, included.")
+    exact: Annotated[bool, _flag("exact")] = Field(False, description="Compare with every picture.")
+    leave_out: Annotated[bool, _flag("leave_out")] = Field(False, description="Leave out the query's own pictures.")
+
+    @property
+    def filter(self) -> Filter:
+        """What the search is restricted to."""
+        return Filter(
+            tags=tuple(self.tag),
+            import_id=self.import_id,
+            domain=(self.domain or "").strip().lower(),
+            since=self.since,
+            until=self.until,
+        )
+
+
+class SearchBody(SearchFields):
+    """A query as JSON: one of `url`, `text` and `parts`."""
+
+    parts: SkipValidation[list[Part] | None] = Field(None, max_length=MAX_PARTS)
+
+
+class SearchForm(SearchFields):
+    """A query as a form: one of `file` (one or several), `url`, `text` and `parts`."""
+
+    file: list[bytes] = Field([], max_length=MAX_PARTS)
+    parts: Any = Field(
+        None,
+        description="A JSON list of parts, as in the JSON body; a part's `file` is the place of a file, from 0.",
+        json_schema_extra={"type": "string", "contentMediaType": "application/json"},
+    )
+
+
+class Cuts(BaseModel):
+    """Thresholds suggested for the query, as cosines, and why."""
+
+    strict: float
+    balanced: float
+    wide: float
+    nothing: bool = Field(description="Whether even the best match is no closer than chance would make it.")
+    reason: str
+
+
+class FoundPicture(BaseModel):
+    """A picture and its similarity to the query, a cosine. `copy_of` is the better match that it is a copy of."""
+
+    id: UUID
+    url: str
+    title: str
+    similarity: float
+    thumbnail: str
+    copy_of: UUID | None = None
+
+
+class SearchAnswer(BaseModel):
+    """The matches of a query, best first."""
+
+    model: str = Field(description="The model whose embeddings were compared.")
+    query: str = Field(description="The query in a line.")
+    kind: str = Field(description="`words` when no picture is looked for, else `picture`.")
+    total: int = Field(description="How many pictures the collection has.")
+    approximate: bool = Field(description="Whether an index was searched rather than every picture.")
+    cuts: Cuts | None
+    yours: float | None = Field(description="The threshold that was saved for such queries.")
+    matches: list[FoundPicture]
+
+
+async def _query_form(request: Request) -> QueryForm:
+    texts, files = await read_form(request, max_files=1)
+    fields: dict[str, Any] = {name: values[-1] for name, values in texts.items() if name != "file"}
+    return checked(
+        QueryForm,
+        {**fields, **({"file": files[0]} if files else {})},
+        "Send a picture as the multipart field 'file'.",
+    )
+
+
+@router.post(
+    "/query",
+    summary="The URLs of look-alikes",
+    openapi_extra=described_body(form=QueryForm),
+    responses=errors(400, 401, 403, 413, 415, 503),
+)
+def query(engine: CurrentEngine, form: Annotated[QueryForm, Depends(_query_form)]) -> list[str]:
+    """The URLs of the pictures that look like one, best first.
+
+    A picture that was dropped as a file has the path of its file here for its URL. The threshold is 0.9 unless the form
+    has one, and 0.6 with the built-in encoder.
+    """
+    matches = engine.search(engine.picture_query(form.file), form.top_k)
+    reached = matches.reaching(default_threshold(matches.model) if form.threshold is None else form.threshold)
+    return [link(engine.settings, match.url) for match in reached if match.url]
+
+
+async def _search_fields(request: Request) -> SearchBody | SearchForm:
+    if not is_form(request):
+        wanted = 'Send a JSON object such as {"text": "a red bicycle"}.'
+        return checked(SearchBody, await read_json(request), wanted)
+    texts, files = await read_form(request, max_files=MAX_PARTS)
+    fields: dict[str, Any] = {name: values if name == "tag" else values[-1] for name, values in texts.items()}
+    return checked(SearchForm, {**fields, "file": files}, "Send the fields as the API's description has them.")
+
+
+@router.post(
+    "/search",
+    summary="Matches with their similarities",
+    response_model_exclude_unset=True,
+    openapi_extra=described_body(json=SearchBody, form=SearchForm),
+    responses=errors(400, 401, 403, 404, 413, 415, 502, 503),
+)
+def search(engine: CurrentEngine, fields: Annotated[SearchBody | SearchForm, Depends(_search_fields)]) -> SearchAnswer:
+    """The pictures most similar to a query of pictures and words, with their similarities, best first."""
+    files = fields.file if isinstance(fields, SearchForm) else []
+    found = engine.compose(_parts(fields, len(files)), files)
+    left_out = found.members if fields.leave_out else []
+    matches = engine.search(found, fields.top_k, where=fields.filter, exact=fields.exact, leave_out=left_out)
+    return _answer(engine, matches, -1.0 if fields.threshold is None else fields.threshold)
+
+
+def _parts(fields: SearchBody | SearchForm, files: int) -> tuple[Part, ...]:
+    """The parts of the query. Raises QueryError."""
+    url, text, given = (fields.url or "").strip(), (fields.text or "").strip(), fields.parts
     if sum([bool(files) and not given, bool(url), bool(text), bool(given)]) != 1:
-        raise HTTPException(400, "Send one of 'file' (a picture, or several), 'url', 'text' or 'parts'.")
+        raise QueryError("Send one of 'file' (a picture, or several), 'url', 'text' or 'parts'.")
     if given:
-        return checked_parts(read_parts(given))
+        parts = checked_parts(read_parts(given))
+        if not all(is_text(part.url or part.words or "") for part in parts):
+            raise QueryError("The parts have a character that is no text: NUL, or half of a surrogate pair.")
+        return parts
     if url or text:
         return read_parts([{"url": url} if url else {"words": text}])
     return checked_parts(Part(file=place) for place in range(files))
 
 
-def _filter(fields: Mapping[str, Any]) -> Filter:
-    tags = fields.get("tag") or []
-    return Filter(
-        tags=tuple(str(tag) for tag in (tags if isinstance(tags, list) else [tags])),
-        import_id=int(read_number(fields.get("import"), "import", 0, 1, 10**18)) or None,
-        domain=str(fields.get("domain") or "").strip().lower(),
-        since=_date(fields, "since"),
-        until=_date(fields, "until"),
-    )
-
-
-def _date(fields: Mapping[str, Any], name: str) -> date | None:
-    value = fields.get(name)
-    if not value:
-        return None
-    try:
-        return date.fromisoformat(str(value))
-    except ValueError:
-        raise HTTPException(400, f"'{name}' must be a date such as 2026-01-31.") from None
-
-
-def _flag(fields: Mapping[str, Any], name: str) -> bool:
-    value = str(fields.get(name) or "").lower()
-    if value not in YES | NO:
-        raise HTTPException(400, f"'{name}' must be true or false.")
-    return value in YES
-
-
-def _answer(engine: Engine, matches: Matches, threshold: float) -> dict[str, Any]:
+def _answer(engine: Engine, matches: Matches, threshold: float) -> SearchAnswer:
     cuts = matches.cuts
-    return {
-        "model": matches.model,
-        "query": matches.query.label,
-        "kind": matches.query.kind,
-        "total": matches.total,
-        "approximate": matches.approximate,
-        "cuts": cuts
-        and {
-            **{name: round(getattr(cuts, name), 4) for name in ("strict", "balanced", "wide")},
-            "nothing": cuts.nothing,
-            "reason": cuts.reason,
-        },
-        "yours": matches.yours and matches.yours.threshold,
-        "matches": [
-            {
-                "id": str(match.id),
-                "url": link(engine.settings, match.url),
-                "title": match.title,
-                "similarity": round(match.similarity, 6),
-                "thumbnail": thumbnail_path(engine.settings, match.id),
-                **({"copy_of": str(leader)} if (leader := matches.copies.get(match.id)) else {}),
-            }
+    return SearchAnswer(
+        model=matches.model,
+        query=matches.query.label,
+        kind=matches.query.kind,
+        total=matches.total,
+        approximate=matches.approximate,
+        cuts=cuts
+        and Cuts(
+            strict=round(cuts.strict, 4),
+            balanced=round(cuts.balanced, 4),
+            wide=round(cuts.wide, 4),
+            nothing=cuts.nothing,
+            reason=cuts.reason,
+        ),
+        yours=matches.yours and matches.yours.threshold,
+        matches=[
+            FoundPicture(
+                id=match.id,
+                url=link(engine.settings, match.url),
+                title=match.title,
+                similarity=round(match.similarity, 6),
+                thumbnail=thumbnail_path(engine.settings, match.id),
+                **({"copy_of": leader} if (leader := matches.copies.get(match.id)) else {}),
+            )
             for match in matches.reaching(threshold)
         ],
-    }
+    )

@@ -12,6 +12,7 @@ from psycopg import Connection, sql
 from psycopg.rows import class_row
 
 from core.collection.filters import Filter, conditions
+from core.collection.store import FIRST_URL
 from core.database.connection import Database
 
 Order = Literal["newest", "oldest", "name", "name_back", "largest", "smallest", "removed"]
@@ -170,8 +171,7 @@ def _read(
 
 
 _ENTRIES = sql.SQL(
-    """WITH entries AS MATERIALIZED (
-           SELECT p.id, title, width, height, removed_at, {key} AS key FROM pictures p WHERE {kept} {rest})
-       SELECT id, coalesce((SELECT url FROM sources WHERE picture = id ORDER BY added_at LIMIT 1), '') AS url, title,
-              width, height, removed_at, key FROM entries"""
+    f"""WITH entries AS MATERIALIZED (
+           SELECT p.id, title, width, height, removed_at, {{key}} AS key FROM pictures p WHERE {{kept}} {{rest}})
+       SELECT id, {FIRST_URL} AS url, title, width, height, removed_at, key FROM entries p"""  # noqa: S608
 )

@@ -19,6 +19,12 @@ SHARE_SAMPLE = 500
 """Random pictures that tell what share of the collection a filter keeps, within 0.02."""
 
 
+ON_DOMAIN: LiteralString = """EXISTS (
+    SELECT FROM sources WHERE sources.picture = p.id
+    AND (host = %(domain)s OR right(host, length(%(domain)s) + 1) = '.' || %(domain)s))"""
+"""The condition that the picture `p` has a URL on a domain or a subdomain of it; `domain` is in lower case."""
+
+
 @dataclass(frozen=True)
 class Filter:
     """What a search keeps to; empty, it keeps to nothing.
@@ -127,10 +133,7 @@ def conditions(where: Filter) -> tuple[sql.Composed, Mapping[str, Any]]:
         parts.append("EXISTS (SELECT FROM items WHERE items.picture = p.id AND import = %(import)s)")
         values["import"] = where.import_id
     if where.domain:
-        parts.append(
-            """EXISTS (SELECT FROM sources WHERE sources.picture = p.id
-                       AND (host = %(domain)s OR right(host, length(%(domain)s) + 1) = '.' || %(domain)s))"""
-        )
+        parts.append(ON_DOMAIN)
         values["domain"] = where.domain.lower()
     if where.since is not None:
         parts.append("p.indexed_at >= %(since)s")

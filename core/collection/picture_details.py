@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from psycopg.rows import class_row, dict_row, scalar_row
+from psycopg import sql
+from psycopg.rows import class_row, dict_row
 
-from core.collection.store import picture_name
+from core.collection.store import URLS, picture_name
 from core.database.connection import Database
 from core.errors import NotFoundError
 
@@ -65,14 +66,13 @@ def read_details(database: Database, picture: UUID) -> PictureDetails:
                    WHERE id IN (SELECT import FROM items WHERE picture = %s) AND deleted_at IS NULL ORDER BY id DESC""",
                 (picture,),
             ).fetchall()
-        with connection.cursor(row_factory=scalar_row) as cursor:
-            urls = cursor.execute("SELECT url FROM sources WHERE picture = %s ORDER BY added_at", (picture,)).fetchall()
         with connection.cursor(row_factory=dict_row) as cursor:
-            row = cursor.execute(
-                """SELECT sha256, phash, width, height, bytes, mime, title, tags, fields, indexed_at, removed_at
-                   FROM pictures WHERE id = %s""",
-                (picture,),
-            ).fetchone()
+            query = sql.SQL(
+                """SELECT sha256, phash, width, height, bytes, mime, title, tags, fields, indexed_at, removed_at,
+                          {} AS urls
+                   FROM pictures p WHERE id = %s"""
+            ).format(sql.SQL(URLS))
+            row = cursor.execute(query, (picture,)).fetchone()
     if row is None:
         raise NotFoundError("This picture is gone: somebody has deleted it for good.")
-    return PictureDetails(id=picture, **row, urls=urls, origins=origins)
+    return PictureDetails(id=picture, **row, origins=origins)

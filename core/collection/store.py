@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar, LiteralString
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
@@ -24,6 +26,17 @@ RECOUNT_FROM = 10_000
 
 RECOUNT_FACTOR = 20
 """What took some time to count is counted again after so many times as long."""
+
+MAX_FILE_NAME = 200
+"""Characters that are kept of the file name in a picture's URL, by which it is sorted when it has no title."""
+
+URLS: LiteralString = "ARRAY(SELECT url FROM sources WHERE sources.picture = p.id ORDER BY added_at, url)"
+"""The URLs of the picture `p`, oldest first."""
+
+FIRST_URL: LiteralString = (
+    "coalesce((SELECT url FROM sources WHERE sources.picture = p.id ORDER BY added_at, url LIMIT 1), '')"
+)
+"""The first of the URLs of the picture `p`, by which it is shown and named; '' when it has none."""
 
 
 @dataclass(frozen=True)
@@ -51,14 +64,40 @@ class KeptFile:
 
 
 @dataclass(frozen=True)
+class FilePicture:
+    """What is known of a picture's file without the file: `size` is its bytes, `phash` a signed 64-bit number, and
+    the thumbnail a JPEG."""
+
+    thumbnail_mime: ClassVar[str] = "image/jpeg"
+
+    sha256: bytes
+    phash: int
+    width: int
+    height: int
+    size: int
+    mime: str
+    indexed_at: datetime
+    thumbnail: bytes
+
+    @property
+    def id(self) -> UUID:
+        """The picture's id."""
+        return picture_id(self.sha256)
+
+
+@dataclass(frozen=True)
 class NewPicture:
-    """A picture about to be stored, with the address it came from and its unit-length embedding."""
+    """A picture about to be stored, with the URL it came from, that URL's key, and its unit-length embedding.
+
+    `url` is "" where none is known, `embedding` None when it is made later, and `indexed_at` None for now.
+    """
 
     key: bytes
     url: str
-    picture: Picture
-    embedding: Vector
+    picture: Picture | FilePicture
+    embedding: Vector | None
     title: str = ""
+    indexed_at: datetime | None = None
 
     @property
     def id(self) -> UUID:
@@ -74,6 +113,57 @@ def picture_id(sha256: bytes) -> UUID:
 def picture_name(title: str, url: str) -> str:
     """What a picture is called: its title, else the file name in its address."""
     return title or base_name(unquote(urlsplit(url).path).strip("/")) or "Untitled picture"
+
+
+def insert_pictures(
+    connection: Connection[Any], model: Model | None, pictures: Sequence[NewPicture]
+) -> tuple[set[UUID], set[UUID]]:
+    """Store pictures, each once, with their thumbnails and embeddings; their URLs are left to the caller.
+
+    Those already there stay as they are, and removed ones return. Gives the ids of those that were not in the
+    collection, and of those that had no embedding of this model and have one now. Rows go in by id order, so that two
+    workers never wait for each other in a circle.
+    """
+    ordered = sorted(pictures, key=lambda new: new.id)
+    ids, files = [new.id for new in ordered], [new.picture for new in ordered]
+    added = connection.execute(
+        """INSERT INTO pictures (id, sha256, phash, width, height, bytes, mime, title, name, indexed_at)
+           SELECT id, sha256, phash, width, height, bytes, mime, title, name, coalesce(indexed_at, now())
+           FROM unnest(%s::uuid[], %s::bytea[], %s::bigint[], %s::integer[], %s::integer[], %s::bigint[], %s::text[],
+                       %s::text[], %s::text[], %s::timestamptz[])
+                AS new (id, sha256, phash, width, height, bytes, mime, title, name, indexed_at)
+           ON CONFLICT (id) DO UPDATE SET removed_at = NULL WHERE pictures.removed_at IS NOT NULL
+           RETURNING id""",
+        (
+            ids,
+            [file.sha256 for file in files],
+            [file.phash for file in files],
+            [file.width for file in files],
+            [file.height for file in files],
+            [file.size for file in files],
+            [file.mime for file in files],
+            [new.title for new in ordered],
+            [picture_name("", new.url)[:MAX_FILE_NAME] if new.url else "" for new in ordered],
+            [new.indexed_at for new in ordered],
+        ),
+    ).fetchall()
+    connection.execute(
+        """INSERT INTO thumbnails (picture, mime, image) SELECT * FROM unnest(%s::uuid[], %s::text[], %b::bytea[])
+           ON CONFLICT DO NOTHING""",
+        (ids, [file.thumbnail_mime for file in files], [file.thumbnail for file in files]),
+    )
+    connection.execute("INSERT INTO unpaired SELECT unnest(%s::uuid[]) ON CONFLICT DO NOTHING", (ids,))
+    vectors = {new.id: HalfVector(new.embedding) for new in ordered if new.embedding is not None}
+    if model is None or not vectors:
+        return {id for (id,) in added}, set()
+    embedded = connection.execute(
+        sql.SQL(
+            """INSERT INTO {} (picture, embedding) SELECT * FROM unnest(%s::uuid[], %b::halfvec[])
+               ON CONFLICT DO NOTHING RETURNING picture"""
+        ).format(model.table),
+        (list(vectors), list(vectors.values())),
+    ).fetchall()
+    return {id for (id,) in added}, {id for (id,) in embedded}
 
 
 def _lacks(model: Model) -> sql.Composed:
@@ -209,55 +299,20 @@ class Store:
         """What a picture is called: its title, else the file name in its address. Raises NotFoundError."""
         with self._database.connection() as connection:
             row = connection.execute(
-                """SELECT title, (SELECT url FROM sources WHERE picture = id ORDER BY added_at LIMIT 1)
-                   FROM pictures WHERE id = %s""",
-                (picture,),
+                sql.SQL("SELECT title, {} FROM pictures p WHERE id = %s").format(sql.SQL(FIRST_URL)), (picture,)
             ).fetchone()
         if row is None:
             raise NotFoundError("There is no picture with that id.")
-        return picture_name(row[0], row[1] or "")
+        return picture_name(*row)
 
     def add(self, connection: Connection, model: Model, pictures: Sequence[NewPicture]) -> set[UUID]:
-        """Store pictures with thumbnail, address and embedding; those already there stay, removed ones return.
+        """Store pictures with thumbnail, URL and embedding; those already there stay, removed ones return.
 
-        Returns those that were not there, or not with an embedding of this model. Rows go in by id order, so that
-        two workers never wait for each other in a circle.
+        Returns those that were not there, or not with an embedding of this model.
         """
-        ordered = sorted(pictures, key=lambda new: new.id)
-        ids, files = [new.id for new in ordered], [new.picture for new in ordered]
-        made = connection.execute(
-            """INSERT INTO pictures (id, sha256, phash, width, height, bytes, mime, title, name)
-               SELECT * FROM unnest(%s::uuid[], %s::bytea[], %s::bigint[], %s::integer[], %s::integer[], %s::bigint[],
-                                    %s::text[], %s::text[], %s::text[])
-               ON CONFLICT (id) DO UPDATE SET removed_at = NULL WHERE pictures.removed_at IS NOT NULL
-               RETURNING id""",
-            (
-                ids,
-                [file.sha256 for file in files],
-                [file.phash for file in files],
-                [file.width for file in files],
-                [file.height for file in files],
-                [file.size for file in files],
-                [file.mime for file in files],
-                [new.title for new in ordered],
-                [picture_name("", new.url)[:200] for new in ordered],
-            ),
-        ).fetchall()
-        connection.execute(
-            """INSERT INTO thumbnails (picture, mime, image) SELECT * FROM unnest(%s::uuid[], %s::text[], %b::bytea[])
-               ON CONFLICT DO NOTHING""",
-            (ids, [file.thumbnail_mime for file in files], [file.thumbnail for file in files]),
-        )
-        made += connection.execute(
-            sql.SQL(
-                """INSERT INTO {} (picture, embedding) SELECT * FROM unnest(%s::uuid[], %b::halfvec[])
-                   ON CONFLICT DO NOTHING RETURNING picture"""
-            ).format(model.table),
-            (ids, [HalfVector(new.embedding) for new in ordered]),
-        ).fetchall()
-        connection.execute("INSERT INTO unpaired SELECT unnest(%s::uuid[]) ON CONFLICT DO NOTHING", (ids,))
-        self.add_sources(connection, [(new.key, new.url, new.id) for new in ordered])
-        return {row[0] for row in made}
+        added, embedded = insert_pictures(connection, model, pictures)
+        self.add_sources(connection, [(new.key, new.url, new.id) for new in pictures])
+        return added | embedded
 
     def add_sources(self, connection: Connection, sources: Sequence[tuple[bytes, str, UUID]]) -> None:
         """Remember addresses of pictures, each as (identity key, URL, picture). The newest picture of a key counts."""

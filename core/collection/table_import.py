@@ -10,13 +10,12 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from pgvector import HalfVector
-from psycopg import Connection, sql
+from psycopg import Connection
 
 from core.collection.curation import lock_tagging, spellings
 from core.collection.metadata import add_metadata
-from core.collection.store import picture_name
-from core.collection.table_reader import FilePicture, TableRow, read_table_rows
+from core.collection.store import FilePicture, NewPicture, insert_pictures
+from core.collection.table_reader import TableRow, read_table_rows
 from core.database.connection import Database
 from core.database.embedding_tables import Model, make_embeddings
 from core.errors import TransferError
@@ -136,59 +135,26 @@ class Batch:
 
     def _add(self, pictures: Sequence[tuple[FilePicture, TableRow]]) -> None:
         """Store pictures whose rows say all of them, by the order of their ids."""
-        connection, taken = self._connection, self._taken
-        ids, facts = [facts.id for facts, _ in pictures], [facts for facts, _ in pictures]
-        made = connection.execute(
-            """INSERT INTO pictures (id, sha256, phash, width, height, bytes, mime, indexed_at, name)
-               SELECT * FROM unnest(%s::uuid[], %s::bytea[], %s::bigint[], %s::integer[], %s::integer[], %s::bigint[],
-                                    %s::text[], %s::timestamptz[], %s::text[])
-               ON CONFLICT (id) DO UPDATE SET removed_at = NULL WHERE pictures.removed_at IS NOT NULL RETURNING id""",
-            (
-                ids,
-                [fact.sha256 for fact in facts],
-                [fact.phash for fact in facts],
-                [fact.width for fact in facts],
-                [fact.height for fact in facts],
-                [fact.size for fact in facts],
-                [fact.mime for fact in facts],
-                [fact.indexed_at for fact in facts],
-                [picture_name("", row.urls[0])[:200] if row.urls else "" for _, row in pictures],
-            ),
-        ).fetchall()
-        new = {row[0] for row in made}
-        self._say({fact.id: row for fact, row in pictures})
-        connection.execute(
-            """INSERT INTO thumbnails (picture, mime, image) SELECT id, 'image/jpeg', image
-               FROM unnest(%s::uuid[], %b::bytea[]) AS t (id, image) ON CONFLICT DO NOTHING""",
-            (ids, [fact.thumbnail for fact in facts]),
-        )
-        self._embed([(fact.id, row) for fact, row in pictures if self._fits(row)])
-        connection.execute("INSERT INTO unpaired SELECT unnest(%s::uuid[]) ON CONFLICT DO NOTHING", (ids,))
-        self._add_sources(pictures)
-        self._items(
+        taken = self._taken
+        new, _ = insert_pictures(
+            self._connection,
+            self._model,
             [
-                (key_of(row.urls[0]) if row.urls else fact.sha256, *_place(row), fact.id in new, fact.id, row)
-                for fact, row in pictures
-            ]
+                NewPicture(
+                    *_first_key(file, row),
+                    picture=file,
+                    embedding=row.embedding if self._fits(row) else None,
+                    indexed_at=file.indexed_at,
+                )
+                for file, row in pictures
+            ],
         )
+        self._say({fact.id: row for fact, row in pictures})
+        self._add_sources(pictures)
+        self._items([(_first_key(file, row)[0], *_place(row), file.id in new, file.id, row) for file, row in pictures])
         taken.added += len(new)
-        taken.already_there += len(ids) - len(new)
+        taken.already_there += len(pictures) - len(new)
         taken.lacking += sum(not self._fits(row) for fact, row in pictures if fact.id in new)
-
-    def _embed(self, pictures: Sequence[tuple[UUID, TableRow]]) -> None:
-        vectors = [HalfVector(row.embedding) for _, row in pictures if row.embedding is not None]
-        if self._model is None or not vectors:
-            return
-        self._connection.execute(
-            sql.SQL(
-                """INSERT INTO {} (picture, embedding) SELECT * FROM unnest(%s::uuid[], %b::halfvec[])
-                   ON CONFLICT DO NOTHING"""
-            ).format(self._model.table),
-            (
-                [id for id, _ in pictures],
-                [HalfVector(row.embedding) for _, row in pictures if row.embedding is not None],
-            ),
-        )
 
     def _add_sources(self, pictures: Sequence[tuple[FilePicture, TableRow]]) -> None:
         """Remember the addresses in their order; those of other pictures stay theirs. A kept file has one here too."""
@@ -253,6 +219,11 @@ class Batch:
             found = self._connection.execute("INSERT INTO imports (name) VALUES (%s) RETURNING id", (self._name,))
             self._taken.import_id = int(found.fetchall()[0][0])
         return self._taken.import_id
+
+
+def _first_key(file: FilePicture, row: TableRow) -> tuple[bytes, str]:
+    """The key and URL by which a picture goes first; a dropped file's key is its SHA-256."""
+    return (key_of(row.urls[0]), row.urls[0]) if row.urls else (file.sha256, "")
 
 
 def _place(row: TableRow) -> tuple[str, str]:

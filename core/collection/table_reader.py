@@ -6,21 +6,23 @@ import csv
 import io
 import json
 from base64 import b64decode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import IO, Any
 from uuid import UUID
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 from PIL import Image
 
 from core.collection.curation import checked_tag
+from core.collection.metadata import MAX_NAME, MAX_TITLE, MAX_VALUE, readable
 from core.collection.spreadsheets import without_apostrophe
-from core.collection.store import picture_id
+from core.collection.store import FilePicture
 from core.collection.table_export import EMBEDDING_COLUMNS, FACT_COLUMNS, THUMBNAIL_COLUMN
 from core.database.embedding_tables import Vector
 from core.errors import TagError, TransferError, UrlError
@@ -45,13 +47,22 @@ def read_table_rows(name: str, file: IO[bytes]) -> Iterator[list[TableRow]]:
     if not start:
         raise TransferError(f"{name} is empty.")
     batches = _parquet(name, file) if start == b"PAR1" else _csv(name, file)
-    for numbers, columns, lost in batches:
-        rows = [read_row(number, dict(zip(columns, cells, strict=True))) for number, cells in numbers]
+    for batch, lost in batches:
+        rows = [
+            read_row(int(number), {str(name): cell for name, cell in cells.items()})
+            for number, cells in zip(batch.index, batch.to_dict("records"), strict=True)
+        ]
         yield [*rows, *(TableRow(number, [], "", [], {}, notes=[sentence]) for number, sentence in lost)]
 
 
-_Batch = tuple[list[tuple[int, tuple[Any, ...]]], list[str], list[tuple[int, str]]]
-"""Numbered rows, the names of their columns, and the rows that are lost, with the reasons."""
+_Batch = tuple[pd.DataFrame, list[tuple[int, str]]]
+"""Rows by their numbers, and those that are lost, with the reasons. The cells are Python's own values: pyarrow reads
+the file, for it reads a batch at a time, and in pandas' own types a number beside an empty cell would be rounded."""
+
+
+def _batch(values: Mapping[str, Sequence[Any]], numbers: Iterable[int]) -> pd.DataFrame:
+    index = pd.Index(list(numbers))
+    return pd.DataFrame({column: pd.Series(list(cells), index, dtype=object) for column, cells in values.items()})
 
 
 def _known(name: str, columns: Sequence[str]) -> list[str]:
@@ -78,11 +89,11 @@ def _parquet(name: str, file: IO[bytes]) -> Iterator[_Batch]:
         except StopIteration:
             return
         except (pa.ArrowException, OSError, ValueError):
-            yield [], columns, [(number + 1, "From here on the file is damaged.")]
+            yield pd.DataFrame(), [(number + 1, "From here on the file is damaged.")]
             return
-        rows = list(zip(*(values[column] for column in columns), strict=True))
-        yield list(enumerate(rows, number + 1)), columns, []
-        number += len(rows)
+        rows = len(values[columns[0]])
+        yield _batch(values, range(number + 1, number + 1 + rows)), []
+        number += rows
 
 
 def _csv(name: str, file: IO[bytes]) -> Iterator[_Batch]:
@@ -115,45 +126,27 @@ def _csv(name: str, file: IO[bytes]) -> Iterator[_Batch]:
             for start in range(0, len(record), BATCH):
                 values = record.slice(start, BATCH).to_pydict()
                 gone = {row for row, _ in lost}
-                numbered = list[tuple[int, tuple[Any, ...]]]()
-                for cells in zip(*(values[column] for column in columns), strict=True):
+                numbers = list[int]()
+                while len(numbers) < len(values[columns[0]]):
                     number += 1
-                    while number in gone:
-                        number += 1
-                    numbered.append(
-                        (number, tuple(without_apostrophe(cell.decode("utf-8", "replace")) for cell in cells))
-                    )
-                yield numbered, columns, []
+                    if number not in gone:
+                        numbers.append(number)
+                text = {
+                    column: [without_apostrophe(cell.decode("utf-8", "replace")) for cell in cells]
+                    for column, cells in values.items()
+                }
+                yield _batch(text, numbers), []
     except pa.ArrowException:
         lost.append((number + 1, "From here on no line can be read: a quotation mark is opened and never closed."))
-    yield [], columns, lost
+    yield pd.DataFrame(), lost
 
 
-MAX_TITLE, MAX_NAME, MAX_VALUE, MAX_FIELDS = 300, 100, 2_000, 200
-"""Characters of a title, of a field's name and of its value; and fields of a picture."""
+MAX_FIELDS = 200
+"""Fields of a picture."""
 
 
 OFF_UNIT = 0.01
 """By how much the length of an embedding may miss 1; rounding to 16 bits moves it by some 0.0002."""
-
-
-@dataclass(frozen=True)
-class FilePicture:
-    """What is known of a picture's file without the file: `size` is its bytes, `phash` a signed 64-bit number."""
-
-    sha256: bytes
-    phash: int
-    width: int
-    height: int
-    size: int
-    mime: str
-    indexed_at: datetime
-    thumbnail: bytes
-
-    @property
-    def id(self) -> UUID:
-        """The picture's id."""
-        return picture_id(self.sha256)
 
 
 @dataclass(frozen=True)
@@ -184,7 +177,7 @@ def read_row(number: int, cells: Mapping[str, Any]) -> TableRow:
         except TagError as error:
             notes.append(f"A tag is left out. {error}")
     fields = _fields(cells.get("fields"), notes)
-    title = _readable(_text(cells.get("title")), MAX_TITLE)
+    title = readable(_text(cells.get("title")), MAX_TITLE)
     facts = _facts(cells, notes) if cells.get(THUMBNAIL_COLUMN) else None
     embedding = None
     if facts and cells.get("embedding"):
@@ -206,10 +199,6 @@ def _lines(value: Any) -> list[str]:
     return [text.strip() for text in many if isinstance(text, str) and text.strip()]
 
 
-def _readable(text: str, most: int) -> str:
-    return "".join(c for c in text if c.isprintable() or c in "\n\t")[:most]
-
-
 def _urls(value: Any) -> tuple[list[str], list[str]]:
     """The addresses, and what is wrong with the others; those of kept files mean something on their own server only."""
     urls, notes = list[str](), list[str]()
@@ -229,7 +218,7 @@ def _fields(value: Any, notes: list[str]) -> dict[str, str]:
     try:
         told = json.loads(value)
         return {
-            _readable(str(name), MAX_NAME): _readable(text if isinstance(text, str) else json.dumps(text), MAX_VALUE)
+            readable(str(name), MAX_NAME): readable(text if isinstance(text, str) else json.dumps(text), MAX_VALUE)
             for name, text in list(told.items())[:MAX_FIELDS]
         }
     except (ValueError, TypeError, AttributeError, RecursionError):
@@ -290,7 +279,7 @@ def _embedding(value: Any) -> Vector:
         raw = np.frombuffer(b64decode(value, validate=True), "<f2") if isinstance(value, str) else np.asarray(value)
         vector: Vector = raw.astype(np.float32)
     except (ValueError, TypeError):
-        raise ValueError("The embedding cannot be read_table_rows.") from None
+        raise ValueError("The embedding cannot be read.") from None
     if vector.ndim != 1 or not np.isfinite(vector).all():
         raise ValueError("The embedding holds something that is no number.")
     if abs(float(np.linalg.norm(vector)) - 1) > OFF_UNIT:

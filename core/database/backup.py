@@ -18,7 +18,7 @@ from psycopg import Connection, sql
 from core.database.backup_format import CHUNK, MANIFEST, Manifest, OnBackupProgress, TablePart, member_name
 from core.database.catalog import TableSchema, copy_columns, read_tables
 from core.database.connection import Database
-from core.database.migrations import applied_migrations, own_migrations
+from core.database.migrations import applied_migrations, is_newer
 from core.errors import TransferError
 
 
@@ -55,8 +55,7 @@ def lift_timeouts(connection: Connection[Any]) -> None:
 
 def refuse_newer(migrations: list[str]) -> None:
     """Raise TransferError for tables that this Lookalike does not know."""
-    known = own_migrations()
-    if any(name not in known and not name.startswith("procrastinate/") for name in migrations):
+    if is_newer(migrations):
         raise TransferError("This database belongs to a newer Lookalike. Update this one first.")
 
 

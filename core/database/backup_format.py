@@ -70,7 +70,7 @@ def read_manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:
             text = file.read(50_000_000)
         told = _Format.model_validate_json(text)
         if told.format > FORMAT:
-            raise TransferError(f"{path.name} was made by a newer Lookalike. Update this one, and restore it then.")
+            raise made_by_newer(path)
         return Manifest.model_validate_json(text)
     except (KeyError, ValidationError):
         raise TransferError(f"{path.name} is no backup that Lookalike made.") from None
@@ -103,6 +103,11 @@ def read_part(path: Path, archive: zipfile.ZipFile, part: TablePart) -> Iterator
         raise _damaged(path) from None
     if (digest.hexdigest(), size) != (part.sha256, part.bytes):
         raise _damaged(path)
+
+
+def made_by_newer(path: Path) -> TransferError:
+    """What to raise for a backup that a newer Lookalike made."""
+    return TransferError(f"{path.name} was made by a newer Lookalike. Update this one, and restore it then.")
 
 
 def _damaged(path: Path) -> TransferError:

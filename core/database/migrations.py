@@ -46,6 +46,13 @@ def applied_migrations(connection: Connection[Any]) -> list[str]:
     return [name for (name,) in connection.execute("SELECT name FROM schema_migrations ORDER BY name")]
 
 
+def is_newer(migrations: Iterable[str]) -> bool:
+    """Whether a database with these migrations has tables that this Lookalike does not know; the job queue's own
+    do not count."""
+    known = own_migrations()
+    return any(name not in known and not name.startswith("procrastinate/") for name in migrations)
+
+
 def lock_migrations(connection: Connection[Any]) -> None:
     """Keep whoever starts on this database waiting until the transaction ends."""
     connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))

@@ -10,11 +10,26 @@ import psycopg
 from psycopg import Connection, errors, sql
 
 from core.database.backup import lift_timeouts, refuse_newer
-from core.database.backup_format import Manifest, OnBackupProgress, TablePart, open_backup, read_manifest, read_part
+from core.database.backup_format import (
+    Manifest,
+    OnBackupProgress,
+    TablePart,
+    made_by_newer,
+    open_backup,
+    read_manifest,
+    read_part,
+)
 from core.database.catalog import copy_columns, drop_tables, read_tables
 from core.database.connection import APPLICATION, Database
 from core.database.embedding_tables import Model, make_embeddings
-from core.database.migrations import applied_migrations, apply_missing, lock_migrations, own_migrations, reapply
+from core.database.migrations import (
+    applied_migrations,
+    apply_missing,
+    is_newer,
+    lock_migrations,
+    own_migrations,
+    reapply,
+)
 from core.errors import TransferError
 
 LOCK_TIMEOUT = "10s"
@@ -54,10 +69,9 @@ def restore(database: Database, path: Path, progress: OnBackupProgress, *, repla
 
 def _check(path: Path, manifest: Manifest) -> None:
     """Raise TransferError for a backup that does not fit this Lookalike."""
-    known = own_migrations()
-    if any(name not in known and not name.startswith("procrastinate/") for name in manifest.migrations):
-        raise TransferError(f"{path.name} was made by a newer Lookalike. Update this one, and restore it then.")
-    if not any(name in known for name in manifest.migrations):
+    if is_newer(manifest.migrations):
+        raise made_by_newer(path)
+    if not own_migrations().keys() & set(manifest.migrations):
         raise _not_ours(path)
 
 

@@ -11,6 +11,8 @@ from uuid import UUID
 from psycopg import Connection, sql
 from psycopg.rows import class_row
 
+from core.collection.filters import ON_DOMAIN
+from core.collection.store import URLS
 from core.database.connection import Database
 from core.database.embedding_tables import Model
 from core.duplicates.star_grouping import Group, Pair, stars
@@ -63,9 +65,7 @@ _ORDERS: dict[str, LiteralString] = {
     "largest": _SIZE,
     "oldest": "p.indexed_at, " + _SIZE,
     "tagged": "cardinality(p.tags) = 0, " + _SIZE,
-    "domain": """NOT EXISTS (SELECT FROM sources WHERE sources.picture = p.id AND (host = %(domain)s
-                     OR right(host, length(%(domain)s) + 1) = '.' || %(domain)s)), """
-    + _SIZE,
+    "domain": f"NOT {ON_DOMAIN}, {_SIZE}",
 }
 
 _COPIES = sql.SQL("SELECT picture, other, 1 - distance / 64.0::float8 AS similarity FROM copies")
@@ -113,12 +113,13 @@ class Duplicates:
             connection.cursor(row_factory=class_row(PictureFacts)) as cursor,
         ):
             cursor.execute(
-                """SELECT id, title, width, height, bytes AS size, mime, tags, indexed_at,
-                          ARRAY(SELECT url FROM sources WHERE picture = id ORDER BY added_at, url) AS urls,
-                          ARRAY(SELECT DISTINCT host FROM sources
-                                WHERE picture = id AND host IS NOT NULL ORDER BY host) AS sites,
-                          EXISTS (SELECT FROM files WHERE key = sha256) AS kept
-                   FROM pictures WHERE id = ANY(%s) AND removed_at IS NULL""",
+                sql.SQL(
+                    """SELECT id, title, width, height, bytes AS size, mime, tags, indexed_at, {} AS urls,
+                              ARRAY(SELECT DISTINCT host FROM sources
+                                    WHERE picture = id AND host IS NOT NULL ORDER BY host) AS sites,
+                              EXISTS (SELECT FROM files WHERE key = sha256) AS kept
+                       FROM pictures p WHERE id = ANY(%s) AND removed_at IS NULL"""
+                ).format(sql.SQL(URLS)),
                 (list(pictures),),
             )
             return {facts.id: facts for facts in cursor}

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import email.utils
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
+from http.client import HTTPException
 from urllib.parse import urljoin, urlsplit
 
-import httpcore2
-import httpx2
+import requests
+from requests.cookies import RequestsCookieJar
+from requests.structures import CaseInsensitiveDict
+from urllib3.exceptions import DecodeError, HTTPError, ReadTimeoutError
 
 from core.errors import FetchError, UrlError
 from core.media.file_types import HEAD, NOT_PICTURES, kind_of
-from core.media.public_network import PublicNetwork
+from core.media.http_adapter import PublicAdapter
+from core.media.public_network import PublicNetwork, seconds_left
 from core.media.urls import clean
 from core.settings import Settings
 
@@ -29,11 +34,12 @@ MAX_REDIRECTS = 5
 
 REDIRECTS = {301, 302, 303, 307, 308}
 
-CONNECTIONS = 100
-"""Open at most; 32 indexing threads and the searches of as many people fit."""
+TAKEN = {HTTPStatus.OK, HTTPStatus.NON_AUTHORITATIVE_INFORMATION}
+"""The second is what a proxy answers that changed the picture on its way (RFC 9110, 15.3.4): smaller, mostly."""
 
-KEPT_CONNECTIONS = 40
-KEPT_SECONDS = 15.0
+CHUNK = 65536
+
+logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings hold whole URLs, and signed ones are secrets
 
 
 @dataclass(frozen=True)
@@ -55,41 +61,37 @@ class Fetcher:
         self._max_bytes = settings.max_file_bytes
         self._allow_private = settings.allow_private_urls
         contact = settings.contact.encode("ascii", "ignore").decode()
-        agent = [f"Lookalike/{VERSION}", f"(+{contact})" if contact else "", f"httpx2/{httpx2.__version__}"]
-        self._headers = [
-            ("User-Agent", " ".join(filter(None, agent))),  # the form that Wikimedia asks for
-            ("Accept", "image/*"),
-            ("Accept-Encoding", "gzip, deflate"),
-        ]
-        self._network = PublicNetwork(settings.allow_private_urls)
-        self._pool = httpcore2.ConnectionPool(
-            ssl_context=httpcore2.default_ssl_context(),
-            max_connections=CONNECTIONS,
-            max_keepalive_connections=KEPT_CONNECTIONS,
-            keepalive_expiry=KEPT_SECONDS,
-            network_backend=self._network,
-        )
+        agent = [f"Lookalike/{VERSION}", f"(+{contact})" if contact else "", f"requests/{requests.__version__}"]
+        self._headers = {
+            "User-Agent": " ".join(filter(None, agent)),  # the form that Wikimedia asks for
+            # Some sites answer 406 without */*. Formats are not named: a CDN would compress the picture again.
+            "Accept": "image/*,*/*;q=0.8",
+            "Accept-Encoding": "gzip, deflate, br, zstd",
+        }
+        self._adapter = PublicAdapter(PublicNetwork(settings.allow_private_urls))
 
     def close(self) -> None:
         """Close all connections; fetches under way end with a FetchError."""
-        self._network.close()  # first, for it wakes the threads that the pool would pull the socket from
-        self._pool.close()
+        self._adapter.close()
 
     def fetch(self, url: str) -> Fetched:
         """The bytes at a URL, at most `max_file_bytes`, within `fetch_timeout` seconds with all redirects.
 
-        Raises FetchError, whose sentence names the host.
+        A cookie set on the way is sent back during this fetch, to the site that set it. Raises FetchError, whose
+        sentence names the host.
         """
         deadline = time.monotonic() + self._timeout
+        cookies = RequestsCookieJar()
         url = self._checked(url)
         for _ in range(MAX_REDIRECTS + 1):
             host = urlsplit(url).hostname or ""
-            with _named_errors(host), self._answer(url, deadline) as answer:
+            with _named_errors(host), self._answer(url, cookies, deadline) as answer:
                 target = answer.headers.get("location")
                 if answer.status_code not in REDIRECTS or not target:
                     return Fetched(self._body(host, answer), url)
+                cookies.update(answer.cookies)
             url = self._redirected(host, url, target)
-        raise FetchError(f"{host} leads on and on, more than {MAX_REDIRECTS} times.")
+        raise FetchError(f"{host} sends too many redirects: more than {MAX_REDIRECTS}.")
 
     def _checked(self, url: str) -> str:
         """The URL made safe, when it may be asked at all."""
@@ -103,43 +105,36 @@ class Fetcher:
         return url
 
     def _redirected(self, host: str, url: str, target: str) -> str:
+        with contextlib.suppress(UnicodeDecodeError):
+            target = target.encode("latin-1").decode()  # http.client reads the first, and most sites mean UTF-8
         try:
             return self._checked(urljoin(url, target.strip().replace(" ", "%20")))
         except (FetchError, ValueError) as error:
-            why = str(error) if isinstance(error, FetchError) else "This is not a web address."
-            raise FetchError(f"{host} leads on to an address that is not fetched: {why}") from None
+            why = str(error) if isinstance(error, FetchError) else "This is not a URL."
+            raise FetchError(f"{host} redirects to a URL that is not fetched: {why}") from None
 
-    @contextlib.contextmanager
-    def _answer(self, url: str, deadline: float) -> Iterator[httpx2.Response]:
+    def _answer(self, url: str, cookies: RequestsCookieJar, deadline: float) -> requests.Response:
         """The answer to one request, its body still to be read."""
-        parts = urlsplit(url)
-        target = httpcore2.URL(
-            scheme=parts.scheme,
-            host=parts.hostname or "",
-            port=parts.port,
-            target=f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/",
-        )
-        # The network takes these timeouts as the moment to end; only waiting in the pool is up to httpcore.
-        timeouts = {"connect": deadline, "write": deadline, "read": deadline, "pool": self._timeout}
-        headers = [("Host", parts.netloc), *self._headers]
-        request = httpcore2.Request("GET", target, headers=headers, extensions={"timeout": timeouts})
-        answer = self._pool.handle_request(request)
-        stream = _Stream(answer)
-        try:
-            yield httpx2.Response(answer.status, headers=answer.headers, stream=stream)
-        finally:
-            stream.close()
+        request = requests.PreparedRequest()
+        # Not by `prepare`, which writes escapes anew: signatures depend on them.
+        request.method, request.url = "GET", url
+        request.headers = CaseInsensitiveDict({"Host": urlsplit(url).netloc, **self._headers})
+        if len(cookies):
+            request.prepare_cookies(cookies)
+        return self._adapter.send(request, timeout=seconds_left(deadline))
 
-    def _body(self, host: str, answer: httpx2.Response) -> bytes:
-        if answer.status_code != HTTPStatus.OK:
+    def _body(self, host: str, answer: requests.Response) -> bytes:
+        if answer.status_code not in TAKEN:
             raise _refusal(host, answer)
         too_large = FetchError(
             f"{host} gives more than {self._max_bytes / 1e6:,.4g} MB, the most that a picture may have."
         )
-        if int(answer.headers.get("content-length", 0)) > self._max_bytes:
+        if (answer.raw.length_remaining or 0) > self._max_bytes:
             raise too_large
+        if "," in answer.headers.get("content-encoding", ""):  # what is packed twice can be a bomb without an end
+            raise DecodeError("more than one encoding")
         body, looked = bytearray(), False
-        for chunk in answer.iter_bytes():
+        while chunk := answer.raw.read1(CHUNK, decode_content=True):
             body += chunk
             if len(body) > self._max_bytes:
                 raise too_large
@@ -150,19 +145,6 @@ class Fetcher:
         return bytes(body)
 
 
-class _Stream(httpx2.SyncByteStream):
-    """The body of an httpcore answer as httpx decodes it."""
-
-    def __init__(self, answer: httpcore2.Response) -> None:
-        self._answer = answer
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self._answer.iter_stream()
-
-    def close(self) -> None:
-        self._answer.close()
-
-
 def _look(host: str, body: bytearray) -> None:
     """Raise FetchError when this is the beginning of something that is surely no picture."""
     kind = kind_of(bytes(body[:HEAD]))
@@ -170,14 +152,14 @@ def _look(host: str, body: bytearray) -> None:
         raise FetchError(f"{host} answered with {NOT_PICTURES[kind]}")
 
 
-def _refusal(host: str, answer: httpx2.Response) -> FetchError:
+def _refusal(host: str, answer: requests.Response) -> FetchError:
     status = answer.status_code
     if status in (404, 410):
         return FetchError(f"{host} answered {status}: the picture is not there any more.", status=status)
     if status in (401, 403):
         return FetchError(f"{host} answered {status}: it refuses to give this picture to us.", status=status)
     if status == 429:
-        reason = "it is asked too often"
+        reason = "its requests are rate-limited"
     elif status in (408, 425) or status >= 500:
         reason = "it cannot give the picture now"
     else:
@@ -202,13 +184,9 @@ def _named_errors(host: str) -> Iterator[None]:
     """Turn what the libraries raise into a FetchError that names the host."""
     try:
         yield
-    except (httpcore2.ConnectTimeout, httpcore2.PoolTimeout):
-        raise FetchError(f"{host} could not be reached in time.", retryable=True) from None
-    except httpcore2.ConnectError:
-        raise FetchError(f"{host} cannot be reached.", retryable=True) from None
-    except httpcore2.TimeoutException:
+    except (TimeoutError, ReadTimeoutError):
         raise FetchError(f"{host} took too long to give the picture.", retryable=True) from None
-    except (httpcore2.NetworkError, httpcore2.ProtocolError):
-        raise FetchError(f"{host} broke off before the picture was complete.", retryable=True) from None
-    except httpx2.DecodingError:
+    except DecodeError:
         raise FetchError(f"{host} sent the picture garbled.") from None
+    except (OSError, HTTPException, HTTPError):
+        raise FetchError(f"{host} broke off before the picture was complete.", retryable=True) from None

@@ -1,4 +1,4 @@
-"""Whether the address of a picture still gives it."""
+"""Whether the URL of a picture still gives it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ State = Literal["alive", "moved", "changed", "gone", "refused", "unreachable"]
 
 @dataclass(frozen=True)
 class Link:
-    """What an address answered, and the sentence that says so. `url` is where a moved picture is now."""
+    """What a URL answered, and the sentence that says so. `url` is where a moved picture is now."""
 
     state: State
     sentence: str
@@ -23,7 +23,7 @@ class Link:
 
 
 def check_link(fetcher: Fetcher, url: str, sha256: bytes) -> Link:
-    """Fetch the picture at an address and compare it with the one whose file had this SHA-256 (32 bytes)."""
+    """Fetch the picture at a URL and compare it with the one whose file had this SHA-256 (32 bytes)."""
     try:
         asked = clean(url)
         found = fetcher.fetch(asked)
@@ -35,11 +35,11 @@ def check_link(fetcher: Fetcher, url: str, sha256: bytes) -> Link:
         if error.status in (401, 403):
             return Link("refused", f"Refused: {error}")
         again = " Try again later." if error.retryable else ""
-        return Link("unreachable", f"Not to be had: {error}{again}")
+        return Link("unreachable", f"Unavailable: {error}{again}")
     same = hashlib.sha256(found.data).digest() == sha256
     if found.url != asked:
         what = "the same picture" if same else "another file"
-        return Link("moved", f"Moved: the address leads on to {found.url}, where {what} is.", found.url)
+        return Link("moved", f"Moved: the URL redirects to {found.url}, where {what} is.", found.url)
     if same:
-        return Link("alive", "Alive: the address gives this very picture.")
-    return Link("changed", "Alive, but changed: the address now gives another file than the one that was indexed.")
+        return Link("alive", "Alive: the URL still gives this picture.")
+    return Link("changed", "Alive, but changed: the URL now gives another file than the one that was indexed.")

@@ -24,7 +24,7 @@ from core.collection.filters import (
     read_field_values,
     read_filter_options,
 )
-from core.collection.store import RECOUNT_FACTOR, Match
+from core.collection.store import FIRST_URL, RECOUNT_FACTOR, Match
 from core.database.connection import Database
 from core.database.embedding_tables import Model, Vector
 from core.search.hnsw_index import Hnsw, IndexLimits, prepare
@@ -192,11 +192,9 @@ def _matches(
     # Plus zero, because an iterative index scan gives its rows only nearly in order, and Postgres trusts it.
     query = sql.SQL(
         """WITH found AS MATERIALIZED ({})
-           SELECT p.id, coalesce(s.url, '') AS url, p.title, p.width, p.height, (1 - distance)::float8 AS similarity
-           FROM found JOIN pictures p ON p.id = found.picture
-           LEFT JOIN LATERAL (SELECT url FROM sources WHERE sources.picture = p.id ORDER BY added_at LIMIT 1) s ON true
-           ORDER BY distance + 0, p.id"""
-    ).format(inner)
+           SELECT p.id, {} AS url, p.title, p.width, p.height, (1 - distance)::float8 AS similarity
+           FROM found JOIN pictures p ON p.id = found.picture ORDER BY distance + 0, p.id"""
+    ).format(inner, sql.SQL(FIRST_URL))
     with connection.cursor(row_factory=class_row(Match)) as cursor:
         return cursor.execute(query, values).fetchall()
 

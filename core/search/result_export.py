@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import unicodedata
@@ -11,12 +10,14 @@ from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from html import escape
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from core.collection.spreadsheets import csv_cells
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from core.collection.spreadsheets import to_csv
 from core.collection.store import Match, picture_name
 from core.errors import NotFoundError
 from core.media.decode import MIMES
@@ -32,9 +33,9 @@ MAX_STEM = 120
 _ENDINGS = {mime: kind.lower() for kind, mime in MIMES.items()} | {"image/jpeg": "jpg"}
 _PICTURE_ENDINGS = {*(f".{ending}" for ending in _ENDINGS.values()), ".jpeg", ".heic", ".tif"}
 _UNSAFE = '<>:"/\\|?*'
-_COLUMNS = ["rank", "similarity", "percent", "title", "url", "id", "width", "height"]
-_QUERY_COLUMNS = ["query", "model", "threshold", "time (UTC)"]
-_SHEET_STYLE = Path(__file__).with_name("contact_sheet.css").read_text("utf-8")
+_SHEETS = Environment(
+    loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+)
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Report:
 
 
 def as_csv(report: Report) -> bytes:
-    """A table in UTF-8 with a byte order mark, without which Excel takes it for its old alphabet.
+    """A table, see `core.collection.spreadsheets.to_csv`.
 
     A row a match: its rank, its similarity as a cosine and in percent, and facts; query, model, threshold and time
     are repeated in each, so that rows of several tables can be put together and still tell.
@@ -68,7 +69,7 @@ def as_json(report: Report) -> bytes:
             "rank": rank,
             "id": str(match.id),
             "title": _name(match),
-            "url": _address(match) or None,
+            "url": _url(match) or None,
             "similarity": match.similarity,
             "percent": _percent(match.similarity),
             "width": match.width,
@@ -106,7 +107,7 @@ def as_zip(report: Report, thumbnails: Thumbnails) -> bytes:
                 mime, image = thumbnails(match.id)
             except NotFoundError:
                 files.append("")
-                missing.append(f"{rank}. {_name(match)} ({_address(match) or match.id})\r\n")
+                missing.append(f"{rank}. {_name(match)} ({_url(match) or match.id})\r\n")
                 continue
             files.append(f"{name}.{_ENDINGS[mime]}")
             put(files[-1], image, zipfile.ZIP_STORED)
@@ -119,80 +120,63 @@ def as_zip(report: Report, thumbnails: Thumbnails) -> bytes:
 
 def as_contact_sheet(report: Report, thumbnails: Thumbnails) -> bytes:
     """One HTML file with the thumbnails inside, to look at and to print on A4 or Letter; it runs no script."""
-    count = len(report.matches)
     made = report.made_at
     facts = {
-        "Matches": f"{count:,}",
+        "Matches": f"{len(report.matches):,}",
         "Threshold": f"{per_mille(report.threshold) / 10:.1f}\u202f%",
         "Model": report.model,
         "Made": f"{made.day} {made:%B %Y, %H:%M %Z}",
     }
-    heading = "".join(f"<div><dt>{name}</dt><dd>{escape(fact)}</dd></div>" for name, fact in facts.items())
-    cards = "\n".join(_card(rank, match, thumbnails) for rank, match in enumerate(report.matches, 1))
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<meta name="referrer" content="no-referrer">
-<meta name="viewport" content="width=device-width">
-<title>Matches for {escape(report.query)}</title>
-<style>
-{_SHEET_STYLE}</style>
-</head>
-<body>
-<header>
-<p>Matches for</p>
-<h1 dir="auto">{escape(report.query)}</h1>
-<dl>{heading}</dl>
-</header>
-{f"<ol>{cards}</ol>" if cards else "<p>No picture reaches the threshold.</p>"}
-</body>
-</html>
-""".encode()
+    cards = (_card(match, thumbnails) for match in report.matches)
+    return _SHEETS.get_template("contact_sheet.html").render(query=report.query, facts=facts, cards=cards).encode()
 
 
 def _table(report: Report, files: Sequence[str]) -> bytes:
     """The matches as CSV, with the file of each where there are files."""
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow([*_COLUMNS, *(["file"] if files else []), *_QUERY_COLUMNS])
-    query, model = csv_cells([report.query, report.model])
-    made = report.made_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
-    for place, match in enumerate(report.matches):
-        title, url = csv_cells([_name(match), _address(match)])
-        facts = [title, url, match.id, match.width, match.height, *csv_cells(files[place : place + 1])]
-        score = [f"{match.similarity:.4f}", f"{_percent(match.similarity):.1f}"]
-        writer.writerow([place + 1, *score, *facts, query, model, f"{report.threshold:.4f}", made])
-    return out.getvalue().encode("utf-8-sig")
+    matches = report.matches
+    columns = {
+        "rank": range(1, len(matches) + 1),
+        "similarity": [match.similarity for match in matches],
+        "percent": [_percent(match.similarity) for match in matches],
+        "title": [_name(match) for match in matches],
+        "url": [_url(match) for match in matches],
+        "id": [match.id for match in matches],
+        "width": [match.width for match in matches],
+        "height": [match.height for match in matches],
+        **({"file": files} if files else {}),
+    }
+    table = pd.DataFrame(columns).assign(
+        query=report.query,
+        model=report.model,
+        threshold=report.threshold,
+        **{"time (UTC)": report.made_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")},
+    )
+    return to_csv(table, {"similarity": 4, "percent": 1, "threshold": 4})
 
 
-def _card(rank: int, match: Match, thumbnails: Thumbnails) -> str:
-    name, url = escape(_name(match)), escape(_address(match))
+def _card(match: Match, thumbnails: Thumbnails) -> dict[str, object]:
+    """What the contact sheet shows of a match."""
+    url = _url(match)
     try:
         mime, image = thumbnails(match.id)
-        shown = f'<img alt="" src="data:{escape(mime)};base64,{b64encode(image).decode()}">'
+        thumbnail = f"data:{mime};base64,{b64encode(image).decode()}"
     except NotFoundError:
-        shown = "<span>No thumbnail</span>"
-    host = escape(urlsplit(_address(match)).netloc)
-    source = f'<a href="{url}">{host}</a>' if url else ""
-    return (
-        f'<li><div>{shown}</div><p class="score"><b>{_percent(match.similarity):.1f}\u202f%</b><span>{rank}</span></p>'
-        f'<p class="title" dir="auto">{name}</p><p class="source">{source}</p></li>'
-    )
+        thumbnail = ""
+    facts = {"percent": _percent(match.similarity), "name": _name(match), "url": url, "host": urlsplit(url).netloc}
+    return {"thumbnail": thumbnail, **facts}
 
 
 def _percent(similarity: float) -> float:
     return per_mille(similarity) / 10
 
 
-def _address(match: Match) -> str:
+def _url(match: Match) -> str:
     """Where a picture is in the web: "" for a dropped file, which only this server has."""
     return match.url if match.url.startswith(("http://", "https://")) else ""
 
 
 def _name(match: Match) -> str:
-    return picture_name(match.title, _address(match))
+    return picture_name(match.title, _url(match))
 
 
 def _file_stem(name: str) -> str:

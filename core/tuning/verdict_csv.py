@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-from core.collection.spreadsheets import FORMULA, csv_cells, read_rows
+import pandas as pd
+
+from core.collection.spreadsheets import read_rows, to_csv, without_apostrophe
 from core.database.embedding_tables import Model
 from core.errors import LookalikeError, QueryError
 from core.search.query_parts import checked_parts, kind_of, read_parts
@@ -30,16 +30,15 @@ class VerdictTable:
 
 
 def as_csv(verdicts: Iterable[StoredVerdict], model: Model) -> bytes:
-    """A row a verdict, in UTF-8 with a byte order mark, without which Excel takes it for its old alphabet."""
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(COLUMNS)
-    for entry in verdicts:
-        label, parts, name = csv_cells([entry.label, entry.parts, model.name])
-        right = "yes" if entry.right else "no"
-        moment = entry.at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
-        writer.writerow([label, parts, entry.picture, f"{entry.similarity:.6f}", right, name, moment])
-    return out.getvalue().encode("utf-8-sig")
+    """A row a verdict, see `core.collection.spreadsheets.to_csv`."""
+    rows = [
+        (
+            *(entry.label, entry.parts, entry.picture, entry.similarity, "yes" if entry.right else "no", model.name),
+            entry.at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f"),
+        )
+        for entry in verdicts
+    ]
+    return to_csv(pd.DataFrame(rows, columns=COLUMNS), {"similarity": 6})
 
 
 def read_csv(name: str, data: bytes, model: Model) -> VerdictTable:
@@ -53,7 +52,7 @@ def read_csv(name: str, data: bytes, model: Model) -> VerdictTable:
     places = [heads.index(column.lower()) for column in COLUMNS]
     verdicts, times, refused = list[Verdict](), list[datetime](), Counter[str]()
     for row in rows[1:]:
-        cells = [_plain(row[place]) if place < len(row) else "" for place in places]
+        cells = [without_apostrophe(row[place]) if place < len(row) else "" for place in places]
         if cells[5] != model.name:
             refused["given with another model"] += 1
             continue
@@ -86,8 +85,3 @@ def _verdict(cells: Sequence[str]) -> tuple[Verdict, datetime]:
     at = datetime.fromisoformat(cells[6].strip()).replace(tzinfo=UTC)
     asked = JudgedQuery(query_key(parts), kind_of(parts), cells[0], parts)
     return Verdict(asked, UUID(cells[2].strip()), similarity, answer in _YES), at
-
-
-def _plain(cell: str) -> str:
-    """A cell without the apostrophe that kept it from being a formula."""
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA) else cell

@@ -36,7 +36,7 @@ TROUBLES = {
     "/status?code=403": "127.0.0.1 answered 403: it refuses to give this picture to us.",
     "/status?code=503": "127.0.0.1 answered 503: it cannot give the picture now.",
     "/broken-off?": "127.0.0.1 broke off before the picture was complete.",
-    "/loop?": "127.0.0.1 leads on and on, more than 5 times.",
+    "/loop?": "127.0.0.1 sends too many redirects: more than 5.",
     "/page?": "127.0.0.1 answered with a web page",
     "/drawing?": "127.0.0.1 answered with an SVG drawing",
     "/nothing?": "127.0.0.1 answered with an empty file",
@@ -91,8 +91,8 @@ def test_a_third_fails_in_ten_ways_and_all_is_told(app: App, site: WebServer, pa
     with page.expect_download() as download:
         failures.click()
     download.value.save_as(tmp_path / "failures.csv")
-    header, *rows = csv.reader(io.StringIO((tmp_path / "failures.csv").read_text(encoding="utf-8")))
-    assert header == ["address", "what happened"]
+    header, *rows = csv.reader(io.StringIO((tmp_path / "failures.csv").read_text(encoding="utf-8-sig")))
+    assert header == ["URL", "what happened"]
     assert {url for url, _ in rows} == set(bad)
     for url, reason in rows:
         (expected,) = [sentence for path, sentence in TROUBLES.items() if path in url]

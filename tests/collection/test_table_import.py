@@ -24,7 +24,7 @@ from bench.support.collection import fill, unit_vectors
 from bench.support.data import some_photos
 from bench.support.webserver import WebServer
 from core.collection.curation import Curation
-from core.collection.spreadsheets import csv_cells, formula_safe, without_apostrophe
+from core.collection.spreadsheets import formula_safe, to_csv, without_apostrophe
 from core.collection.store import Store
 from core.collection.table_export import Format, export_table
 from core.collection.table_import import ImportedTable, import_table
@@ -191,8 +191,14 @@ def test_no_cell_is_a_formula_and_spreadsheets_read_them(source: Database) -> No
 @given(st.text())
 def test_a_neutralised_cell_comes_back(text: str) -> None:
     assert without_apostrophe(formula_safe(text)) == text
-    if not text.startswith("'"):
-        assert csv_cells([text]) == [formula_safe(text)]
+
+
+def test_numbers_stay_numbers_and_text_is_never_a_formula() -> None:
+    table = pd.DataFrame({"text": ["=1", "a=b", "'-x", "NA"], "n": [-1, 2, 3, 4], "share": [-0.5, 0.25, 1, 0]})
+    assert to_csv(table, {"share": 2}).decode("utf-8-sig").split("\r\n") == [
+        *("text,n,share", "'=1,-1,-0.50", "a=b,2,0.25", "''-x,3,1.00", "NA,4,0.00", ""),
+    ]
+    assert to_csv(table[:1], begins=False) == b"'=1,-1,-0.5\r\n"
 
 
 def altered(source: Database, change: Any) -> bytes:

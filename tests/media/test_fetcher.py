@@ -9,6 +9,9 @@ import ssl
 import sys
 import threading
 import time
+import tracemalloc
+import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -18,8 +21,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import httpx2
+import brotli
 import pytest
+import requests
 import trustme
 from PIL import Image
 
@@ -27,10 +31,16 @@ from bench.support.data import some_photos
 from bench.support.webserver import Visit, WebServer
 from core.errors import FetchError
 from core.media import fetcher as fetch
+from core.media import http_adapter
 from core.media import public_network as network
 from core.media.fetcher import Fetcher
 from core.media.ip_addresses import is_public
 from core.settings import Settings
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 PHOTOS = some_photos(8)
 PUBLIC = "127.0.0.2"  # the loopback address that some tests take for a public one
@@ -108,8 +118,9 @@ def test_who_asks_and_for_what() -> None:
         polite.fetch(site.url("/a"))
         polite.close()
         headers = site.headers["/a"]
-    assert headers["User-Agent"] == f"Lookalike/0.1 (+curator@museum.example) httpx2/{httpx2.__version__}"
-    assert headers["Accept"] == "image/*"
+    assert headers["User-Agent"] == f"Lookalike/0.1 (+curator@museum.example) requests/{requests.__version__}"
+    assert headers["Accept"] == "image/*,*/*;q=0.8"
+    assert headers["Accept-Encoding"] == "gzip, deflate, br, zstd"
     assert headers["Host"] == f"{site.host}:{site.port}"
 
 
@@ -136,6 +147,31 @@ def test_no_cookie_is_sent_back(fetcher: Fetcher) -> None:
         assert site.headers["/a"]["Cookie"] is None
 
 
+def test_a_cookie_lasts_for_one_chain_of_redirects(fetcher: Fetcher) -> None:
+    def wall(visit: Visit) -> None:
+        if visit.headers["Cookie"] == "sid=1":
+            visit.answer(PHOTOS[0].read_bytes())
+        else:
+            visit.answer(status=302, Location="/wall", Set_Cookie="sid=1; Path=/")
+
+    with WebServer({"/wall": wall}) as site:
+        for visits in (2, 4):  # the second fetch begins without it
+            assert fetcher.fetch(site.url("/wall")).data == PHOTOS[0].read_bytes()
+            assert site.hits["/wall"] == visits
+
+
+@pytest.mark.parametrize("domain", ["", "; Domain=other.example", "; Domain=.example", "; Domain=example"])
+def test_a_cookie_goes_to_no_other_host(domain: str, fetcher: Fetcher, names: Names) -> None:
+    names("one.example", ["127.0.0.1"])
+    names("other.example", ["127.0.0.1"])
+    with WebServer({"/a": PHOTOS[0]}) as site:
+        site.pages["/begin"] = lambda visit: visit.answer(
+            status=302, Location=site.url("/a", "other.example"), Set_Cookie=f"sid=1; Path=/{domain}"
+        )
+        fetcher.fetch(site.url("/begin", "one.example"))
+        assert site.headers["/a"]["Cookie"] is None
+
+
 def test_proxies_and_netrc_are_left_out(fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
@@ -157,6 +193,40 @@ def test_thirty_two_threads_share_one(fetcher: Fetcher) -> None:
         wrong = sum(data != PHOTOS[number].read_bytes() for number, data in zip(jobs, results, strict=True))
         assert wrong == 0
         assert site.connections <= 40
+
+
+def test_few_connections_are_kept_and_not_for_long(
+    fetcher: Fetcher, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_adapter, "KEPT_CONNECTIONS", 2)
+    monkeypatch.setattr(http_adapter, "KEPT_SECONDS", 0.3)
+    hosts = ["one.example", "two.example", "three.example"]
+    with WebServer({"/a": PHOTOS[0]}) as site:
+        for host in hosts:
+            names(host, ["127.0.0.1"])
+            fetcher.fetch(site.url("/a", host))
+        for host, connections in [("three.example", 3), ("two.example", 3), ("one.example", 4)]:
+            fetcher.fetch(site.url("/a", host))
+            assert site.connections == connections, host
+        time.sleep(0.4)
+        fetcher.fetch(site.url("/a", "one.example"))
+        assert site.connections == 5
+
+
+def test_only_so_many_connections_are_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_adapter, "CONNECTIONS", 1)
+    fetcher = Fetcher(settings(fetch_timeout=2))
+    with WebServer({"/a": PHOTOS[0]}) as site, ThreadPoolExecutor(2) as threads:
+        slow = threads.submit(refused, fetcher, site.url("/slow?seconds=20"))
+        while not site.hits:
+            time.sleep(0.01)
+        time.sleep(0.5)
+        waiting = threads.submit(fetcher.fetch, site.url("/a"))
+        time.sleep(0.5)
+        assert site.connections == 1
+        assert str(slow.result()) == "127.0.0.1 took too long to give the picture."
+        assert waiting.result().data == PHOTOS[0].read_bytes()
+    fetcher.close()
 
 
 PRIVATE = [
@@ -322,23 +392,23 @@ def test_the_next_address_is_tried_when_one_is_dead(fetcher: Fetcher, names: Nam
         ),
         ("http://127.0.0.2:22/", "127.0.0.2 is asked for at port 22, but only 80 and 443 are allowed."),
         ("http://127.0.0.2:99999/", "This address has a port that cannot be: check it."),
-        ("http://[::1/", "This is not a web address."),
+        ("http://[::1/", "This is not a URL."),
     ],
 )
-def test_redirects_to_what_is_no_web_address(
+def test_redirects_to_what_is_no_url(
     target: str, sentence: str, guarded: Fetcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with WebServer(host=PUBLIC) as site:
         open_to(monkeypatch, site)
         error = refused(guarded, site.url(f"/redirect?to={quote(target, safe='')}"))
-        assert str(error).startswith(f"{PUBLIC} leads on to an address that is not fetched: ")
+        assert str(error).startswith(f"{PUBLIC} redirects to a URL that is not fetched: ")
         assert str(error).endswith(sentence)
 
 
 @pytest.mark.parametrize(
     "url", ["ftp://example.com/a.jpg", "file:///etc/passwd", "http://a:b@example.com/", "no address"]
 )
-def test_what_is_no_web_address_is_refused_at_once(url: str, guarded: Fetcher) -> None:
+def test_what_is_no_url_is_refused_at_once(url: str, guarded: Fetcher) -> None:
     assert not refused(guarded, url).retryable
 
 
@@ -349,11 +419,33 @@ def test_other_ports_are_refused(guarded: Fetcher) -> None:
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
-def test_redirects_are_followed_and_the_last_address_is_told(code: int, fetcher: Fetcher) -> None:
+def test_redirects_are_followed_and_the_last_url_is_told(code: int, fetcher: Fetcher) -> None:
     with WebServer({"/b c/ä.jpg": PHOTOS[0], "/b%20c/%C3%A4.jpg": PHOTOS[0]}) as site:
         fetched = fetcher.fetch(site.url(f"/redirect?code={code}&to={quote('/b c/%C3%A4.jpg', safe='')}"))
         assert fetched.data == PHOTOS[0].read_bytes()
         assert fetched.url == site.url("/b%20c/%C3%A4.jpg")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_a_location_may_be_written_as_it_is_read(encoding: str, fetcher: Fetcher) -> None:
+    def page(visit: Visit) -> None:
+        visit.answer(status=302, Location="/ä b.jpg".encode(encoding).decode("latin-1"))
+
+    with WebServer({"/a": page, "/%C3%A4%20b.jpg": PHOTOS[0]}) as site:
+        assert fetcher.fetch(site.url("/a")).url == site.url("/%C3%A4%20b.jpg")
+
+
+def test_the_body_of_a_redirect_is_not_read(fetcher: Fetcher) -> None:
+    def page(visit: Visit) -> None:
+        visit.close_connection = True
+        visit.wfile.write(b"HTTP/1.1 302 Found\r\nLocation: /b\r\nContent-Length: 900000000\r\n\r\n")
+        visit.wfile.flush()
+        visit.server.site.closing.wait(30)
+
+    with WebServer({"/a": page, "/b": PHOTOS[0]}) as site:
+        started = time.monotonic()
+        assert fetcher.fetch(site.url("/a")).url == site.url("/b")
+        assert time.monotonic() - started < 3
 
 
 def test_five_redirects_and_no_more(fetcher: Fetcher) -> None:
@@ -363,7 +455,7 @@ def test_five_redirects_and_no_more(fetcher: Fetcher) -> None:
         site.pages["/7"] = PHOTOS[0]
         assert fetcher.fetch(site.url("/2")).url == site.url("/7")
         error = refused(fetcher, site.url("/1"))
-        assert str(error) == "127.0.0.1 leads on and on, more than 5 times."
+        assert str(error) == "127.0.0.1 sends too many redirects: more than 5."
         assert not error.retryable
 
 
@@ -374,7 +466,7 @@ STATUSES = {
     404: ("answered 404: the picture is not there any more.", False),
     410: ("answered 410: the picture is not there any more.", False),
     415: ("answered 415 instead of giving the picture.", False),
-    429: ("answered 429: it is asked too often.", True),
+    429: ("answered 429: its requests are rate-limited.", True),
     500: ("answered 500: it cannot give the picture now.", True),
     502: ("answered 502: it cannot give the picture now.", True),
     503: ("answered 503: it cannot give the picture now.", True),
@@ -389,6 +481,12 @@ def test_every_refusal_is_a_sentence(code: int, fetcher: Fetcher) -> None:
         error = refused(fetcher, site.url(f"/status?code={code}"))
     assert str(error) == f"127.0.0.1 {sentence}"
     assert (error.retryable, error.retry_after) == (retryable, None)
+
+
+def test_a_picture_changed_by_a_proxy_is_taken(fetcher: Fetcher) -> None:
+    data = PHOTOS[0].read_bytes()
+    with WebServer({"/a": lambda visit: visit.answer(data, status=203)}) as site:
+        assert fetcher.fetch(site.url("/a")).data == data
 
 
 @pytest.mark.parametrize(
@@ -443,21 +541,54 @@ def test_a_picture_is_taken_whatever_the_server_calls_it(fetcher: Fetcher) -> No
         assert fetcher.fetch(site.url("/a")).data == data
 
 
-def test_packed_pictures_are_unpacked(fetcher: Fetcher) -> None:
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "br": lambda data: brotli.compress(data, quality=5),
+    "zstd": zstd.compress,
+}
+
+
+@pytest.mark.parametrize("packing", PACKERS)
+def test_packed_pictures_are_unpacked(packing: str, fetcher: Fetcher) -> None:
     data = PHOTOS[0].read_bytes()
-    with WebServer({"/a": lambda visit: visit.answer(gzip.compress(data), Content_Encoding="gzip")}) as site:
+    packed = PACKERS[packing](data)
+    with WebServer({"/a": lambda visit: visit.answer(packed, Content_Encoding=packing)}) as site:
         assert fetcher.fetch(site.url("/a")).data == data
 
 
-def test_garbled_packing(fetcher: Fetcher) -> None:
-    with WebServer({"/a": lambda visit: visit.answer(b"no gzip at all", Content_Encoding="gzip")}) as site:
+@pytest.mark.parametrize("packing", PACKERS)
+def test_garbled_packing(packing: str, fetcher: Fetcher) -> None:
+    with WebServer({"/a": lambda visit: visit.answer(b"\xff nothing at all", Content_Encoding=packing)}) as site:
+        assert str(refused(fetcher, site.url("/a"))) == "127.0.0.1 sent the picture garbled."
+
+
+def test_what_is_packed_twice_is_not_unpacked(fetcher: Fetcher) -> None:
+    """A second layer can make of a few bytes more than all time suffices for, with no byte to count at the end."""
+    packed = gzip.compress(gzip.compress(PHOTOS[0].read_bytes()))
+    with WebServer({"/a": lambda visit: visit.answer(packed, Content_Encoding="gzip, gzip")}) as site:
         assert str(refused(fetcher, site.url("/a"))) == "127.0.0.1 sent the picture garbled."
 
 
 TOO_LARGE = "127.0.0.1 gives more than 5 MB, the most that a picture may have."
 
 
-def test_a_gzip_bomb_is_stopped_at_the_limit(fetcher: Fetcher) -> None:
+@pytest.mark.parametrize("packing", PACKERS)
+def test_a_bomb_is_stopped_at_the_limit(packing: str, fetcher: Fetcher) -> None:
+    bombs = {mb: PACKERS[packing](b"\xff\xd8\xff\xe0" + bytes(mb * 1_000_000)) for mb in (4, 200)}
+    with WebServer() as site:
+        for mb, bomb in bombs.items():
+            site.pages[f"/{mb}"] = partial(Visit.answer, body=bomb, Content_Encoding=packing)
+        fetcher.fetch(site.url("/4"))
+        tracemalloc.start()
+        try:
+            assert str(refused(fetcher, site.url("/200"))) == TOO_LARGE
+            assert tracemalloc.get_traced_memory()[1] < 30_000_000
+        finally:
+            tracemalloc.stop()
+
+
+def test_a_gzip_bomb_needs_no_memory(fetcher: Fetcher) -> None:
     with WebServer() as site:
         fetcher.fetch(site.url("/gzip-bomb?mb=4"))
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -490,6 +621,47 @@ def test_a_file_that_does_not_say_how_large_it_is_stops_at_the_limit(fetcher: Fe
 
     with WebServer({"/a": page}) as site:
         assert str(refused(fetcher, site.url("/a"))) == TOO_LARGE
+
+
+ENDLESS = {
+    "interim answers": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "chunks": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+    "an extension": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;", b"x" * 8),
+    "trailers": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n", b"X-More: more\r\n"),
+    "packing of nothing": (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n", gzip.compress(b"")),
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_what_never_ends_is_ended_by_the_deadline(name: str, hasty: Fetcher) -> None:
+    first, again = ENDLESS[name]
+
+    def page(visit: Visit) -> None:
+        visit.close_connection = True
+        visit.wfile.write(first)
+        while not visit.server.site.closing.wait(0.01):
+            visit.wfile.write(again)
+            visit.wfile.flush()
+
+    with WebServer({"/a": page}) as site:
+        started = time.monotonic()
+        error = refused(hasty, site.url("/a"))
+        assert time.monotonic() - started < 3
+        assert str(error) == "127.0.0.1 took too long to give the picture."
+
+
+@pytest.mark.parametrize("again", [b"X-More: " + b"x" * 60_000 + b"\r\n", b"X-More: more\r\n"])
+def test_headers_are_few(again: bytes, fetcher: Fetcher) -> None:
+    def page(visit: Visit) -> None:
+        visit.close_connection = True
+        visit.wfile.write(b"HTTP/1.1 200 OK\r\n")
+        for _ in range(10_000):
+            visit.wfile.write(again)
+        visit.wfile.write(b"\r\n")
+
+    with WebServer({"/a": page}) as site:
+        error = refused(fetcher, site.url("/a"))
+    assert (str(error), error.retryable) == ("127.0.0.1 broke off before the picture was complete.", True)
 
 
 @pytest.mark.parametrize("path", ["/slow?seconds=8", "/drip-headers", "/drip-body"])
@@ -578,6 +750,17 @@ def test_an_answer_that_is_no_http(answer: bytes, fetcher: Fetcher) -> None:
         assert refused(fetcher, site.url("/a")).retryable
 
 
+def test_a_connection_that_went_wrong_is_not_used_again(fetcher: Fetcher) -> None:
+    def page(visit: Visit) -> None:
+        visit.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n\xff\xd8\xff\r\nno length\r\n")
+
+    with WebServer({"/a": page, "/b": PHOTOS[0]}) as site:
+        for _ in range(2):
+            assert refused(fetcher, site.url("/a")).retryable
+            assert fetcher.fetch(site.url("/b")).data == PHOTOS[0].read_bytes()
+        assert site.connections == 3
+
+
 @pytest.mark.parametrize("length", ["5, 5", " 4"])
 def test_odd_lengths(length: str, fetcher: Fetcher) -> None:
     def page(visit: Visit) -> None:
@@ -600,11 +783,18 @@ def test_closing_ends_a_fetch_under_way(path: str) -> None:
         assert refused(fetcher, site.url("/a")).retryable
 
 
-def test_no_address_is_logged(fetcher: Fetcher, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_url_is_logged(fetcher: Fetcher, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    with WebServer({"/a": PHOTOS[0]}) as site:
+    odd = b"HTTP/1.1 200 OK\r\nno header\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+
+    def page(visit: Visit) -> None:
+        visit.close_connection = True
+        visit.wfile.write(odd)
+
+    with WebServer({"/a": PHOTOS[0], "/odd": page}) as site:
         fetcher.fetch(site.url("/a?token=secret"))
         refused(fetcher, site.url("/b?token=secret"))
+        refused(fetcher, site.url("/odd?token=secret"))
     assert "secret" not in caplog.text
 
 
@@ -651,7 +841,7 @@ def test_https_names_the_host_and_checks_its_certificate(
             assert trusting.fetch(site.url("/a", host)).data == PHOTOS[0].read_bytes()
         for host in ("three.example", "127.0.0.1"):
             error = refused(trusting, site.url("/a", host))
-            assert str(error) == f"{host} cannot prove that it is {host}: its certificate is not valid."
+            assert str(error) == f"{host} cannot prove that it is {host}: its certificate is for another name."
             assert not error.retryable
         assert site.hits == {"/a": 2}
     assert asked == ["one.example", "two.example", "three.example", None]
@@ -660,8 +850,106 @@ def test_https_names_the_host_and_checks_its_certificate(
 def test_an_unknown_authority_is_not_trusted(fetcher: Fetcher, names: Names) -> None:
     names("one.example", ["127.0.0.1"])
     with WebServer({"/a": PHOTOS[0]}, context=secured(trustme.CA(), [], "one.example")) as site:
-        assert "certificate is not valid" in str(refused(fetcher, site.url("/a", "one.example")))
+        error = refused(fetcher, site.url("/a", "one.example"))
         assert not site.hits
+    assert str(error) == f"one.example cannot prove that it is one.example: {UNKNOWN}"
+    assert not error.retryable
+
+
+UNKNOWN = "its certificate comes from an authority that is not known here, or the chain to it is incomplete."
+
+
+def leaf(host: str, chain: list[trustme.Blob], key: trustme.Blob, tmp_path: Path) -> ssl.SSLContext:
+    """A server's context that shows just these certificates."""
+    (tmp_path / "chain.pem").write_bytes(b"".join(blob.bytes() for blob in chain))
+    key.write_to_path(tmp_path / "key.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "chain.pem", tmp_path / "key.pem")
+    return context
+
+
+def test_each_fault_of_a_certificate_has_its_words(
+    trusting: Fetcher, authority: trustme.CA, names: Names, tmp_path: Path
+) -> None:
+    host, now, day = "one.example", datetime.now(UTC), timedelta(days=1)
+    names(host, ["127.0.0.1"])
+    stranger, between = trustme.CA(), authority.create_child_ca()
+    below = between.issue_cert(host)
+    unknown = stranger.issue_cert(host)
+    expired = authority.issue_cert(host, not_before=now - 2 * day, not_after=now - day)
+    early = authority.issue_cert(host, not_before=now + day, not_after=now + 2 * day)
+    faults = [
+        (expired.cert_chain_pems, expired.private_key_pem, "its certificate has expired."),
+        (early.cert_chain_pems, early.private_key_pem, "its certificate is not valid yet."),
+        ([stranger.cert_pem], stranger.private_key_pem, "it signed its certificate itself."),
+        (
+            [*unknown.cert_chain_pems, stranger.cert_pem],
+            unknown.private_key_pem,
+            "its certificate comes from an authority that is not trusted here.",
+        ),
+        (below.cert_chain_pems[:1], below.private_key_pem, UNKNOWN),
+    ]
+    for chain, key, words in faults:
+        with WebServer({"/a": PHOTOS[0]}, context=leaf(host, chain, key, tmp_path)) as site:
+            error = refused(trusting, site.url("/a", host))
+        assert str(error) == f"{host} cannot prove that it is {host}: {words}"
+        assert not error.retryable
+    context = leaf(host, below.cert_chain_pems, below.private_key_pem, tmp_path)
+    with WebServer({"/a": PHOTOS[0]}, context=context) as site:
+        assert trusting.fetch(site.url("/a", host)).data == PHOTOS[0].read_bytes()
+
+
+def test_a_server_that_offers_only_old_tls(trusting: Fetcher, authority: trustme.CA, names: Names) -> None:
+    names("one.example", ["127.0.0.1"])
+    context = secured(authority, [], "one.example")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # old on purpose
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with WebServer({"/a": PHOTOS[0]}, context=context) as site:
+        error = refused(trusting, site.url("/a", "one.example"))
+    assert (
+        str(error)
+        == "one.example offers only old versions of TLS, which are no longer safe: nothing is fetched from it."
+    )
+    assert not error.retryable
+
+
+def test_a_server_that_speaks_no_tls(trusting: Fetcher, names: Names) -> None:
+    names("one.example", ["127.0.0.1"])
+    with WebServer({"/a": PHOTOS[0]}) as site:
+        error = refused(trusting, f"https://one.example:{site.port}/a")
+    assert (str(error), error.retryable) == ("one.example cannot be reached.", True)
+
+
+def test_a_secure_connection_is_kept(trusting: Fetcher, authority: trustme.CA, names: Names) -> None:
+    names("one.example", ["127.0.0.1"])
+    with WebServer({"/a": PHOTOS[0]}, context=secured(authority, [], "one.example")) as site:
+        for _ in range(3):
+            assert trusting.fetch(site.url("/a", "one.example")).data == PHOTOS[0].read_bytes()
+        assert site.connections == 1
+
+
+def test_the_deadline_ends_a_dripping_answer_over_tls(trusting: Fetcher, authority: trustme.CA, names: Names) -> None:
+    names("one.example", ["127.0.0.1"])
+    with WebServer(context=secured(authority, [], "one.example")) as site:
+        for path in ("/drip-headers", "/drip-body"):
+            started = time.monotonic()
+            error = refused(trusting, site.url(path, "one.example"))
+            assert 2.9 < time.monotonic() - started < 5
+            assert str(error) == "one.example took too long to give the picture."
+
+
+def test_closing_ends_a_handshake_under_way() -> None:
+    fetcher = Fetcher(settings())
+    with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor(1) as thread:
+        job = thread.submit(refused, fetcher, f"https://127.0.0.1:{silent.getsockname()[1]}/a")
+        connection, _ = silent.accept()
+        with connection:
+            connection.recv(1)
+            fetcher.close()
+            assert job.result(5).retryable
 
 
 def test_the_deadline_ends_a_silent_handshake(hasty: Fetcher) -> None:

@@ -1,4 +1,4 @@
-"""Whether an address still gives its picture: one sentence for each answer."""
+"""Whether a URL still gives its picture: one sentence for each answer."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def fetcher() -> Iterator[Fetcher]:
 @pytest.mark.parametrize(
     ("path", "state", "sentence"),
     [
-        ("/one.jpg", "alive", "gives this very picture"),
+        ("/one.jpg", "alive", "the URL still gives this picture"),
         ("/other.jpg", "changed", "now gives another file"),
         ("/redirect?to=/one.jpg", "moved", "/one.jpg, where the same picture is"),
         ("/redirect?to=/other.jpg", "moved", "/other.jpg, where another file is"),
@@ -41,8 +41,8 @@ def fetcher() -> Iterator[Fetcher]:
         ("/status?code=410", "gone", "answered 410"),
         ("/status?code=403", "refused", "Refused: 127.0.0.1 answered 403"),
         ("/status?code=503", "unreachable", "answered 503: it cannot give the picture now. Try again later."),
-        ("/page", "unreachable", "Not to be had: 127.0.0.1 answered with a web page"),
-        (f"/redirect?to={quote('ftp://a.example/')}", "unreachable", "leads on to an address that is not fetched"),
+        ("/page", "unreachable", "Unavailable: 127.0.0.1 answered with a web page"),
+        (f"/redirect?to={quote('ftp://a.example/')}", "unreachable", "redirects to a URL that is not fetched"),
     ],
 )
 def test_each_answer_has_a_sentence(site: WebServer, fetcher: Fetcher, path: str, state: str, sentence: str) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable
 from datetime import timedelta
 
 import streamlit as st
 
-from core.collection.spreadsheets import csv_cells
 from core.errors import LookalikeError
+from core.indexing.failure_csv import as_csv
 from core.indexing.imports import Import
 from core.ui.app_status import engine, notices
 from core.ui.formatting import counted, duration, plain, shortened
@@ -110,7 +108,7 @@ def _show_buttons(entry: Import) -> None:
             _button(entry, "Try the failed again", ":material/refresh:", engine().retry_failed)
             st.download_button(
                 "Failures as CSV",
-                data=lambda: failures_csv(entry.id),
+                data=lambda: as_csv(ledger.failures(entry.id)),
                 file_name=f"failures-{entry.id}.csv",
                 mime="text/csv",
                 key=f"csv-{entry.id}",
@@ -172,13 +170,3 @@ def _show_failures(entry: Import) -> None:
         )
         if len(groups) > SHOWN_REASONS:
             st.caption(f"And {len(groups) - SHOWN_REASONS:,} more reasons: the CSV has them all.")
-
-
-def failures_csv(import_id: int) -> str:
-    """All failures of an import as CSV: address and what happened."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    writer.writerow(["address", "what happened"])
-    for failure in engine().ledger.failures(import_id):
-        writer.writerow(csv_cells([failure.url, failure.reason]))
-    return buffer.getvalue()
