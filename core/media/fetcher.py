@@ -24,8 +24,7 @@ from core.media.http_adapter import PublicAdapter
 from core.media.public_network import PublicNetwork, seconds_left
 from core.media.urls import clean
 from core.settings import Settings
-
-VERSION = "0.1"
+from core.version import VERSION
 
 PORTS = {None, 80, 443}
 """What a URL may name as its port while private addresses are refused: other ports are services, not pictures."""

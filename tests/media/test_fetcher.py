@@ -36,6 +36,7 @@ from core.media import public_network as network
 from core.media.fetcher import Fetcher
 from core.media.ip_addresses import is_public
 from core.settings import Settings
+from core.version import VERSION
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -118,7 +119,7 @@ def test_who_asks_and_for_what() -> None:
         polite.fetch(site.url("/a"))
         polite.close()
         headers = site.headers["/a"]
-    assert headers["User-Agent"] == f"Lookalike/0.1 (+curator@museum.example) requests/{requests.__version__}"
+    assert headers["User-Agent"] == f"Lookalike/{VERSION} (+curator@museum.example) requests/{requests.__version__}"
     assert headers["Accept"] == "image/*,*/*;q=0.8"
     assert headers["Accept-Encoding"] == "gzip, deflate, br, zstd"
     assert headers["Host"] == f"{site.host}:{site.port}"
