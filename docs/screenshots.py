@@ -34,7 +34,7 @@ def search(page: Page, url: str, query: Image.Image) -> None:
 def index(page: Page, url: str, addresses: list[str]) -> None:
     """A list that is ready, below an import that is done."""
     page.goto(f"{url}/index")
-    box = page.get_by_label("One address a line")
+    box = page.get_by_label("One URL per line")
     box.fill("\n".join([*addresses[:6], addresses[0], "ftp://museum.example/old/12.jpg"]))
     box.press("Control+Enter")
     page.get_by_text("6 ready").wait_for()
