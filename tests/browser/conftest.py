@@ -11,7 +11,6 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
@@ -23,6 +22,13 @@ ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60
 
 StartServer = Callable[..., str]
+
+
+@pytest.fixture
+def context(context: BrowserContext) -> BrowserContext:
+    """A fresh visitor, who is patient."""
+    context.set_default_timeout(PATIENCE)
+    return context
 
 
 @pytest.fixture(scope="module")
@@ -39,22 +45,6 @@ def context_for(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
     yield context
     for opened in contexts.values():
         opened.close()
-
-
-@pytest.fixture
-def context(
-    context_for: Callable[..., BrowserContext], browser_context_args: dict[str, Any]
-) -> Iterator[BrowserContext]:
-    """A visitor who is patient, and new but for that cache: what a site stored goes with the test."""
-    context = context_for(**browser_context_args)
-    context.set_default_timeout(PATIENCE)
-    yield context
-    session = context.new_cdp_session(context.new_page())
-    for origin in {"://".join(urlsplit(page.url)[:2]) for page in context.pages if page.url.startswith("http")}:
-        session.send("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": "cookies,local_storage"})
-    for page in context.pages:
-        page.close()
-    context.clear_permissions()
 
 
 @pytest.fixture
