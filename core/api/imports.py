@@ -38,7 +38,7 @@ async def upsert(engine: Engine, request: Request) -> Response:
     if not accepted:
         return error_answer(400, "There is no web address of a picture in the list.", rejected=rejected)
     wait = min(read_number(request.query_params.get("wait"), "wait", 0.0, 0.0, math.inf), MAX_WAIT)
-    submitted = await run_in_threadpool(engine.submit, "From the API", list(accepted.items()))
+    submitted = await run_in_threadpool(engine.imports.submit, "From the API", list(accepted.items()))
     answer = {"import": submitted.id, "accepted": len(accepted), "rejected": rejected}
     if not wait:
         return JSONResponse(answer, 202)
@@ -51,7 +51,7 @@ def _wait_for(engine: Engine, submitted: Import, seconds: float) -> Import:
     deadline = time.monotonic() + seconds
     while not submitted.done and time.monotonic() < deadline:
         time.sleep(0.1)
-        submitted = engine.ledger.read(submitted.id)
+        submitted = engine.imports.read(submitted.id)
     return submitted
 
 
@@ -60,12 +60,12 @@ async def read_import(engine: Engine, request: Request) -> Response:
     text = request.path_params["id"]
     if not text.isascii() or not text.isdigit() or len(text) > 18:
         raise NotFoundError(f"There is no import {text[:40]}.")
-    found = await run_in_threadpool(engine.ledger.read, int(text))
+    found = await run_in_threadpool(engine.imports.read, int(text))
     return JSONResponse(await run_in_threadpool(_progress, engine, found))
 
 
 def _progress(engine: Engine, found: Import) -> dict[str, Any]:
-    failures = engine.ledger.failures(found.id) if found.failed else []
+    failures = engine.imports.failures(found.id) if found.failed else []
     return {
         "import": found.id,
         "counts": found.counts,

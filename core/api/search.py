@@ -39,7 +39,11 @@ async def query(engine: Engine, request: Request) -> Response:
         data = await read_file(form.get("file"))
         if data is None:
             return error_answer(400, "Send a picture as the multipart field 'file'.")
-    matches = await run_in_threadpool(lambda: engine.search(engine.picture_query(data), top_k))
+
+    def find() -> Matches:
+        return engine.search(engine.query_encoder.compose(engine.serving(), [Part(file=0)], [data]), top_k)
+
+    matches = await run_in_threadpool(find)
     reached = matches.reaching(default_threshold(matches.model) if threshold is None else threshold)
     return JSONResponse([link(engine.settings, match.url) for match in reached if match.url])
 
@@ -68,7 +72,7 @@ async def search(engine: Engine, request: Request) -> Response:
     where, exact, leave_out = _filter(fields), _flag(fields, "exact"), _flag(fields, "leave_out")
 
     def find() -> Matches:
-        found = engine.compose(parts, files)
+        found = engine.query_encoder.compose(engine.serving(), parts, files)
         left_out = found.members if leave_out else []
         return engine.search(found, top_k, where=where, exact=exact, leave_out=left_out)
 
@@ -147,7 +151,7 @@ def _answer(engine: Engine, matches: Matches, threshold: float) -> dict[str, Any
             "nothing": cuts.nothing,
             "reason": cuts.reason,
         },
-        "yours": matches.yours and matches.yours.threshold,
+        "yours": matches.saved_threshold and matches.saved_threshold.threshold,
         "matches": [
             {
                 "id": str(match.id),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
@@ -82,6 +83,12 @@ def _lacks(model: Model) -> sql.Composed:
         """removed_at IS NULL AND NOT EXISTS (SELECT FROM {} WHERE picture = pictures.id)
            AND NOT EXISTS (SELECT FROM thumbnails AS t WHERE t.picture = pictures.id AND damaged)"""
     ).format(model.table)
+
+
+def count_pictures(connection: Connection[Any]) -> int:
+    """How many pictures the collection holds; removed ones do not count. Raises psycopg.Error."""
+    ((count,),) = connection.execute("SELECT count(*) FROM pictures WHERE removed_at IS NULL").fetchall()
+    return int(count)
 
 
 class Store:
@@ -184,10 +191,10 @@ class Store:
         if begun < fresh_until:
             return count
         with self._database.connection() as connection:
-            ((count,),) = connection.execute("SELECT count(*) FROM pictures WHERE removed_at IS NULL").fetchall()
+            count = count_pictures(connection)
         counted = time.monotonic()
-        self._counted = (counted + RECOUNT_FACTOR * (counted - begun) if count >= RECOUNT_FROM else 0.0), int(count)
-        return int(count)
+        self._counted = (counted + RECOUNT_FACTOR * (counted - begun) if count >= RECOUNT_FROM else 0.0), count
+        return count
 
     def embedded(self, connection: Connection, model: Model, ids: Iterable[UUID]) -> set[UUID]:
         """Those of the pictures that are in the collection and already have an embedding of this model."""
