@@ -214,7 +214,7 @@ def start(submit: Callable[[], Import]) -> bool:
 
 
 def start_urls(source: str, name: str, urls: list[tuple[bytes, str]], said: dict[bytes, Metadata]) -> None:
-    if start(lambda: engine().submit(name, urls, said)):
+    if start(lambda: engine().imports.submit(name, urls, said)):
         if source == "paste":
             state["pasted"] = ""
         else:
@@ -223,13 +223,13 @@ def start_urls(source: str, name: str, urls: list[tuple[bytes, str]], said: dict
 
 def start_files(name: str, files: list[UploadedFile], pictures: list[FoundFile]) -> None:
     with st.spinner("Keeping the files…"):
-        if start(lambda: engine().submit_files(name, read_files(uploads(files), pictures))):
+        if start(lambda: engine().imports.submit_files(name, read_files(uploads(files), pictures))):
             empty_uploader("files")
 
 
 def start_offer(offer: Offer) -> None:
     with st.spinner("Reading the table…"):
-        start(lambda: engine().submit(offer.name, take_table(engine().database, offer)))
+        start(lambda: engine().imports.submit(offer.name, take_table(engine().database, offer)))
     llamaindex_offers.clear()
 
 

@@ -69,8 +69,8 @@ def asked_threshold(matches: Matches) -> float:
         pass
     except ValueError:
         st.warning("The threshold in the address is no number; the suggested one is used.")
-    if matches.yours and matches.yours.threshold is not None:
-        return matches.yours.threshold
+    if matches.saved_threshold and matches.saved_threshold.threshold is not None:
+        return matches.saved_threshold.threshold
     if matches.cuts:
         return per_mille(matches.cuts.balanced) / 1000
     return default_threshold(matches.model)
@@ -81,7 +81,7 @@ def keep_threshold(value: float) -> None:
 
 
 def advice(matches: Matches) -> str:
-    yours = matches.yours
+    yours = matches.saved_threshold
     saved = f"Yours was saved from {counted(yours.verdicts, 'verdict')}." if yours and yours.verdicts else ""
     return " ".join(filter(None, [saved, matches.cuts.reason if matches.cuts else ""]))
 
@@ -166,7 +166,7 @@ def results(query: Query) -> None:
         key="gallery",
         on_threshold=keep_threshold,
         selectable=True,
-        marks=marks(matches.cuts, matches.yours),
+        marks=marks(matches.cuts, matches.saved_threshold),
         advice=advice(matches),
         caution=bool(matches.cuts and matches.cuts.nothing),
         verdicts={str(id): right for id, right in judged.items()},

@@ -16,11 +16,11 @@ from schemathesis.schemas import BaseSchema
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
+from bench.support.data import some_photos
+from bench.support.webserver import WebServer
 from core.api.routes import routes
 from core.engine import Engine
 from core.version import VERSION
-from tests.support.data import some_photos
-from tests.support.webserver import WebServer
 
 EXAMPLES = 30
 """Requests of either kind to each call."""

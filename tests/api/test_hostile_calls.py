@@ -17,12 +17,12 @@ from PIL import Image, ImageFile
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
+from bench.support.data import some_photos
+from bench.support.webserver import Visit, WebServer
 from core.api.routes import routes
 from core.collection import table_export
 from core.engine import Engine
 from tests.support.api_server import ApiServer
-from tests.support.data import some_photos
-from tests.support.webserver import Visit, WebServer
 
 PHOTOS = some_photos(6)
 JSON = {"content-type": "application/json"}
@@ -92,13 +92,13 @@ def test_an_entry_of_a_list_that_is_no_text_is_rejected(client: TestClient, site
 def test_who_waits_for_an_import_holds_up_nobody(
     server: ApiServer, engine: Engine, site: WebServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reads, read = list[float](), engine.ledger.read
+    reads, read = list[float](), engine.imports.read
 
     def counted(import_id: int) -> Any:
         reads.append(time.monotonic())
         return read(import_id)
 
-    monkeypatch.setattr(engine.ledger, "read", counted)
+    monkeypatch.setattr(engine.imports, "read", counted)
     body = json.dumps({"images": [site.url("/slow.jpg")]})
     request = "POST /api/upsert?wait=12 HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     request += f"Content-Length: {len(body)}\r\n\r\n{body}"
@@ -107,7 +107,7 @@ def test_who_waits_for_an_import_holds_up_nobody(
         for connection in waiting:
             connection.sendall(request.encode())
         deadline = time.monotonic() + 60
-        while len(engine.ledger.imports(100)) < 40 and time.monotonic() < deadline:
+        while len(engine.imports.imports(100)) < 40 and time.monotonic() < deadline:
             time.sleep(0.1)
         begun = time.monotonic()
         assert httpx2.get(f"{server.url}/api/health", timeout=60).status_code == 200
@@ -119,8 +119,8 @@ def test_who_waits_for_an_import_holds_up_nobody(
     looked = len(reads)
     time.sleep(2)
     assert len(reads) == looked, "somebody still looks at an import whose caller has left"
-    for entry in engine.ledger.imports(100):
-        engine.ledger.cancel(entry.id)
+    for entry in engine.imports.imports(100):
+        engine.imports.cancel(entry.id)
 
 
 def test_a_list_that_is_slow_to_clean_stalls_nobody(server: ApiServer) -> None:

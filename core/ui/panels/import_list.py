@@ -26,7 +26,7 @@ def show_imports() -> None:
     shown = st.session_state.setdefault("imports-shown", FIRST_IMPORTS)
     try:
         _offer_undo()
-        entries = engine().ledger.imports(shown + 1)
+        entries = engine().imports.latest(shown + 1)
         if not entries:
             st.caption("Nothing has been indexed yet. Paste a few addresses above to begin.")
         for entry in entries[:shown]:
@@ -96,16 +96,16 @@ def _progress(entry: Import) -> str:
 
 
 def _show_buttons(entry: Import) -> None:
-    ledger = engine().ledger
+    imports = engine().imports
     with st.container(horizontal=True, gap="small"):
         if entry.waiting:
             if entry.paused_at:
-                _button(entry, "Resume", ":material/play_arrow:", _resume)
+                _button(entry, "Resume", ":material/play_arrow:", imports.resume)
             else:
-                _button(entry, "Pause", ":material/pause:", ledger.pause)
-            _button(entry, "Cancel", ":material/stop:", ledger.cancel)
+                _button(entry, "Pause", ":material/pause:", imports.pause)
+            _button(entry, "Cancel", ":material/stop:", imports.cancel)
         if entry.failed:
-            _button(entry, "Try the failed again", ":material/refresh:", engine().retry_failed)
+            _button(entry, "Try the failed again", ":material/refresh:", imports.retry_failed)
             st.download_button(
                 "Failures as CSV",
                 data=lambda: as_csv(ledger.failures(entry.id)),
@@ -138,26 +138,21 @@ def _attempt(action: Callable[[int], object], import_id: int) -> None:
         action(import_id)
 
 
-def _resume(import_id: int) -> None:
-    engine().ledger.resume(import_id)
-    engine().job_queue.nudge(import_id)
-
-
 def _delete(entry: Import) -> None:
     def delete(import_id: int) -> None:
-        st.session_state["deleted-import"] = (entry, engine().ledger.delete(import_id))
+        st.session_state["deleted-import"] = (entry, engine().imports.delete(import_id))
 
     _attempt(delete, entry.id)
 
 
 def _restore(import_id: int) -> None:
-    _attempt(engine().ledger.restore, import_id)
+    _attempt(engine().imports.restore, import_id)
     del st.session_state["deleted-import"]
 
 
 def _show_failures(entry: Import) -> None:
     with st.expander(f"{entry.failed:,} could not be indexed", icon=":material/error:"):
-        groups = engine().ledger.failure_groups(entry.id)
+        groups = engine().imports.failure_groups(entry.id)
         st.table(
             [
                 {

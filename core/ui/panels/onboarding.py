@@ -107,15 +107,15 @@ def _say(tour: Tour, current: str | None) -> None:
 
 def _start() -> None:
     with notices(), st.spinner("Drawing…"):
-        engine().submit_files(NAME, sample())
+        engine().imports.submit_files(NAME, sample())
         for name in ("tour-dismissed", "deleted-import"):
             state.pop(name, None)
 
 
 def _remove(tour: Tour) -> None:
     with notices():
-        entry = engine().ledger.read(tour.import_id)
-        state["deleted-import"] = (entry, engine().ledger.delete(tour.import_id))
+        entry = engine().imports.read(tour.import_id)
+        state["deleted-import"] = (entry, engine().imports.delete(tour.import_id))
         state.pop("matches", None)
 
 
@@ -135,5 +135,5 @@ def _offer_undo(tour: Tour | None) -> None:
 
 def _restore(import_id: int) -> None:
     with notices():
-        engine().ledger.restore(import_id)
+        engine().imports.restore(import_id)
         del state["deleted-import"]

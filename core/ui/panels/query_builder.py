@@ -13,7 +13,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from core.errors import LookalikeError, QueryError, UrlError
 from core.media.urls import clean
-from core.search.query_parts import MAX_PARTS, Part, checked_parts, read_parts, write_parts
+from core.search.query_parts import MAX_PARTS, Part, read_parts, write_parts
 from core.search.query_vector import EncodedPart, Query, combined
 from core.ui.app_status import engine
 from core.ui.components.crop import crop
@@ -170,7 +170,6 @@ def show_query() -> Query | None:
     if not seen:
         return None
     try:
-        checked_parts(one.part for one in seen)
         return combined(serving.model, seen)
     except LookalikeError as error:
         st.error(str(error), icon=":material/balance:")
