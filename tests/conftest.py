@@ -32,7 +32,7 @@ from tests.support.pgbouncer import free_port, pgbouncer, pooled_url
 TEMPLATE = "migrated"
 
 LONGEST = [
-    *("test_workers", "test_gallery", "test_chaos", "test_search"),
+    *("test_workers", "test_match_gallery", "test_chaos", "test_search"),
     *("test_crash", "test_outage", "test_reembedding", "test_crop", "test_app"),
 ]
 """Files that take minutes. They go first, so that no worker of pytest-xdist is left alone with one at the end, and

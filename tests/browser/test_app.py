@@ -86,20 +86,20 @@ def test_an_empty_collection_says_what_to_do(app: App, page: Page) -> None:
 
 def test_pasted_addresses_are_previewed_indexed_and_their_failures_told(app: App, site: WebServer, page: Page) -> None:
     page.goto(f"{app.url}/index")
-    box = page.get_by_label("One address a line")
+    box = page.get_by_label("One URL per line")
     lines = [*addresses(site)[:20], addresses(site)[0], "ftp://a.example/x.jpg", site.url("/missing.jpg")]
     box.fill("\n".join(lines))
     box.press("Control+Enter")
     expect(page.get_by_text("21 ready")).to_be_visible()
     expect(page.get_by_text("1 repeated")).to_be_visible()
-    expect(page.get_by_text("1 cannot be read")).to_be_visible()
+    expect(page.get_by_text("1 invalid")).to_be_visible()
     page.get_by_role("button", name="Index 21 pictures").click()
     expect(page.get_by_text(re.compile("20 indexed · 1 failed"))).to_be_visible()
     expect(box).to_have_value("")
     page.reload()
     expect(page.get_by_text(re.compile("20 indexed · 1 failed"))).to_be_visible()
     hits = site.hits["/missing.jpg"]
-    page.get_by_role("button", name="Try the failed again").click()
+    page.get_by_role("button", name="Retry failed").click()
     wait_until(lambda: site.hits["/missing.jpg"] > hits)
     expect(page.get_by_text(re.compile("20 indexed · 1 failed"))).to_be_visible()
 
@@ -135,14 +135,14 @@ def test_a_list_that_cannot_be_read_says_so(app: App, page: Page, name: str, dat
 
 def test_ten_thousand_lines_of_junk_are_read(app: App, page: Page) -> None:
     page.goto(f"{app.url}/index")
-    box = page.get_by_label("One address a line")
+    box = page.get_by_label("One URL per line")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.evaluate(
         "navigator.clipboard.writeText(Array.from({ length: 10000 }, (_, n) => `line ${n} of junk`).join('\\n'))"
     )
     box.press("Control+V")
     box.press("Control+Enter")
-    expect(page.get_by_text(re.compile("[0-9,]+ cannot be read"))).to_be_visible()
+    expect(page.get_by_text(re.compile("[0-9,]+ invalid"))).to_be_visible()
     expect(page.get_by_role("button", name="Index 0 pictures")).to_be_disabled()
 
 
@@ -180,7 +180,7 @@ def test_a_picture_is_pasted_anywhere(full: App, page: Page) -> None:
 
 def test_search_by_address(full: App, site: WebServer, page: Page) -> None:
     page.goto(full.url)
-    box = page.get_by_label("Its address")
+    box = page.get_by_label("Image URL")
     box.fill(addresses(site)[11])
     box.press("Enter")
     expect(page.get_by_role("list", name="Matches").get_by_role("link").first).to_have_attribute(

@@ -67,7 +67,7 @@ def app() -> Iterator[App]:
 
 def submit(page: Page, app: App, urls: list[str]) -> None:
     page.goto(f"{app.url}/index")
-    box = page.get_by_label("One address a line")
+    box = page.get_by_label("One URL per line")
     box.fill("\n".join(urls))
     box.press("Control+Enter")
     page.get_by_role("button", name=re.compile(f"Index {len(urls)} picture")).click()
@@ -89,8 +89,8 @@ def test_a_third_fails_in_ten_ways_and_all_is_told(app: App, site: WebServer, pa
     with page.expect_download() as download:
         failures.click()
     download.value.save_as(tmp_path / "failures.csv")
-    header, *rows = csv.reader(io.StringIO((tmp_path / "failures.csv").read_text(encoding="utf-8")))
-    assert header == ["address", "what happened"]
+    header, *rows = csv.reader(io.StringIO((tmp_path / "failures.csv").read_text(encoding="utf-8-sig")))
+    assert header == ["url", "reason"]
     assert {url for url, _ in rows} == set(bad)
     for url, reason in rows:
         (expected,) = [sentence for path, sentence in TROUBLES.items() if path in url]
@@ -114,8 +114,8 @@ def test_an_import_is_paused_resumed_and_cancelled(app: App, page: Page) -> None
             page.get_by_role("button", name="Resume").click()
             expect(page.get_by_text(re.compile("^60 indexed$"))).to_be_visible()
             gate.clear()
-            page.get_by_label("One address a line").fill(slow.url("/0?again") + "\n" + slow.url("/1?again"))
-            page.get_by_label("One address a line").press("Control+Enter")
+            page.get_by_label("One URL per line").fill(slow.url("/0?again") + "\n" + slow.url("/1?again"))
+            page.get_by_label("One URL per line").press("Control+Enter")
             page.get_by_role("button", name="Index 2 pictures").click()
             page.get_by_role("button", name="Cancel").click()
             expect(page.get_by_text(re.compile("^0 indexed · 2 failed$"))).to_be_visible()
