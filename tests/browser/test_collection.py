@@ -116,7 +116,7 @@ def test_a_list_with_columns_is_indexed_and_kept_to(app: App, site: WebServer, p
     expect(pictures(page)).to_have_count(10)
 
 
-def test_pages_are_turned_and_the_address_says_which(filled: App, page: Page) -> None:
+def test_pages_are_turned_and_the_url_has_the_page(filled: App, page: Page) -> None:
     open_page(page, filled, "?per_page=50+a+page&sort=Name,+A+to+Z")
     expect(status(page)).to_have_text("1 to 50 of 120 pictures")
     first = names(page)

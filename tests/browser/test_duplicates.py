@@ -27,7 +27,7 @@ def double(photo: Image.Image) -> bytes:
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[WebServer]:
-    """Six photos; of the first three a smaller copy, of the first also one compressed anew, of the last a mirror."""
+    """Six photos; of the first three a smaller copy, of the first also one recompressed, of the last a mirror."""
     pages = dict[str, bytes]()
     for number, path in enumerate(some_photos(PHOTOS)):
         photo = Image.open(path).convert("RGB")

@@ -73,12 +73,12 @@ def test_dropped_pictures_and_zips_are_previewed_indexed_and_kept(app: App, page
     )
     best = page.get_by_role("list", name="Matches").get_by_role("link").first
     expect(best).to_have_text("8.jpg", timeout=PATIENCE)
-    address = best.get_attribute("href")
-    assert address is not None
-    answer = httpx2.get(address)
+    url = best.get_attribute("href")
+    assert url is not None
+    answer = httpx2.get(url)
     assert (answer.status_code, answer.content) == (200, PHOTOS[8].read_bytes())
     opened = page.context.new_page()
-    opened.goto(address)
+    opened.goto(url)
     assert opened.evaluate("document.images[0].naturalWidth") > 0
 
 

@@ -1,4 +1,4 @@
-"""An import in the browser: 300 addresses of which a third fail in ten ways, and what can be done about it."""
+"""An import in the browser: 300 URLs of which a third fail in ten ways, and what can be done about it."""
 
 from __future__ import annotations
 
@@ -73,7 +73,9 @@ def submit(page: Page, app: App, urls: list[str]) -> None:
     page.get_by_role("button", name=re.compile(f"Index {len(urls)} picture")).click()
 
 
-def test_a_third_fails_in_ten_ways_and_all_is_told(app: App, site: WebServer, page: Page, tmp_path: Path) -> None:
+def test_a_third_fails_in_ten_ways_and_each_reason_is_shown(
+    app: App, site: WebServer, page: Page, tmp_path: Path
+) -> None:
     good = [site.url(f"/{number}.jpg") for number in range(GOOD)]
     bad = [site.url(f"{path}&n={number}") for path in TROUBLES for number in range(OF_EACH)]
     submit(page, app, [url for pair in zip(good[::2], bad, good[1::2], strict=True) for url in pair])

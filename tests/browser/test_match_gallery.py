@@ -161,7 +161,7 @@ def test_a_copy_is_led_by_the_first_better_match(ranked: list[MatchCard], places
     assert leaders(ranked) == places
 
 
-def test_it_paints_the_matches_that_reach_the_line_and_the_one_below(visit: Visit) -> None:
+def test_it_shows_the_matches_that_reach_the_threshold_and_the_one_below(visit: Visit) -> None:
     page = visit("n=500&threshold=0.9")
     shown = scores(page)
     assert len(shown) > 10
@@ -190,7 +190,7 @@ def test_pictures_that_are_hidden_are_not_fetched(visit: Visit) -> None:
     assert 1 <= fetched <= page.locator(".card").count()
 
 
-def test_a_drag_answers_at_once_and_python_hears_of_the_release_only(visit: Visit) -> None:
+def test_a_drag_shows_at_once_and_python_learns_of_the_release_only(visit: Visit) -> None:
     page = visit("n=500&threshold=0.8", color_scheme="light")
     frames: list[object] = []
     page.on("websocket", lambda socket: socket.on("framesent", lambda frame: frames.append(frame)))
@@ -224,7 +224,7 @@ def test_a_drag_answers_at_once_and_python_hears_of_the_release_only(visit: Visi
     assert page.evaluate("window.announced.at(-1)") == page.locator("[data-part=count]").inner_text()
 
 
-def test_a_finger_moves_the_line(visit: Visit) -> None:
+def test_a_finger_moves_the_threshold(visit: Visit) -> None:
     page = visit("n=60&threshold=0.8", has_touch=True, is_mobile=True, viewport={"width": 390, "height": 844})
     session = page.context.new_cdp_session(page)
 
@@ -240,7 +240,7 @@ def test_a_finger_moves_the_line(visit: Visit) -> None:
     expect_known(page, released=0.65)
 
 
-def test_the_keys_move_the_line(visit: Visit) -> None:
+def test_the_keys_move_the_threshold(visit: Visit) -> None:
     page = visit("n=60&threshold=0.8")
     slider = page.get_by_role("slider", name="Threshold")
     slider.focus()
@@ -271,7 +271,7 @@ def test_the_keys_move_the_line(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize(("key", "value", "cards"), [("Home", 0.0, 60), ("End", 1.0, 1)])
-def test_the_line_holds_at_its_ends(visit: Visit, key: str, value: float, cards: int) -> None:
+def test_the_threshold_holds_at_its_ends(visit: Visit, key: str, value: float, cards: int) -> None:
     page = visit("n=60&threshold=0.8")
     page.get_by_role("slider").focus()
     page.keyboard.press(key)
@@ -420,7 +420,7 @@ def test_many_moves_in_one_frame_are_one_repaint(visit: Visit) -> None:
     page.mouse.up()
 
 
-def test_an_order_from_python_is_obeyed_and_the_same_value_is_heard_again(visit: Visit) -> None:
+def test_an_order_from_python_is_obeyed_and_the_same_value_is_released_again(visit: Visit) -> None:
     page = visit("n=60&threshold=0.8")
     drag(page, 80, 90)
     page.mouse.up()
@@ -552,14 +552,14 @@ def test_no_match_offers_the_closest(visit: Visit) -> None:
     expect_known(page, released=0.812)
 
 
-def test_no_matches_at_all_are_said_to_be_none(visit: Visit) -> None:
+def test_no_matches_at_all_are_announced_as_none(visit: Visit) -> None:
     page = visit("n=0&threshold=0.8")
     expect(page.locator(".empty p")).to_have_text("There are no matches to show.")
     expect(page.get_by_role("button", name="Show the closest")).to_be_hidden()
     expect(page.locator(".toolbar")).to_be_hidden()
 
 
-def test_more_may_follow_when_all_that_was_fetched_reaches_the_line(visit: Visit) -> None:
+def test_more_may_follow_when_all_that_was_fetched_reaches_the_threshold(visit: Visit) -> None:
     page = visit("n=60&threshold=0.1")
     expect(page.locator(".status")).to_have_text("At least 60 of 1,204 reach 10\u202f%")
     expect(page.locator(".card.below")).to_have_count(0)
@@ -677,7 +677,7 @@ def test_copies_are_folded_under_the_best_of_them(visit: Visit, ranked: list[tup
     assert ids(page) == folded(ranked, 75)
 
 
-def test_the_line_moves_through_folded_and_unfolded_copies(visit: Visit, ranked: list[tuple[str, float]]) -> None:
+def test_the_threshold_moves_through_folded_and_unfolded_copies(visit: Visit, ranked: list[tuple[str, float]]) -> None:
     page = visit("n=60&copies=1&threshold=0.75")
     fold_of(page, ranked[1][0]).click()
     fold_of(page, ranked[4][0]).click()
@@ -762,7 +762,7 @@ def test_folded_copies_are_selected_openly_or_not_at_all(visit: Visit, ranked: l
     expect_known(page, selected=[])
 
 
-def test_notes_and_badges_are_seen_and_heard(visit: Visit) -> None:
+def test_notes_and_badges_are_shown_and_read_out(visit: Visit) -> None:
     page = visit("n=60&notes=1&threshold=0.8")
     card = page.locator(".card").first
     expect(card.locator(".note")).to_have_text("Closer than 99.9\u202f% of the collection")

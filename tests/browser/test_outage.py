@@ -41,7 +41,7 @@ def copy_of(path: Path) -> bytes:
     return buffer.getvalue()
 
 
-def test_a_database_that_is_down_at_start_is_told_and_used_when_it_comes(page: Page) -> None:
+def test_a_database_that_is_down_at_start_is_reported_and_used_once_it_is_up(page: Page) -> None:
     with short_folder() as folder:
         server = EmbeddedPostgres(folder)
         with App(until="degraded", POSTGRES_URL=database_url(server, "postgres")) as app:
@@ -60,7 +60,7 @@ def test_a_database_that_is_down_at_start_is_told_and_used_when_it_comes(page: P
                 server.stop()
 
 
-def test_a_wrong_database_address_is_told_without_its_password(page: Page) -> None:
+def test_a_wrong_database_url_is_reported_without_its_password(page: Page) -> None:
     with App(until="degraded", POSTGRES_URL="postgresql://me:hunter2@127.0.0.1:1/db") as app:
         page.goto(app.url)
         alert = page.get_by_role("alert").filter(has_text="The database cannot be reached")

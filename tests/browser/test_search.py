@@ -68,13 +68,13 @@ def chips(page: Page) -> Locator:
 
 
 def parts(page: Page) -> list[dict[str, object]]:
-    """The parts of the query as the address has them."""
+    """The parts of the query as the URL has them."""
     found = page.evaluate("new URL(location).searchParams.get('q')")
     return list(json.loads(found or "[]"))
 
 
 def ids(app: App) -> dict[str, str]:
-    """The pictures' ids by the name in their address."""
+    """The pictures' ids by the name in their URL."""
     answer = app.post("/api/search", files={"file": PHOTOS[0].read_bytes()})
     return {match["url"].rpartition("/")[2]: match["id"] for match in answer["matches"]}
 
@@ -210,19 +210,19 @@ def test_back_brings_the_former_query_back(app: App, page: Page) -> None:
     expect(first_link(page)).to_have_text("5.jpg")
 
 
-def test_what_was_clicked_before_the_page_heard_of_the_new_query_does_not_bring_the_old_one_back(
+def test_what_was_clicked_before_the_page_knew_the_new_query_does_not_bring_the_old_one_back(
     app: App, page: Page
 ) -> None:
-    """The server's words are held back, so that the browser sends the address of the query that is gone by then."""
+    """The server's messages are held back, so that the browser sends the URL of a query that is gone by then."""
     held: list[tuple[WebSocketRoute, str | bytes]] = []
     holds = False
 
-    def hear(browser: WebSocketRoute) -> None:
+    def relay(browser: WebSocketRoute) -> None:
         server = browser.connect_to_server()
         browser.on_message(server.send)
-        server.on_message(lambda said: held.append((browser, said)) if holds else browser.send(said))
+        server.on_message(lambda message: held.append((browser, message)) if holds else browser.send(message))
 
-    page.route_web_socket(re.compile("/_stcore/stream"), hear)
+    page.route_web_socket(re.compile("/_stcore/stream"), relay)
     open_with(page, app, photo(3))
     page.get_by_text("Search options").click()
     switch = page.get_by_test_id("stCheckbox").filter(has_text="Exact")
@@ -233,8 +233,8 @@ def test_what_was_clicked_before_the_page_heard_of_the_new_query_does_not_bring_
     switch.click()
     page.wait_for_timeout(1500)
     holds = False
-    for browser, said in held:
-        browser.send(said)
+    for browser, message in held:
+        browser.send(message)
     expect(page.get_by_text("Which of your pictures look like it?")).to_be_visible()
     expect(chips(page)).to_have_count(0)
     expect(page).not_to_have_url(re.compile("[?&]q="))
@@ -273,9 +273,9 @@ def test_matches_are_downloaded(app: App, page: Page, tmp_path: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(files["CSV"].decode("utf-8-sig"))))
     assert rows[0]["url"].endswith("/33.jpg")
     assert rows[0]["query"] == "ein Bild.jpg"
-    told = json.loads(files["JSON"])
-    assert len(told["matches"]) == len(rows)
-    assert told["query"] == "ein Bild.jpg"
+    exported = json.loads(files["JSON"])
+    assert len(exported["matches"]) == len(rows)
+    assert exported["query"] == "ein Bild.jpg"
     assert len(zipfile.ZipFile(io.BytesIO(files["ZIP of thumbnails"])).namelist()) == len(rows) + 1
     assert b"ein Bild.jpg" in files["Contact sheet to print"]
 
@@ -306,7 +306,7 @@ def test_a_link_that_leads_nowhere_says_so(app: App, page: Page, query: str, sen
 
 
 @pytest.mark.parametrize(("threshold", "sentence"), [("7", "between 0 and 1"), ("high", "is no number")])
-def test_a_threshold_that_makes_no_sense_is_told(app: App, page: Page, threshold: str, sentence: str) -> None:
+def test_an_invalid_threshold_is_reported(app: App, page: Page, threshold: str, sentence: str) -> None:
     query = quote(json.dumps([{"picture": ids(app)["5.jpg"]}]))
     page.goto(f"{app.url}/?q={query}&threshold={threshold}")
     expect(page.get_by_text(re.compile(sentence))).to_be_visible()
@@ -322,7 +322,7 @@ def test_fifty_pictures_are_too_many(app: App, page: Page) -> None:
     expect(chips(page)).to_have_count(10)
 
 
-def test_an_address_that_fails_is_told(app: App, site: WebServer, page: Page) -> None:
+def test_a_url_that_fails_is_reported(app: App, site: WebServer, page: Page) -> None:
     page.goto(app.url)
     box = page.get_by_label("Image URL")
     box.fill(site.url("/status?code=404"))

@@ -67,7 +67,7 @@ def test_a_sample_teaches_and_travels(app: App, page: Page, tmp_path: Path) -> N
     assert pictures(app) == 120
 
 
-def test_a_broken_file_is_told_on_the_page(app: App, page: Page) -> None:
+def test_a_broken_file_is_reported_on_the_page(app: App, page: Page) -> None:
     open_transfer(page, app)
     broken = {"name": "list.csv", "mimeType": "text/csv", "buffer": b"address,title\nhttps://a.example/1.jpg,x\n"}
     page.get_by_test_id("stExpander").locator("input[type=file]").set_input_files(broken)

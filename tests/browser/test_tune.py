@@ -42,7 +42,7 @@ def classes(app: App) -> dict[str, str]:
     return classes_of(app)
 
 
-def test_an_answer_is_taken_back_and_a_match_skipped(app: App, page: Page) -> None:
+def test_a_verdict_is_undone_and_a_match_skipped(app: App, page: Page) -> None:
     open_tune(page, app)
     first = pair(page)
     page.get_by_role("button", name="Yes").click()

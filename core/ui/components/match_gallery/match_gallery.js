@@ -106,7 +106,7 @@ class MatchGallery extends CardList {
     requestAnimationFrame(() => this.root.scrollIntoView({ behavior: still ? "instant" : "smooth" }));
   }
 
-  /** Begin with other matches: their copies folded, and no verdicts of this visit. */
+  /** Start with other matches: their copies folded, and no verdicts of this visit. */
   restart() {
     const { parts, items } = this;
     this.log = this.newLog();
