@@ -12,7 +12,7 @@ from uuid import UUID
 import numpy as np
 from cachetools import LRUCache
 
-from core.collection.store import Store, picture_id
+from core.collection.store import Store, picture_id, picture_name
 from core.database.embedding_tables import Model, Vector
 from core.embedding.active_models import ActiveModel
 from core.errors import NotFoundError, PictureError, QueryError
@@ -162,7 +162,8 @@ class QueryEncoder:
         member = self._store.embedding(in_use.model, id)
         if member is not None and not part.crop:
             vector = member
-        return EncodedPart(part, vector, base_name(name), thumbnail, id if member is not None else None)
+        label = picture_name("", name) if "://" in name else base_name(name)
+        return EncodedPart(part, vector, label, thumbnail, id if member is not None else None)
 
     def _kept(self, id: UUID) -> bytes:
         """The best that is kept of a picture of the collection: its file, else its thumbnail."""

@@ -1,4 +1,4 @@
-"""The comparison for look-alikes as a page shows it: its threshold, how far it is, and whether it is out of date."""
+"""The comparison for look-alikes: its threshold, how far it is, and whether it is out of date."""
 
 from __future__ import annotations
 
@@ -8,30 +8,36 @@ from core.database.embedding_tables import Model
 from core.duplicates.comparison_job import LOWEST, Comparison
 from core.errors import LookalikeError
 from core.search.matches import DEFAULT_THRESHOLD
-from core.ui.app_status import engine, notices
-from core.ui.formatting import counted, duration
+from core.ui.app_status import engine, model_label, notices
+from core.ui.formatting import counted, date_and_time, duration, percent
 
 
 def threshold_slider(model: Model) -> float:
-    """Ask how alike look-alikes are; returns a cosine. The threshold saved for searches by picture is the default,
-    but no less than `DEFAULT_THRESHOLD`: what is a good match is not yet a duplicate."""
+    """Draw the slider for the minimum similarity of look-alikes; returns a cosine. Raises DatabaseError.
+
+    The threshold saved for picture searches is the default, but at least `DEFAULT_THRESHOLD`: a good match is not yet
+    a duplicate.
+    """
     saved = engine().saved_thresholds.current(model, "picture")
     default = max(saved.threshold or 0.0 if saved else 0.0, DEFAULT_THRESHOLD)
     chosen = st.slider(
-        "Alike by at least",
+        "Minimum similarity",
         round(LOWEST * 100),
         100,
         value=round(default * 100),
         format="%d\u202f%%",
         key="alike",
         bind="query-params",
-        help="By what the model sees. Higher shows fewer groups, with fewer pictures that only resemble each other.",
+        help="Higher values show fewer groups, with fewer pictures that only resemble each other.",
     )
     return float(chosen) / 100
 
 
 def show_comparison(model: Model, threshold: float) -> Comparison:
-    """Draw how the comparison stands, and the buttons for it; returns it. The page runs again when that changes."""
+    """Draw how far the comparison is, and the buttons for it; returns it. The page reruns when that changes.
+
+    Raises DatabaseError.
+    """
     from core.duplicates.similarity_join import MAX_ALIKE  # with it comes torch, which the model has loaded by now
 
     comparison = engine().comparisons.read(model)
@@ -44,28 +50,27 @@ def show_comparison(model: Model, threshold: float) -> Comparison:
         return comparison
     if threshold < comparison.threshold - 1e-9:
         _notice(
-            f"The last comparison looked for pictures that are at least {comparison.threshold * 100:.0f}\u202f% alike. "
-            f"For {threshold * 100:.0f}\u202f%, compare again.",
+            f"The last comparison looked for pictures that are at least {percent(comparison.threshold)} similar. "
+            f"For {percent(threshold)}, compare again.",
             model,
             threshold,
         )
     elif comparison.added:
         _notice(
-            f"{counted(comparison.added, 'picture')} came since the pictures were compared; they are not in it yet.",
+            f"{counted(comparison.added, 'picture')} added since the last comparison, and not compared yet.",
             model,
             threshold,
         )
     st.caption(
-        f"{counted(comparison.pictures, 'picture')} compared with each other on "
-        f"{comparison.made_at.astimezone():%d %b %Y at %H:%M} with {model.name}, at "
-        f"{comparison.threshold * 100:.0f}\u202f% and above, in {duration(comparison.seconds)}. "
-        f"Of a picture with very many look-alikes the nearest {MAX_ALIKE} are kept."
+        f"{counted(comparison.pictures, 'picture')} compared with each other on {date_and_time(comparison.made_at)} "
+        f"with {model_label(model.name)}, at {percent(comparison.threshold)} and above, in "
+        f"{duration(comparison.seconds)}. At most {MAX_ALIKE} look-alikes are kept for each picture."
     )
     return comparison
 
 
 def compare_button(label: str, model: Model, threshold: float) -> None:
-    """A button that has all pictures compared."""
+    """A button that starts the comparison of all pictures."""
     st.button(label, key="compare", type="primary", icon=":material/compare:", on_click=_ask, args=(model, threshold))
 
 
@@ -76,10 +81,10 @@ def _notice(sentence: str, model: Model, threshold: float) -> None:
 
 
 def _watch(model: Model, known: object) -> None:
-    """Keep the progress up to date, and run the page again when a comparison begins or ends, whoever asked for it."""
+    """Keep the progress up to date, and rerun the page when a comparison starts or ends, whoever asked for it."""
 
     @st.fragment(run_every=1.0)
-    def look() -> None:
+    def refresh() -> None:
         try:
             now = engine().comparisons.read(model)
         except LookalikeError:  # the line at the top of the page says what is wrong with the database
@@ -90,16 +95,16 @@ def _watch(model: Model, known: object) -> None:
             return
         with st.container(border=True, key="comparing"):
             st.progress(now.share, text=_progress(now))
-            st.caption("You can leave this page; the comparison goes on, and searches come first.")
+            st.caption("You can leave this page: the comparison continues. Searches take precedence.")
             st.button("Cancel", icon=":material/stop:", type="tertiary", on_click=_cancel, args=(model,))
 
-    look()
+    refresh()
 
 
 def _progress(comparison: Comparison) -> str:
     if not comparison.running:
-        return "Waiting to begin…"
-    text = f"Comparing all pictures: {comparison.share * 100:.0f}\u202f%"
+        return "Waiting to start…"
+    text = f"Comparing all pictures: {percent(comparison.share)}"
     left = comparison.seconds_left
     return text if left is None else f"{text}, about {duration(left)} left"
 

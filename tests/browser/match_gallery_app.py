@@ -1,9 +1,9 @@
-"""A small app for the gallery's tests: real photos, made-up similarities, and a line that says what Python heard.
+"""A small app for the tests of the match gallery: real photos, made-up similarities, and a line with what Python knows.
 
-The address chooses: `n` matches, their `best` similarity, `threshold`, `selectable`, `hostile` for two bad matches,
-`total` pictures in the collection, `slow` seconds that each run but the first takes, `copies` to make most pictures a
-copy of the one seven places before (of 28, seven are not), `words` for notes and a badge, `marks` for suggested cuts,
-`caution` for a warning.
+The query parameters choose: `n` matches, their `best` similarity, `threshold`, `selectable`, `hostile` for two bad
+matches, `total` pictures in the collection, `slow` seconds that each run but the first takes, `copies` to make most
+pictures a copy of the one seven places before (of 28, seven are not), `notes` for notes and a badge, `marks` for
+suggested thresholds, `caution` for a warning.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ def thumb(request: Request) -> Response:
 
 
 def main() -> None:
-    from core.ui.components.gallery import Card, Mark, gallery
+    from core.ui.components.match_gallery import Mark, MatchCard, match_gallery
 
-    st.set_page_config(page_title="Gallery", layout="wide")
+    st.set_page_config(page_title="Match gallery", layout="wide")
     asked = st.query_params
     count = int(asked.get("n", "60"))
     best = float(asked.get("best", "0.9998"))
@@ -75,25 +75,28 @@ def main() -> None:
 
     # A quick fall from the best and a long tail, as a search gives: the curve is the only thing made up.
     places = [(293 * rank + 130 + state.query) % len(PHOTOS) for rank in range(count)]
-    cards: list[Card] = [
+    cards: list[MatchCard] = [
         {
             "id": f"p{place}",
             "src": f"/api/thumb/{place}",
             "url": f"https://museum.example/collection/{PHOTOS[place].parent.name}/{PHOTOS[place].name}",
-            "title": f"{PHOTOS[place].parent.name.replace('_', ' ').capitalize()}, no. {place}",
+            "name": f"{PHOTOS[place].parent.name.replace('_', ' ').capitalize()}, no. {place}",
             "similarity": best - 0.45 * (rank / max(count, 60)) ** 0.6,
+            "note": "",
+            "badge": "",
+            "copy_of": "",
         }
         for rank, place in enumerate(places)
     ]
     if asked.get("copies"):
         for rank, card in enumerate(cards):
             card["copy_of"] = cards[rank - 7]["id"] if rank % 28 >= 7 else ""
-    if asked.get("words"):
+    if asked.get("notes"):
         for rank, card in enumerate(cards):
             card["note"] = f"Closer than {100 - 0.1 * (rank + 1):.1f}\u202f% of the collection"
         cards[0]["badge"] = "In your query"
     if asked.get("hostile"):
-        cards[0]["title"] = "<img src=x onerror=\"window.pwned = 'title'\"><b>bold</b>"
+        cards[0]["name"] = "<img src=x onerror=\"window.pwned = 'title'\"><b>bold</b>"
         cards[0]["url"] = "javascript:window.pwned='link'"
         cards[1]["src"] = "/api/thumb/99999"
         cards[1]["note"] = cards[1]["badge"] = "<b onclick=alert()>bold</b>"
@@ -107,7 +110,7 @@ def main() -> None:
         advice = "Suggested: 74.5\u202f%, in the widest gap between the scores."
     if asked.get("caution"):
         advice = "Probably nothing like it here: even the best score is one that pictures reach by chance."
-    result = gallery(
+    result = match_gallery(
         cards,
         threshold=state.threshold,
         total=state.total,
@@ -118,15 +121,16 @@ def main() -> None:
         advice=advice,
         caution=bool(asked.get("caution")),
     )
-    heard = {
+    known = {
         "threshold": state.threshold,
         "released": result.released,
         "selected": result.selected,
         "opened": result.opened,
-        "asked": result.asked,
+        "more_like": result.more_like,
+        "less_like": result.less_like,
         "runs": state.runs,
     }
-    st.code(json.dumps(heard), language=None)
+    st.code(json.dumps(known), language=None)
 
 
 if __name__ == "__main__":

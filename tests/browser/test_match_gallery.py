@@ -1,4 +1,4 @@
-"""The result gallery in a real browser: what a curator sees, touches, and what Python hears of it."""
+"""The match gallery in a real browser: what a curator sees and touches, and what Python learns of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from core.search.score import per_mille
-from core.ui.components.gallery import Card, leaders
+from core.ui.components.match_gallery import MatchCard, leaders
 
 pytestmark = pytest.mark.browser
 
@@ -23,7 +23,7 @@ Visit = Callable[..., Page]
 
 @pytest.fixture(scope="module")
 def site(streamlit_server: Callable[..., str]) -> str:
-    return streamlit_server(Path(__file__).with_name("gallery_app.py"))
+    return streamlit_server(Path(__file__).with_name("match_gallery_app.py"))
 
 
 @pytest.fixture
@@ -39,16 +39,15 @@ def visit(new_page: Callable[..., Page], site: str) -> Visit:
     return open_page
 
 
-def heard(page: Page) -> dict[str, Any]:
+def known(page: Page) -> dict[str, Any]:
     """What the script knew in its last run."""
     answer: dict[str, Any] = json.loads(page.get_by_test_id("stCode").inner_text())
     return answer
 
 
-def expect_heard(page: Page, **facts: Any) -> None:
-    for name, value in facts.items():
-        said = f"{json.dumps(name)}: {json.dumps(value)}"
-        expect(page.get_by_test_id("stCode")).to_contain_text(said)
+def expect_known(page: Page, **values: Any) -> None:
+    for name, value in values.items():
+        expect(page.get_by_test_id("stCode")).to_contain_text(f"{json.dumps(name)}: {json.dumps(value)}")
 
 
 def expect_value(page: Page, text: str) -> None:
@@ -134,8 +133,17 @@ def test_every_tenth_of_a_percent_reaches_itself() -> None:
     assert [per_mille(step / 1000) for step in range(1000)] == list(range(1000))
 
 
-def match(name: str, copy_of: str = "") -> Card:
-    return {"id": name, "src": "", "url": "", "title": "", "similarity": 0.5, "copy_of": copy_of}
+def match(name: str, copy_of: str = "") -> MatchCard:
+    return {
+        "id": name,
+        "src": "",
+        "url": "",
+        "name": "",
+        "note": "",
+        "badge": "",
+        "similarity": 0.5,
+        "copy_of": copy_of,
+    }
 
 
 @pytest.mark.parametrize(
@@ -149,11 +157,11 @@ def match(name: str, copy_of: str = "") -> Card:
     ],
     ids=["nothing", "two copies", "a copy of a copy", "a copy of a worse match", "a copy of itself or of no match"],
 )
-def test_a_copy_is_led_by_the_first_better_match(ranked: list[Card], places: list[int | None]) -> None:
+def test_a_copy_is_led_by_the_first_better_match(ranked: list[MatchCard], places: list[int | None]) -> None:
     assert leaders(ranked) == places
 
 
-def test_it_paints_the_matches_that_reach_the_line_and_the_one_below(visit: Visit) -> None:
+def test_it_shows_the_matches_that_reach_the_threshold_and_the_one_below(visit: Visit) -> None:
     page = visit("n=500&threshold=0.9")
     shown = scores(page)
     assert len(shown) > 10
@@ -162,7 +170,7 @@ def test_it_paints_the_matches_that_reach_the_line_and_the_one_below(visit: Visi
     assert shown[0] == 100.0
     below = page.locator(".card.below")
     expect(below).to_have_count(1)
-    expect(below.locator(".score")).to_have_text(re.compile(r"^Just below the line: 89\.\d\s%$"))
+    expect(below.locator(".score")).to_have_text(re.compile(r"^Just below: 89\.\d\s%$"))
     assert page.locator(".card").count() == len(shown) + 1
     expect(page.locator(".status")).to_have_text(f"{len(shown)} of 1,204 reach 90\u202f%")
     expect_value(page, "90.0 %")
@@ -182,14 +190,14 @@ def test_pictures_that_are_hidden_are_not_fetched(visit: Visit) -> None:
     assert 1 <= fetched <= page.locator(".card").count()
 
 
-def test_a_drag_answers_at_once_and_python_hears_of_the_release_only(visit: Visit) -> None:
+def test_a_drag_shows_at_once_and_python_learns_of_the_release_only(visit: Visit) -> None:
     page = visit("n=500&threshold=0.8", color_scheme="light")
     frames: list[object] = []
     page.on("websocket", lambda socket: socket.on("framesent", lambda frame: frames.append(frame)))
     page.reload()
     expect(page.locator(".card").nth(20)).to_be_visible()
     assert frames, "the listener must see the traffic of the page load"
-    before, runs = len(scores(page)), heard(page)["runs"]
+    before, runs = len(scores(page)), known(page)["runs"]
     page.evaluate(
         """() => {
             const live = document.querySelector('[data-testid=stBidiComponentIsolated]').shadowRoot
@@ -206,9 +214,9 @@ def test_a_drag_answers_at_once_and_python_hears_of_the_release_only(visit: Visi
     assert 0 < during < before
     assert min(scores(page)) >= 92
     assert frames == []
-    assert heard(page)["runs"] == runs
+    assert known(page)["runs"] == runs
     page.mouse.up()
-    expect_heard(page, released=0.92, threshold=0.92)
+    expect_known(page, released=0.92, threshold=0.92)
     assert len(frames) == 1
     expect_value(page, "92.0 %")
     page.wait_for_function("window.announced.length > 0")
@@ -216,7 +224,7 @@ def test_a_drag_answers_at_once_and_python_hears_of_the_release_only(visit: Visi
     assert page.evaluate("window.announced.at(-1)") == page.locator("[data-part=count]").inner_text()
 
 
-def test_a_finger_moves_the_line(visit: Visit) -> None:
+def test_a_finger_moves_the_threshold(visit: Visit) -> None:
     page = visit("n=60&threshold=0.8", has_touch=True, is_mobile=True, viewport={"width": 390, "height": 844})
     session = page.context.new_cdp_session(page)
 
@@ -229,10 +237,10 @@ def test_a_finger_moves_the_line(visit: Visit) -> None:
         touch("touchMove", percent)
     touch("touchEnd", None)
     expect_value(page, "65.0 %")
-    expect_heard(page, released=0.65)
+    expect_known(page, released=0.65)
 
 
-def test_the_keys_move_the_line(visit: Visit) -> None:
+def test_the_keys_move_the_threshold(visit: Visit) -> None:
     page = visit("n=60&threshold=0.8")
     slider = page.get_by_role("slider", name="Threshold")
     slider.focus()
@@ -249,7 +257,7 @@ def test_the_keys_move_the_line(visit: Visit) -> None:
         ("ArrowRight", "100.0 %"),
         ("PageDown", "95.0 %"),
     ]
-    runs = heard(page)["runs"]
+    runs = known(page)["runs"]
     for key, value in steps:
         page.keyboard.press(key)
         expect_value(page, value)
@@ -257,20 +265,20 @@ def test_the_keys_move_the_line(visit: Visit) -> None:
     expect(slider).to_have_attribute("aria-valuemin", "0")
     expect(slider).to_have_attribute("aria-valuemax", "100")
     expect(slider).to_have_attribute("aria-valuetext", re.compile(r"^95.%, \d+ of 1,204 reach 95.%$"))
-    expect_heard(page, released=0.95)
-    assert heard(page)["runs"] - runs <= 3, "a burst of keys is one release"
+    expect_known(page, released=0.95)
+    assert known(page)["runs"] - runs <= 3, "a burst of keys is one release"
     expect(slider).to_be_focused()
 
 
 @pytest.mark.parametrize(("key", "value", "cards"), [("Home", 0.0, 60), ("End", 1.0, 1)])
-def test_the_line_holds_at_its_ends(visit: Visit, key: str, value: float, cards: int) -> None:
+def test_the_threshold_holds_at_its_ends(visit: Visit, key: str, value: float, cards: int) -> None:
     page = visit("n=60&threshold=0.8")
     page.get_by_role("slider").focus()
     page.keyboard.press(key)
-    expect_heard(page, released=value)
-    runs = heard(page)["runs"]
+    expect_known(page, released=value)
+    runs = known(page)["runs"]
     page.get_by_role("button", name="Run again").click()
-    expect_heard(page, runs=runs + 1)
+    expect_known(page, runs=runs + 1)
     expect_value(page, f"{value * 100:.1f} %")
     assert len(scores(page)) == cards
 
@@ -280,7 +288,7 @@ def test_a_rerun_with_the_same_matches_disturbs_nothing(visit: Visit) -> None:
     card = page.locator(".card").nth(30)
     card.evaluate("card => card.mine = 'kept'")
     card.locator("input").check(force=True)
-    expect_heard(page, runs=2)
+    expect_known(page, runs=2)
     page.locator(".card .picture").nth(40).focus()
     main = page.get_by_test_id("stMain")
     top = main.evaluate("m => m.scrollTop")
@@ -294,16 +302,16 @@ def test_a_rerun_with_the_same_matches_disturbs_nothing(visit: Visit) -> None:
     )
     # A real click would take the focus away: these are reruns that come by themselves.
     page.get_by_role("button", name="Run again").evaluate("button => button.click()")
-    expect_heard(page, runs=3)
+    expect_known(page, runs=3)
     page.get_by_role("button", name="Grow").evaluate("button => button.click()")
     expect(page.locator(".status")).to_contain_text("of 1,205 reach")
     assert page.evaluate("window.changes") == 0
     expect(page.locator(".card .picture").nth(40)).to_be_focused()
     expect(card.locator("input")).to_be_checked()
     assert main.evaluate("m => m.scrollTop") == top
-    assert len(heard(page)["selected"]) == 1
+    assert len(known(page)["selected"]) == 1
     page.get_by_role("slider").press("ArrowLeft")
-    expect_heard(page, threshold=0.795)
+    expect_known(page, threshold=0.795)
     assert card.evaluate("card => card.mine") == "kept"
 
 
@@ -337,7 +345,7 @@ COUNT_MOVES = f"""() => {{
 FRAMES = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
-@pytest.mark.parametrize("more", ["", "&copies=1&words=1&marks=1"])
+@pytest.mark.parametrize("more", ["", "&copies=1&notes=1&marks=1"])
 def test_a_jump_over_all_matches_is_one_repaint(visit: Visit, more: str) -> None:
     """The work of it is counted, which a busy machine does not change: layouts, and cards put in or taken out."""
     page = visit(f"n=500&threshold=0.9{more}")
@@ -382,7 +390,7 @@ def test_a_late_answer_undoes_no_key(visit: Visit) -> None:
     page.keyboard.press("ArrowRight")
     page.wait_for_timeout(500)  # let go of, and the script runs
     steps = 1
-    while heard(page)["runs"] == 1 and steps < 80:
+    while known(page)["runs"] == 1 and steps < 80:
         page.keyboard.press("ArrowRight")
         page.wait_for_timeout(100)  # too soon after each other to be let go of
         steps += 1
@@ -412,17 +420,17 @@ def test_many_moves_in_one_frame_are_one_repaint(visit: Visit) -> None:
     page.mouse.up()
 
 
-def test_an_order_from_python_is_obeyed_and_the_same_value_is_heard_again(visit: Visit) -> None:
+def test_an_order_from_python_is_obeyed_and_the_same_value_is_released_again(visit: Visit) -> None:
     page = visit("n=60&threshold=0.8")
     drag(page, 80, 90)
     page.mouse.up()
-    expect_heard(page, threshold=0.9)
+    expect_known(page, threshold=0.9)
     page.get_by_role("button", name="Order 50").click()
     expect_value(page, "50.0 %")
-    expect_heard(page, threshold=0.5)
+    expect_known(page, threshold=0.5)
     drag(page, 50, 90)
     page.mouse.up()
-    expect_heard(page, threshold=0.9)
+    expect_known(page, threshold=0.9)
     expect_value(page, "90.0 %")
 
 
@@ -436,7 +444,7 @@ def test_another_query_replaces_everything(visit: Visit) -> None:
     assert page.locator(".card").count() == len(titles)
     expect(page.locator("[data-part=picked]")).to_be_hidden()
     expect(page.locator(".card.selected")).to_have_count(0)
-    expect_heard(page, selected=[])
+    expect_known(page, selected=[])
 
 
 def test_a_range_is_selected_with_shift(visit: Visit) -> None:
@@ -447,9 +455,9 @@ def test_a_range_is_selected_with_shift(visit: Visit) -> None:
     expect(page.locator("[data-part=picked]")).to_have_text("4 selected")
     expect(page.locator(".card.selected")).to_have_count(4)
     sources = page.locator(".card.selected img").evaluate_all("all => all.map(i => i.getAttribute('src'))")
-    expect_heard(page, selected=["p" + source.rsplit("/", 1)[1] for source in sources])
+    expect_known(page, selected=["p" + source.rsplit("/", 1)[1] for source in sources])
     page.get_by_role("button", name="Clear").click()
-    expect_heard(page, selected=[])
+    expect_known(page, selected=[])
     expect(page.locator(".card.selected")).to_have_count(0)
     page.get_by_role("button", name="Select all shown").click()
     count = len(scores(page))
@@ -457,7 +465,7 @@ def test_a_range_is_selected_with_shift(visit: Visit) -> None:
     expect(page.locator(".card.below input")).not_to_be_checked()
     drag(page, 80, 95)
     hidden = count - len(scores(page))
-    expect(page.locator("[data-part=picked]")).to_have_text(f"{count} selected, {hidden} of them below the line")
+    expect(page.locator("[data-part=picked]")).to_have_text(f"{count} selected, {hidden} of them below the threshold")
     page.mouse.up()
 
 
@@ -494,13 +502,13 @@ def test_the_grid_is_walked_with_the_keys(visit: Visit) -> None:
     page.keyboard.press("Shift+Space")
     expect(page.locator(".card.selected")).to_have_count(3)
     expect(page.get_by_test_id("stCode")).not_to_contain_text('"selected": []')
-    assert heard(page)["opened"] is None
+    assert known(page)["opened"] is None
     tabbable = page.locator(".card [tabindex='0']:visible")
     assert tabbable.count() == 5, "one card at a time: its picture, its checkbox, more, less, its link"
     page.keyboard.press("Enter")
     source = page.locator(".card img").nth(3).get_attribute("src")
     assert source is not None
-    expect_heard(page, opened="p" + source.rsplit("/", 1)[1])
+    expect_known(page, opened="p" + source.rsplit("/", 1)[1])
 
 
 @pytest.mark.parametrize("more", ["", "&marks=1&caution=1&selectable=1"])
@@ -522,9 +530,9 @@ def test_a_click_on_a_picture_opens_it_and_its_title_is_a_link(visit: Visit) -> 
     page.locator(".picture").nth(2).click()
     source = page.locator(".card img").nth(2).get_attribute("src")
     assert source is not None
-    expect_heard(page, opened="p" + source.rsplit("/", 1)[1])
+    expect_known(page, opened="p" + source.rsplit("/", 1)[1])
     page.get_by_role("button", name="Run again").click()
-    expect_heard(page, opened=None)
+    expect_known(page, opened=None)
     link = page.locator(".title").nth(2)
     expect(link).to_have_attribute("href", re.compile(r"^https://museum\.example/collection/"))
     expect(link).to_have_attribute("target", "_blank")
@@ -541,17 +549,17 @@ def test_no_match_offers_the_closest(visit: Visit) -> None:
     expect(page.locator(".empty")).to_be_hidden()
     assert scores(page) == [81.2]
     expect(page.locator(".status")).to_have_text("1 of 1,204 reaches 81.2\u202f%")
-    expect_heard(page, released=0.812)
+    expect_known(page, released=0.812)
 
 
-def test_no_matches_at_all_are_said_to_be_none(visit: Visit) -> None:
+def test_no_matches_at_all_are_announced_as_none(visit: Visit) -> None:
     page = visit("n=0&threshold=0.8")
     expect(page.locator(".empty p")).to_have_text("There are no matches to show.")
     expect(page.get_by_role("button", name="Show the closest")).to_be_hidden()
     expect(page.locator(".toolbar")).to_be_hidden()
 
 
-def test_more_may_follow_when_all_that_was_fetched_reaches_the_line(visit: Visit) -> None:
+def test_more_may_follow_when_all_that_was_fetched_reaches_the_threshold(visit: Visit) -> None:
     page = visit("n=60&threshold=0.1")
     expect(page.locator(".status")).to_have_text("At least 60 of 1,204 reach 10\u202f%")
     expect(page.locator(".card.below")).to_have_count(0)
@@ -594,7 +602,7 @@ CONTRAST = """([name, ground]) => {
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_words_can_be_read_in_light_and_dark(visit: Visit, scheme: str) -> None:
-    page = visit("n=60&threshold=0.745&hostile=1&copies=1&words=1&marks=1&caution=1", color_scheme=scheme)
+    page = visit("n=60&threshold=0.745&hostile=1&copies=1&notes=1&marks=1&caution=1", color_scheme=scheme)
     page.locator(".fold").first.click()
     pairs = [
         (".value", "page"),
@@ -621,14 +629,14 @@ def test_words_can_be_read_in_light_and_dark(visit: Visit, scheme: str) -> None:
     assert brightness > 200 if scheme == "light" else brightness < 60
 
 
-@pytest.mark.parametrize("more", ["", "&copies=1&words=1&marks=1&caution=1"])
+@pytest.mark.parametrize("more", ["", "&copies=1&notes=1&marks=1&caution=1"])
 def test_a_phone_shows_two_columns_and_nothing_sticks_out(visit: Visit, more: str) -> None:
     page = visit(f"n=60&threshold=0.75&selectable=1{more}", viewport={"width": 390, "height": 844}, has_touch=True)
     page.get_by_role("button", name="Select all shown").click()
     columns = page.locator(".cards").evaluate("c => getComputedStyle(c).gridTemplateColumns.split(' ').length")
     assert columns == 2
     assert len(scores(page)) > 4
-    wide = page.locator(".gallery *:visible").evaluate_all(
+    wide = page.locator(".match-gallery *:visible").evaluate_all(
         "all => all.filter(e => e.getBoundingClientRect().right > 390 && !e.closest('.hush')).map(e => e.className)"
     )
     assert wide == []
@@ -669,7 +677,7 @@ def test_copies_are_folded_under_the_best_of_them(visit: Visit, ranked: list[tup
     assert ids(page) == folded(ranked, 75)
 
 
-def test_the_line_moves_through_folded_and_unfolded_copies(visit: Visit, ranked: list[tuple[str, float]]) -> None:
+def test_the_threshold_moves_through_folded_and_unfolded_copies(visit: Visit, ranked: list[tuple[str, float]]) -> None:
     page = visit("n=60&copies=1&threshold=0.75")
     fold_of(page, ranked[1][0]).click()
     fold_of(page, ranked[4][0]).click()
@@ -723,7 +731,7 @@ def test_the_focus_is_not_lost_with_its_card(visit: Visit) -> None:
     expect_value(page, "50.0\u202f%")
     expect(page.locator(".picture").nth(3)).to_be_focused()
     page.get_by_role("button", name="Another query").evaluate("button => button.click()")
-    expect_heard(page, runs=3)
+    expect_known(page, runs=3)
     expect(page.locator(".picture").first).to_be_focused()
 
 
@@ -734,28 +742,28 @@ def test_folded_copies_are_selected_openly_or_not_at_all(visit: Visit, ranked: l
     page.locator(".pick input").nth(0).check(force=True)
     page.locator(".pick input").nth(2).click(modifiers=["Shift"], force=True)
     expect(picked).to_have_text("3 selected")
-    expect_heard(page, selected=names[:3])
+    expect_known(page, selected=names[:3])
     page.get_by_role("button", name="Select all shown").click()
     expect(picked).to_have_text("23 selected, 16 of them folded")
     expect(fold_of(page, names[0])).to_have_text("+ 3 copies, 3 selected")
-    expect_heard(page, selected=names[:23])
+    expect_known(page, selected=names[:23])
     fold_of(page, names[0]).click()
     expect(picked).to_have_text("23 selected, 13 of them folded")
     expect(fold_of(page, names[0])).to_have_text("\u2212 3 copies")
     page.locator(".pick input").nth(1).uncheck(force=True)
     fold_of(page, names[0]).click()
     expect(fold_of(page, names[0])).to_have_text("+ 3 copies, 2 selected")
-    expect_heard(page, selected=[name for name in names[:23] if name != names[7]])
+    expect_known(page, selected=[name for name in names[:23] if name != names[7]])
     drag(page, 75, 80)
-    expect(picked).to_have_text("22 selected, 7 of them below the line, 8 of them folded")
+    expect(picked).to_have_text("22 selected, 7 of them below the threshold, 8 of them folded")
     page.mouse.up()
     page.get_by_role("button", name="Clear").click()
     expect(fold_of(page, names[0])).to_have_text("+ 2 copies")
-    expect_heard(page, selected=[])
+    expect_known(page, selected=[])
 
 
-def test_notes_and_badges_are_seen_and_heard(visit: Visit) -> None:
-    page = visit("n=60&words=1&threshold=0.8")
+def test_notes_and_badges_are_shown_and_read_out(visit: Visit) -> None:
+    page = visit("n=60&notes=1&threshold=0.8")
     card = page.locator(".card").first
     expect(card.locator(".note")).to_have_text("Closer than 99.9\u202f% of the collection")
     expect(card.locator(".badge")).to_have_text("In your query")
@@ -781,11 +789,11 @@ def test_a_suggested_cut_is_a_tick_and_a_button(visit: Visit) -> None:
     expect_value(page, "74.5\u202f%")
     expect(buttons.nth(1)).to_have_attribute("aria-pressed", "true")
     assert min(scores(page)) >= 74.5
-    expect_heard(page, released=0.745, threshold=0.745)
+    expect_known(page, released=0.745, threshold=0.745)
     expect(buttons.nth(1)).to_be_focused()
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
-    expect_heard(page, released=0.64, threshold=0.64)
+    expect_known(page, released=0.64, threshold=0.64)
     expect(buttons.nth(1)).to_have_attribute("aria-pressed", "false")
     expect(buttons.nth(2)).to_have_attribute("aria-pressed", "true")
     drag(page, 64, 87)
@@ -818,19 +826,19 @@ def test_a_card_asks_for_more_or_less_like_it(visit: Visit) -> None:
     more = page.get_by_role("button", name=re.compile("^More like this: ")).nth(1)
     expect(more).to_have_attribute("title", "More like this")
     more.click()
-    expect_heard(page, asked=["more", names[1]], opened=None)
+    expect_known(page, more_like=names[1], opened=None)
     page.get_by_role("button", name="Run again").click()
-    expect_heard(page, asked=None)
+    expect_known(page, more_like=None)
     page.locator(".picture").nth(2).focus()
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")
     less = page.get_by_role("button", name=re.compile("^Less like this: ")).nth(2)
     expect(less).to_be_focused()
     page.keyboard.press("Enter")
-    expect_heard(page, asked=["less", names[2]], opened=None)
+    expect_known(page, less_like=names[2], opened=None)
     expect(less).to_be_focused()
     page.locator(".picture").nth(2).click(position={"x": 40, "y": 100})
-    expect_heard(page, asked=None, opened=names[2])
+    expect_known(page, less_like=None, opened=names[2])
 
 
 def test_a_checkbox_is_ticked_with_the_space_key(visit: Visit) -> None:

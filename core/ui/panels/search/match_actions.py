@@ -1,4 +1,4 @@
-"""What to do with matches: more like these, tags, removal, downloads."""
+"""What can be done with matches: more like these, tags, removal, downloads."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from core.search.result_export import Report, as_contact_sheet, as_csv, as_json,
 from core.ui.app_status import engine
 from core.ui.bulk_edit import Selection, remove_button, tagging
 from core.ui.formatting import counted
-from core.ui.panels import query_builder
+from core.ui.panels.search.query import add_parts
 
 
 def show_actions(matches: Matches, shown: Sequence[Match], selected: Sequence[UUID], threshold: float) -> None:
-    """Buttons for the selected matches, or for all that are shown when none is selected."""
+    """Buttons for the selected matches, or for all shown when none is selected."""
     chosen = [match for match in matches.found if match.id in set(selected)]
     subject = chosen or list(shown)
     ids = [match.id for match in subject]
@@ -30,7 +30,7 @@ def show_actions(matches: Matches, shown: Sequence[Match], selected: Sequence[UU
                 "More like these",
                 icon=":material/add_photo_alternate:",
                 type="tertiary",
-                on_click=query_builder.ask,
+                on_click=add_parts,
                 args=([Part(picture=id) for id in ids],),
             )
             selection = Selection(ids, len(ids))
@@ -53,13 +53,13 @@ def _downloads(matches: Matches, subject: Sequence[Match], threshold: float) -> 
             matches=subject,
         )
         thumbnails = engine().store.thumbnail
-        kinds: list[tuple[str, str, str, Callable[[], bytes]]] = [
+        formats: list[tuple[str, str, str, Callable[[], bytes]]] = [
             ("CSV", "matches.csv", "text/csv", lambda: as_csv(report)),
             ("JSON", "matches.json", "application/json", lambda: as_json(report)),
             ("ZIP of thumbnails", "matches.zip", "application/zip", lambda: as_zip(report, thumbnails)),
-            ("Contact sheet, to print", "matches.html", "text/html", lambda: as_contact_sheet(report, thumbnails)),
+            ("Contact sheet to print", "matches.html", "text/html", lambda: as_contact_sheet(report, thumbnails)),
         ]
-        for label, name, mime, data in kinds:
+        for label, name, mime, data in formats:
             st.download_button(
                 label, data=data, file_name=name, mime=mime, on_click="ignore", key=f"download-{name}", width="stretch"
             )

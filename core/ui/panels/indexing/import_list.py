@@ -1,4 +1,4 @@
-"""The imports as a page shows them: progress, failures, and what can be done about them."""
+"""The list of imports: progress, failures, and what can be done about them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from core.errors import LookalikeError
 from core.indexing.failure_csv import as_csv
 from core.indexing.imports import Import
 from core.ui.app_status import engine, notices
-from core.ui.formatting import counted, duration, plain, shortened
+from core.ui.filters import import_parameter
+from core.ui.formatting import clock_time, counted, date_and_time, duration, escaped, shortened
 
 FIRST_IMPORTS = 5
 MORE_IMPORTS = 20
@@ -20,7 +21,7 @@ SHOWN_REASONS = 30
 
 @st.fragment(run_every=1.0)
 def show_imports() -> None:
-    """The newest imports, kept up to date by the second."""
+    """The newest imports, refreshed every second."""
     if engine().database_state.state != "ready":
         return
     shown = st.session_state.setdefault("imports-shown", FIRST_IMPORTS)
@@ -28,7 +29,7 @@ def show_imports() -> None:
         _offer_undo()
         entries = engine().imports.latest(shown + 1)
         if not entries:
-            st.caption("Nothing has been indexed yet. Paste a few addresses above to begin.")
+            st.caption("Nothing has been indexed yet. Paste a few URLs above to start.")
         for entry in entries[:shown]:
             _show_import(entry)
         if len(entries) > shown:
@@ -48,7 +49,7 @@ def _offer_undo() -> None:
     entry, removed = deleted
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         st.markdown(
-            f":material/delete: **{plain(entry.name)}** was deleted, and {counted(removed, 'picture')} with it."
+            f":material/delete: **{escaped(entry.name)}** was deleted, and {counted(removed, 'picture')} with it."
         )
         st.button("Undo", icon=":material/undo:", on_click=_restore, args=(entry.id,))
 
@@ -56,17 +57,14 @@ def _offer_undo() -> None:
 def _show_import(entry: Import) -> None:
     with st.container(border=True, key=f"import-{entry.id}"):
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-            st.markdown(f"{_icon(entry)} **{plain(entry.name)}**", width="content")
-            st.caption(f"{entry.created_at.astimezone():%d %b %Y, %H:%M}", width="content")
+            st.markdown(f"{_icon(entry)} **{escaped(entry.name)}**", width="content")
+            st.caption(date_and_time(entry.created_at), width="content")
         if entry.waiting:
             st.progress((entry.total - entry.waiting) / entry.total)
         st.caption(_progress(entry))
         if entry.retrying and entry.next_try_at:
-            again = entry.next_try_at + timedelta(seconds=1)
-            st.caption(
-                f":material/schedule: {entry.retrying:,} did not answer yet. "
-                f"The next try is at {again.astimezone():%H:%M:%S}."
-            )
+            retry_at = clock_time(entry.next_try_at + timedelta(seconds=1))
+            st.caption(f":material/schedule: {entry.retrying:,} have not answered yet. Next try at {retry_at}.")
         if entry.failed:
             _show_failures(entry)
         _show_buttons(entry)
@@ -81,7 +79,7 @@ def _icon(entry: Import) -> str:
 def _progress(entry: Import) -> str:
     parts = [f"{entry.indexed:,} indexed"]
     if entry.already_there:
-        parts.append(f"{entry.already_there:,} already there")
+        parts.append(f"{entry.already_there:,} already in the collection")
     if entry.failed:
         parts.append(f"{entry.failed:,} failed")
     if entry.waiting:
@@ -89,7 +87,7 @@ def _progress(entry: Import) -> str:
     if entry.waiting and entry.paused_at:
         parts.append("paused")
     elif entry.waiting and entry.rate:
-        parts.append(f"{entry.rate:.1f} a second")
+        parts.append(f"{entry.rate:.1f} per second")
         if entry.seconds_left and entry.retrying < entry.waiting:
             parts.append(f"about {duration(entry.seconds_left)} left")
     return " · ".join(parts)
@@ -97,7 +95,9 @@ def _progress(entry: Import) -> str:
 
 def _show_buttons(entry: Import) -> None:
     imports = engine().imports
-    with st.container(horizontal=True, gap="small"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if not entry.waiting and entry.indexed + entry.already_there:
+            _show_links(entry)
         if entry.waiting:
             if entry.paused_at:
                 _button(entry, "Resume", ":material/play_arrow:", imports.resume)
@@ -105,10 +105,10 @@ def _show_buttons(entry: Import) -> None:
                 _button(entry, "Pause", ":material/pause:", imports.pause)
             _button(entry, "Cancel", ":material/stop:", imports.cancel)
         if entry.failed:
-            _button(entry, "Try the failed again", ":material/refresh:", imports.retry_failed)
+            _button(entry, "Retry failed", ":material/refresh:", imports.retry_failed)
             st.download_button(
                 "Failures as CSV",
-                data=lambda: as_csv(ledger.failures(entry.id)),
+                data=lambda: as_csv(imports.failures(entry.id)),
                 file_name=f"failures-{entry.id}.csv",
                 mime="text/csv",
                 key=f"csv-{entry.id}",
@@ -122,10 +122,17 @@ def _show_buttons(entry: Import) -> None:
                 key=f"delete-{entry.id}",
                 icon=":material/delete:",
                 type="tertiary",
-                help="Deletes the import, and removes the pictures that only it brought. You can undo it.",
+                help="Deletes the import and removes the pictures that no other import has. You can undo this.",
                 on_click=_delete,
                 args=(entry,),
             )
+
+
+def _show_links(entry: Import) -> None:
+    """The pictures of a finished import, in the collection and as what a search is restricted to."""
+    parameter = import_parameter(entry.id, entry.name)
+    st.page_link("pages/collection.py", label="See them", icon=":material/photo_library:", query_params=parameter)
+    st.page_link("pages/search.py", label="Search them", icon=":material/search:", query_params=parameter)
 
 
 def _button(entry: Import, label: str, icon: str, action: Callable[[int], object]) -> None:
@@ -133,7 +140,7 @@ def _button(entry: Import, label: str, icon: str, action: Callable[[int], object
 
 
 def _attempt(action: Callable[[int], object], import_id: int) -> None:
-    """Do what a button asks."""
+    """Do what a button asks for; a failure is a notice."""
     with notices():
         action(import_id)
 
@@ -156,12 +163,12 @@ def _show_failures(entry: Import) -> None:
         st.table(
             [
                 {
-                    "How many": f"{group.count:,}",
-                    "What happened": plain(group.reason),
-                    "For example": plain(shortened(group.example)),
+                    "Count": f"{group.count:,}",
+                    "Reason": escaped(group.reason),
+                    "Example": escaped(shortened(group.example)),
                 }
                 for group in groups[:SHOWN_REASONS]
             ]
         )
         if len(groups) > SHOWN_REASONS:
-            st.caption(f"And {len(groups) - SHOWN_REASONS:,} more reasons: the CSV has them all.")
+            st.caption(f"… and {len(groups) - SHOWN_REASONS:,} more reasons. The CSV lists them all.")

@@ -1,4 +1,4 @@
-"""What is done with groups of duplicates: removal after a preview, and what is said to be none; all with undo."""
+"""What is done with groups of duplicates: removal after a preview, and pairs marked as not duplicates; with undo."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import streamlit as st
 from core.duplicates.star_grouping import Group, Pair, pairs_within
 from core.signed_urls import thumbnail_path
 from core.ui.app_status import engine
-from core.ui.formatting import counted, size
+from core.ui.formatting import counted, date_and_time, file_size
 from core.ui.undo import attempt
 
 PREVIEWED = 60
-"""Pictures that a preview shows."""
+"""Pictures shown in a preview."""
 
-SAID = 10
-"""Pairs said to be no duplicates that are shown, the last first."""
+MARKED = 10
+"""Pairs marked as not duplicates that are listed, the latest first."""
 
 SHEET = """<style>
 .sheet {display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: 0.75rem}
@@ -31,12 +31,12 @@ SHEET = """<style>
 
 @st.dialog("What would be removed", width="large", on_dismiss="rerun")
 def preview(groups: Sequence[Group], rule: str) -> None:
-    """Show what the removal of these groups' duplicates would do, and let it be done; `rule` says what stays."""
+    """Show what removing these groups' duplicates would do, with a button that does it; `rule` says what stays."""
     gone = [(group.keeper, member.picture) for group in groups for member in group.members]
     st.markdown(
-        f"In {_each(len(groups))} {rule}. "
-        f"**{counted(len(gone), 'picture')}** with files of {size(engine().duplicates.size([id for _, id in gone]))} "
-        "would leave the collection. You can undo it."
+        f"{_each(len(groups))}, {rule}. "
+        f"**{counted(len(gone), 'picture')}** ({file_size(engine().duplicates.size([id for _, id in gone]))}) "
+        "would move to the bin. You can undo this."
     )
     st.html(SHEET + f'<div class="sheet">{"".join(_figure(*pair) for pair in gone[:PREVIEWED])}</div>')
     if len(gone) > PREVIEWED:
@@ -50,11 +50,11 @@ def preview(groups: Sequence[Group], rule: str) -> None:
 
 
 def _each(groups: int) -> str:
-    return "this group" if groups == 1 else f"each of {groups:,} groups"
+    return "In this group" if groups == 1 else f"In each of {groups:,} groups"
 
 
 def _figure(keeper: UUID, picture: UUID) -> str:
-    return f"<figure><div>{_image(keeper, 'Stays')}{_image(picture, 'Would go', 'goes')}</div></figure>"
+    return f"<figure><div>{_image(keeper, 'Stays')}{_image(picture, 'Would be removed', 'goes')}</div></figure>"
 
 
 def _image(picture: UUID, alt: str, kind: str = "") -> str:
@@ -63,59 +63,61 @@ def _image(picture: UUID, alt: str, kind: str = "") -> str:
 
 
 def remove(groups: Sequence[Group]) -> None:
-    """Remove the duplicates of these groups, and offer the way back."""
+    """Remove the duplicates of these groups, and offer an undo."""
 
     def act() -> tuple[str, Callable[[], object]]:
         done = engine().duplicates.remove(groups)
-        asked = sum(len(group.members) for group in groups)
-        left = f" {asked - len(done):,} stayed, for somebody else was quicker." if len(done) < asked else ""
-        sentence = f"{counted(len(done), 'duplicate')} removed from the collection.{left}"
+        wanted = sum(len(group.members) for group in groups)
+        rest = f" Someone else had already removed the other {wanted - len(done):,}." if len(done) < wanted else ""
+        sentence = f"{counted(len(done), 'duplicate')} removed from the collection.{rest}"
         return sentence, lambda: engine().curation.restore(done)
 
     attempt(act)
 
 
 def mark_not_duplicates(group: Group, picture: UUID | None) -> None:
-    """Remember that this picture is no duplicate of the group's others, or none of them of another when it is None."""
+    """Mark this picture as not a duplicate of the group's others; with None, all of them as not duplicates."""
 
     def act() -> tuple[str, Callable[[], object]]:
         done = engine().duplicates.mark_not_duplicates(pairs_within(group.pictures, picture))
-        what = "The picture is no duplicate" if picture else "The pictures are no duplicates"
-        return f"{what}: they are not grouped again.", lambda: engine().duplicates.unmark_not_duplicates(done)
+        what = "Marked as not a duplicate" if picture else "Marked as not duplicates"
+        return f"{what}. They will not be grouped again.", lambda: engine().duplicates.unmark_not_duplicates(done)
 
     attempt(act)
 
 
-def show_said() -> None:
-    """The pairs that are no duplicates by a curator's word, each with a button that takes it back."""
-    count, said = engine().duplicates.not_duplicates(SAID)
+def show_not_duplicates() -> None:
+    """The pairs that a curator marked as not duplicates, each with a button that undoes it. Raises DatabaseError."""
+    count, pairs = engine().duplicates.not_duplicates(MARKED)
     if not count:
         return
-    # With a name of its own, for it would close whenever a count in it changes.
-    with st.expander("Said to be no duplicates", icon=":material/difference:", key="said", on_change="rerun") as box:
+    # Without a count in its label: it would close whenever that changes.
+    with st.expander(
+        "Marked as not duplicates", icon=":material/difference:", key="not-duplicates", on_change="rerun"
+    ) as box:
         if not box.open:
             return
-        st.caption(f"{counted(count, 'pair')} of pictures, the last first. They are in no group together.")
-        for entry in said:
-            with st.container(horizontal=True, vertical_alignment="center", key=f"said-{entry.picture}-{entry.other}"):
-                images = _image(entry.picture, "One picture") + _image(entry.other, "The other")
+        st.caption(f"{counted(count, 'pair')} of pictures, the latest first. They are never in one group.")
+        for entry in pairs:
+            with st.container(horizontal=True, vertical_alignment="center", key=f"pair-{entry.picture}-{entry.other}"):
+                images = _image(entry.picture, "First picture") + _image(entry.other, "Second picture")
                 st.html(SHEET + f'<div class="sheet"><figure><div>{images}</div></figure></div>', width=200)
-                st.caption(f"{entry.said_at.astimezone():%d %b %Y, %H:%M}", width="stretch")
+                st.caption(date_and_time(entry.said_at), width="stretch")
                 st.button(
-                    "Take back",
+                    "Undo",
                     key=f"back-{entry.picture}-{entry.other}",
                     icon=":material/undo:",
                     type="tertiary",
                     on_click=_unmark,
                     args=((entry.picture, entry.other),),
                 )
-        if count > len(said):
-            st.caption(f"… and {count - len(said):,} earlier ones.")
+        if count > len(pairs):
+            st.caption(f"… and {count - len(pairs):,} earlier pairs.")
 
 
 def _unmark(pair: Pair) -> None:
     def act() -> tuple[str, Callable[[], object]]:
         done = engine().duplicates.unmark_not_duplicates([pair])
-        return "The two may be duplicates again.", lambda: engine().duplicates.mark_not_duplicates(done)
+        return "The two can be grouped again.", lambda: engine().duplicates.mark_not_duplicates(done)
 
     attempt(act)
