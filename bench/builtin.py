@@ -1,4 +1,4 @@
-"""The encoder in the box: how soon after `make run` a picture can be searched for with it, and how fast it is."""
+"""The built-in encoder: how soon after `make run` a picture can be searched for with it, and how fast it is."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def run(report: Report) -> None:
         speeds = [[pictures_per_second(encoder, images) for encoder in (clip, ours)] for _ in range(ROUNDS)]
     theirs, own = map(max, zip(*speeds, strict=True))
     report.note(f"ViT-B-32, {clip.precision}: bare forward", theirs, "images/s")
-    report.note(f"encoder in the box, {ours.precision}: bare forward", own, "images/s")
-    report.at_least("encoder in the box against ViT-B-32, bare forward", own / theirs, 4)
+    report.note(f"built-in encoder, {ours.precision}: bare forward", own, "images/s")
+    report.at_least("built-in encoder against ViT-B-32, bare forward", own / theirs, 4)
 
 
 def _starts(report: Report) -> None:
     begun = time.perf_counter()
     with folder() as empty, App(CLIP_MODEL="", HF_ENDPOINT="http://127.0.0.1:1", HF_HOME=str(empty)) as app:
         _search(app)
-        report.note("first start with the encoder in the box, until a search", time.perf_counter() - begun, "s")
+        report.note("first start with the built-in encoder, until a search", time.perf_counter() - begun, "s")
         seconds = list[float]()
         for _ in range(ROUNDS):
             app.stop()
@@ -43,7 +43,7 @@ def _starts(report: Report) -> None:
             app.start()
             _search(app)
             seconds.append(time.perf_counter() - begun)
-    report.at_most("start with the encoder in the box, until a search", min(seconds), 6, "s")
+    report.at_most("start with the built-in encoder, until a search", min(seconds), 6, "s")
 
 
 def _search(app: App) -> None:

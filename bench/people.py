@@ -81,8 +81,8 @@ def _seconds(measure: Callable[[], None]) -> list[float]:
 
 
 def _page_rerun(page: Page) -> Callable[[], None]:
-    """Types one address more or less, and waits until the page counts it."""
-    box = page.get_by_label("One address a line")
+    """Types one URL more or less, and waits until the page counts it."""
+    box = page.get_by_label("One URL per line")
     turns = itertools.count()
 
     def rerun() -> None:

@@ -54,7 +54,7 @@ class Site:
         self._process.communicate()
 
     def urls(self, first: int, count: int) -> list[str]:
-        """The addresses of `count` files from number `first` on."""
+        """The URLs of `count` files from number `first` on."""
         return [f"http://127.0.0.1:{self._port}/{number}.jpg" for number in range(first, first + count)]
 
 

@@ -31,11 +31,11 @@ def search(page: Page, url: str, query: Image.Image) -> None:
     page.screenshot(path=HERE / "search.png")
 
 
-def index(page: Page, url: str, addresses: list[str]) -> None:
+def index(page: Page, url: str, urls: list[str]) -> None:
     """A list that is ready, below an import that is done."""
     page.goto(f"{url}/index")
     box = page.get_by_label("One URL per line")
-    box.fill("\n".join([*addresses[:6], addresses[0], "ftp://museum.example/old/12.jpg"]))
+    box.fill("\n".join([*urls[:6], urls[0], "ftp://museum.example/old/12.jpg"]))
     box.press("Control+Enter")
     page.get_by_text("6 ready").wait_for()
     page.get_by_text("could not be indexed").first.click()
@@ -78,13 +78,13 @@ def main() -> None:
         App(CLIP_MODEL=os.environ.get("CLIP_MODEL", MODEL_SETTING)) as app,
         sync_playwright() as playwright,
     ):
-        addresses = [site.url(path) for path in pages]
+        urls = [site.url(path) for path in pages]
         missing = [site.url("/collection/lost-1.jpg"), site.url("/collection/lost-2.jpg")]
-        app.post("/api/upsert?wait=120", json={"images": [*addresses, *missing]})
+        app.post("/api/upsert?wait=120", json={"images": [*urls, *missing]})
         browser = launch(playwright)
         page = browser.new_page(viewport=VIEW, device_scale_factor=1.5)
         search(page, app.url, images["boats-08.jpg"])
-        index(page, app.url, addresses)
+        index(page, app.url, urls)
         duplicates(page, app.url)
         tune(page, app, jpeg(images["boats-08.jpg"]))
         browser.close()

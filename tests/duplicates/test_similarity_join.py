@@ -75,6 +75,7 @@ def test_what_hears_of_the_progress_may_end_it() -> None:
     assert shares[-1] < 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threshold", [0.85, 0.92])
 def test_by_cells_few_pairs_are_missed_and_none_invented(threshold: float, monkeypatch: pytest.MonkeyPatch) -> None:
     vectors = spread_like_clip(3_000, seed=3)

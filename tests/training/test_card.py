@@ -1,4 +1,4 @@
-"""The numbers on the card of the encoder in the box, measured again on a small sample."""
+"""The numbers on the card of the built-in encoder, measured again on a small sample."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from training.photos import CLUTTER, read, split
 
 CARD = (BUILTIN_FOLDER / "README.md").read_text("utf-8")
 SAMPLE = 60
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

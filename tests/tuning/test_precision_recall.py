@@ -35,6 +35,7 @@ def truth(similarities: np.ndarray, right: np.ndarray, threshold: float) -> tupl
     return float(right[shown].mean()), float((shown & right).sum() / right.sum())
 
 
+@pytest.mark.slow
 def test_the_intervals_hold_on_queries_that_nobody_judged() -> None:
     held = 0
     for seed in range(40):
@@ -46,6 +47,7 @@ def test_the_intervals_hold_on_queries_that_nobody_judged() -> None:
     assert held >= 36
 
 
+@pytest.mark.slow
 def test_the_curves_are_near_the_truth_though_the_verdicts_are_no_random_sample() -> None:
     precisions, recalls, truths = [], [], []
     for seed in range(20):
