@@ -107,7 +107,7 @@ def test_who_waits_for_an_import_holds_up_nobody(
         for connection in waiting:
             connection.sendall(request.encode())
         deadline = time.monotonic() + 60
-        while len(engine.imports.imports(100)) < 40 and time.monotonic() < deadline:
+        while len(engine.imports.latest(100)) < 40 and time.monotonic() < deadline:
             time.sleep(0.1)
         begun = time.monotonic()
         assert httpx2.get(f"{server.url}/api/health", timeout=60).status_code == 200
@@ -119,7 +119,7 @@ def test_who_waits_for_an_import_holds_up_nobody(
     looked = len(reads)
     time.sleep(2)
     assert len(reads) == looked, "somebody still looks at an import whose caller has left"
-    for entry in engine.imports.imports(100):
+    for entry in engine.imports.latest(100):
         engine.imports.cancel(entry.id)
 
 

@@ -14,7 +14,7 @@ import pytest
 from bench.support.data import MODEL, some_photos
 from bench.support.fakehub import FakeHub
 from bench.support.webserver import WebServer
-from core import maintenance as upkeep
+from core.background import follower, worker
 from core.embedding import checkpoint as clip_model
 from core.embedding import model_selection as core_choice
 from core.embedding.encoder import load_encoder
@@ -133,7 +133,8 @@ def test_the_box_steps_in_for_a_damaged_clip_until_it_is_mended(small_clip: Fake
 def test_the_collection_is_embedded_anew_when_clip_comes(
     small_clip: FakeHub, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upkeep, "PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(follower, "PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(worker, "SWEEP_SECONDS", 0.1)
     small_clip.mode = "broken"
     engine = Engine(settings.model_copy(update={"clip_model": ""}))
     engine.start()
@@ -163,14 +164,15 @@ def test_the_collection_is_embedded_anew_when_clip_comes(
 def test_a_collection_of_clips_is_served_by_the_box_while_clip_is_away(
     small_clip: FakeHub, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upkeep, "PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(follower, "PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(worker, "SWEEP_SECONDS", 0.1)
     with WebServer({f"/{number}.jpg": data for number, data in enumerate(PHOTOS)}) as site:
         urls = [site.url(f"/{number}.jpg") for number in range(len(PHOTOS))]
         first = Engine(settings.model_copy(update={"clip_model": SMALL}))
         first.start()
         first.wait_until_ready(60)
-        entry = first.submit("with CLIP", [(key_of(url), url) for url in urls])
-        wait_until(lambda: first.ledger.read(entry.id).done)
+        entry = first.imports.submit("with CLIP", [(key_of(url), url) for url in urls])
+        wait_until(lambda: first.imports.read(entry.id).done)
         first.close()
     shutil.rmtree(huggingface_hub.constants.HF_HUB_CACHE)
     small_clip.mode = "broken"

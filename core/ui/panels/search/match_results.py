@@ -90,7 +90,7 @@ def _threshold(matches: Matches) -> float:
         pass
     except ValueError:
         st.warning("The threshold in the URL is not a number; the suggested one is used.")
-    if matches.saved_threshold and matches.yours.threshold is not None:
+    if matches.saved_threshold and matches.saved_threshold.threshold is not None:
         return matches.saved_threshold.threshold
     if matches.cuts:
         return per_mille(matches.cuts.balanced) / 1000
