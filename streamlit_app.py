@@ -3,6 +3,7 @@
 import contextlib
 import logging
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import streamlit as st
 
@@ -11,7 +12,7 @@ from core.ui.auto_refresh import auto_refresh
 
 page = st.navigation(
     [
-        # Without icons: Streamlit would make them the tab's icon too, and fetch that from a server of Google's.
+        # Without icons: Streamlit would make them the tab's icon too, and fetch that from Google's servers.
         st.Page("pages/search.py", title="Search", default=True),
         st.Page("pages/index.py", title="Index", url_path="index"),
         st.Page("pages/collection.py", title="Collection", url_path="collection"),
@@ -21,17 +22,18 @@ page = st.navigation(
     position="top",
 )
 
-if __name__ == "__main__":  # a visit: Streamlit runs this file anew each time
+if __name__ == "__main__":  # a visit: Streamlit runs this file again for each
     st.set_page_config(page_title=f"{page.title} · Lookalike", page_icon="core/ui/assets/icon.svg", layout="wide")
     st.logo("core/ui/assets/logo.svg", size="large")
+    st.html(Path("core/ui/assets/app.css"))
     top = st.container()
     try:
         page.run()
     except Exception:
         logging.getLogger(__name__).exception("page %s", page.title)
         st.error(
-            "Something unforeseen went wrong on this page; the log of the app has the details. "
-            "Load the page again, and nothing is lost.",
+            "An unexpected error occurred on this page. Nothing is lost: reload the page. "
+            "The app's log has the details.",
             icon=":material/error:",
         )
     with top:

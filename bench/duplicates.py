@@ -114,7 +114,7 @@ def times(report: Report, size: int) -> tuple[float, float]:
             _look(seen)
             comparisons.ask(model, THRESHOLD)
             begun = time.perf_counter()
-            comparisons.work(model, partial(_look, seen))
+            comparisons.run(model, partial(_look, seen))
             groups = len(duplicates.lookalikes(model, THRESHOLD, KeepRule()))
             lookalikes = time.perf_counter() - begun
             report.note(f"{size:,} pictures: {groups:,} groups of look-alikes", lookalikes, "s")
@@ -171,7 +171,7 @@ def _background(comparisons: Comparisons, model: Model) -> Iterator[Callable[[],
 
     def work() -> None:
         step_aside()
-        comparisons.work(model, lambda: False)
+        comparisons.run(model, lambda: False)
 
     thread = threading.Thread(target=work)
     thread.start()

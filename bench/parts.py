@@ -63,8 +63,8 @@ def running_engine(clip_model: str = MODEL_SETTING) -> Iterator[Engine]:
 def index(engine: Engine, urls: Sequence[str]) -> tuple[float, Import]:
     """Import URLs. Returns how many seconds it took from the order until the last item's end, and the import."""
     begun = time.perf_counter()
-    entry = engine.submit("bench", [(key_of(url), url) for url in urls])
+    entry = engine.imports.submit("bench", [(key_of(url), url) for url in urls])
     while not entry.done:
         time.sleep(0.25)
-        entry = engine.ledger.read(entry.id)
+        entry = engine.imports.read(entry.id)
     return time.perf_counter() - begun, entry

@@ -13,7 +13,7 @@ import psutil
 
 import core.indexing.item_loader
 from core.engine import Engine
-from core.indexing.pipeline import Indexer
+from core.indexing.batch_writer import BatchWriter
 
 
 class Profile:
@@ -35,7 +35,7 @@ class Profile:
             (self._engine.fetcher, "fetch", "fetch"),
             (core.indexing.item_loader, "read_picture", "decode"),
             (self._engine.model_selection.loader.get(), "prepare", "prepare"),
-            (Indexer, "_write", "write"),
+            (BatchWriter, "write", "write"),
         ):
             timed = self._timed(stage, getattr(owner, method))
             self._stack.enter_context(patch.object(owner, method, timed))

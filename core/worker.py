@@ -1,4 +1,4 @@
-"""`python -m core worker`: works on imports and upkeep without the pages."""
+"""`python -m core worker`: works on the jobs of the queue without the pages."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ def run_worker() -> int:
     """
     keep_freed_memory()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    logging.getLogger("procrastinate").setLevel(logging.WARNING)  # it says three lines of every job
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())

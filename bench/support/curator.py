@@ -15,7 +15,7 @@ MATCHES = 30
 
 
 def classes_of(app: App) -> dict[str, str]:
-    """The class of each picture by its id: the last folder of its address."""
+    """The class of each picture by its id: the last folder of its URL."""
     listed = app.raw("GET", "/api/collection?format=csv").text
     rows = csv.DictReader(io.StringIO(listed.removeprefix("\ufeff")))
     return {row["id"]: row["urls"].split()[0].split("/")[-2] for row in rows}
@@ -73,7 +73,7 @@ def save(page: Page) -> tuple[float, tuple[float, float], tuple[float, float]]:
     threshold = float(re.findall(r"[\d.]+", button.inner_text().partition("Save")[2])[0]) / 100
     stated_there = stated(page, "Precision"), stated(page, "Recall")
     button.click()
-    expect(page.get_by_text(f"Yours: {threshold * 100:g}\u202f%.")).to_be_visible()
+    expect(page.get_by_text(f"Saved threshold: {threshold * 100:g}\u202f%.")).to_be_visible()
     expect(button).to_be_disabled()
     return threshold, *stated_there
 

@@ -130,7 +130,7 @@ async def upsert(
     told = urls.told()
     if not urls.accepted:
         return error_answer(400, "There is no web address of a picture in the list.", **told)
-    submitted = await run_in_threadpool(engine.submit, "From the API", list(urls.accepted.items()))
+    submitted = await run_in_threadpool(engine.imports.submit, "From the API", list(urls.accepted.items()))
     answer = {"import_id": submitted.id, "accepted": len(urls.accepted), **told}
     if not wait:
         return Submitted(**answer)
@@ -173,7 +173,7 @@ async def _wait_for(request: Request, engine: Engine, submitted: Import, seconds
     while not submitted.done and (left := deadline - time.monotonic()) > 0 and not await request.is_disconnected():
         await sleep(min(pause, left))
         pause = min(1.5 * pause, LONGEST_PAUSE)
-        submitted = await run_in_threadpool(engine.ledger.read, submitted.id)
+        submitted = await run_in_threadpool(engine.imports.read, submitted.id)
     return submitted
 
 
@@ -187,11 +187,11 @@ async def _id(id: Annotated[str, Path(description="An import's id.", json_schema
 @router.get("/imports/{id}", summary="How far an import is", responses=errors(401, 404, 503))
 def read_import(engine: CurrentEngine, id: Annotated[int, Depends(_id)]) -> ImportProgress:
     """The counts of an import and what failed. It is done when `waiting` is 0."""
-    return _progress(engine, engine.ledger.read(id))
+    return _progress(engine, engine.imports.read(id))
 
 
 def _progress(engine: Engine, found: Import) -> ImportProgress:
-    failures = engine.ledger.failures(found.id) if found.failed else []
+    failures = engine.imports.failures(found.id) if found.failed else []
     return ImportProgress(
         import_id=found.id,
         counts=ImportCounts(**found.counts),

@@ -172,7 +172,8 @@ def query(engine: CurrentEngine, form: Annotated[QueryForm, Depends(_query_form)
     A picture that was dropped as a file has the path of its file here for its URL. The threshold is 0.9 unless the form
     has one, and 0.6 with the built-in encoder.
     """
-    matches = engine.search(engine.picture_query(form.file), form.top_k)
+    query = engine.query_encoder.compose(engine.serving(), [Part(file=0)], [form.file])
+    matches = engine.search(query, form.top_k)
     reached = matches.reaching(default_threshold(matches.model) if form.threshold is None else form.threshold)
     return [link(engine.settings, match.url) for match in reached if match.url]
 
@@ -196,7 +197,7 @@ async def _search_fields(request: Request) -> SearchBody | SearchForm:
 def search(engine: CurrentEngine, fields: Annotated[SearchBody | SearchForm, Depends(_search_fields)]) -> SearchAnswer:
     """The pictures most similar to a query of pictures and words, with their similarities, best first."""
     files = fields.file if isinstance(fields, SearchForm) else []
-    found = engine.compose(_parts(fields, len(files)), files)
+    found = engine.query_encoder.compose(engine.serving(), _parts(fields, len(files)), files)
     left_out = found.members if fields.leave_out else []
     matches = engine.search(found, fields.top_k, where=fields.filter, exact=fields.exact, leave_out=left_out)
     return _answer(engine, matches, -1.0 if fields.threshold is None else fields.threshold)
@@ -233,7 +234,7 @@ def _answer(engine: Engine, matches: Matches, threshold: float) -> SearchAnswer:
             nothing=cuts.nothing,
             reason=cuts.reason,
         ),
-        yours=matches.yours and matches.yours.threshold,
+        yours=matches.saved_threshold and matches.saved_threshold.threshold,
         matches=[
             FoundPicture(
                 id=match.id,

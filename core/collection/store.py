@@ -174,6 +174,12 @@ def _lacks(model: Model) -> sql.Composed:
     ).format(model.table)
 
 
+def count_pictures(connection: Connection[Any]) -> int:
+    """How many pictures the collection holds; removed ones do not count. Raises psycopg.Error."""
+    ((count,),) = connection.execute("SELECT count(*) FROM pictures WHERE removed_at IS NULL").fetchall()
+    return int(count)
+
+
 class Store:
     """The collection. Methods that take a connection join its transaction; the others make their own."""
 
@@ -274,10 +280,10 @@ class Store:
         if begun < fresh_until:
             return count
         with self._database.connection() as connection:
-            ((count,),) = connection.execute("SELECT count(*) FROM pictures WHERE removed_at IS NULL").fetchall()
+            count = count_pictures(connection)
         counted = time.monotonic()
-        self._counted = (counted + RECOUNT_FACTOR * (counted - begun) if count >= RECOUNT_FROM else 0.0), int(count)
-        return int(count)
+        self._counted = (counted + RECOUNT_FACTOR * (counted - begun) if count >= RECOUNT_FROM else 0.0), count
+        return count
 
     def embedded(self, connection: Connection, model: Model, ids: Iterable[UUID]) -> set[UUID]:
         """Those of the pictures that are in the collection and already have an embedding of this model."""

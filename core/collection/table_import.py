@@ -18,6 +18,7 @@ from core.collection.store import FilePicture, NewPicture, insert_pictures
 from core.collection.table_reader import TableRow, read_table_rows
 from core.database.connection import Database
 from core.database.embedding_tables import Model, make_embeddings
+from core.database.job_queue import index_job, nudge
 from core.errors import TransferError
 from core.media.urls import key_of
 from core.signed_urls import file_path
@@ -252,6 +253,8 @@ def import_table(
             if model is None:
                 model = _adopted(connection, rows)
             Batch(connection, model, name, rows, taken).store()
+            if taken.import_id is not None and taken.waiting:
+                nudge(connection, index_job(taken.import_id))
         notice(taken.rows)
     if not taken.rows:
         raise TransferError(f"{name} has no pictures in it.")

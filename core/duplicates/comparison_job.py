@@ -1,4 +1,8 @@
-"""The comparison of all pictures by their embeddings, which finds look-alikes: asked for, worked on, and kept."""
+"""The comparison of all pictures by their embeddings, which finds look-alikes: asked for, worked on, and kept.
+
+That one of a model is wanted stands in the table `comparisons`; that no two processes work on it, and that another
+takes over when one dies, is the job queue's business.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import logging
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import IO, Any
 from uuid import UUID
@@ -15,19 +19,22 @@ import numpy as np
 from psycopg import Connection, sql
 from psycopg.rows import class_row
 
+from core.collection.store import count_pictures
 from core.database.connection import Database
 from core.database.embedding_tables import Model
+from core.database.job_queue import compare_job, is_running, nudge
 
 logger = logging.getLogger(__name__)
 
 LOWEST = 0.8
 """The lowest threshold of a comparison: below it, most pictures have look-alikes that nobody would call duplicates."""
 
-LEASE = "30 seconds"
-"""How long a comparison whose process died is believed to go on."""
+PROGRESS_SECONDS = 1.0
+"""Between two looks of a comparison at whether it is still wanted, which also say how far it is: the page asks that
+often."""
 
-TELL_SECONDS = 1.0
-"""Between two looks of a comparison at whether it is still wanted, which also say how far it is."""
+FIRST_SHARE = 0.02
+"""The share from which on the time that is left can be told: before, reading the embeddings counts for too much."""
 
 READ = 5_000
 """Embeddings read at a time: 5 MB."""
@@ -61,7 +68,7 @@ class Comparison:
     @property
     def seconds_left(self) -> float | None:
         """About how long it still takes; None while that cannot be told."""
-        return self.elapsed * (1 - self.share) / self.share if self.running and self.share > 0.02 else None
+        return self.elapsed * (1 - self.share) / self.share if self.running and self.share > FIRST_SHARE else None
 
 
 class _StoppedError(Exception):
@@ -78,46 +85,54 @@ class Comparisons:
         """How this model's comparison stands. Raises DatabaseError."""
         with self._database.connection() as connection, connection.cursor(row_factory=class_row(Comparison)) as cursor:
             found = cursor.execute(
-                """SELECT wanted, wanted IS NOT NULL AND leased_until > now() AS running, share,
+                """SELECT wanted, share, problem, threshold, made_at,
                           coalesce(extract(epoch FROM clock_timestamp() - begun_at), 0)::float8 AS elapsed,
-                          problem, threshold, made_at, coalesce(seconds, 0) AS seconds,
-                          coalesce(pictures, 0) AS pictures, greatest(
+                          coalesce(seconds, 0) AS seconds, coalesce(pictures, 0) AS pictures, greatest(
                               (SELECT count(*) FROM pictures WHERE removed_at IS NULL AND indexed_at > made_at),
-                              (SELECT count(*) FROM pictures WHERE removed_at IS NULL) - pictures, 0) AS added
+                              %s - pictures, 0) AS added
                    FROM comparisons WHERE model = %s""",
-                (model.id,),
+                (count_pictures(connection), model.id),
             ).fetchone()
-        return found or Comparison()
+            if found is None:
+                return Comparison()
+            return replace(found, running=found.wanted is not None and is_running(connection, compare_job(model.id)))
+
+    def wanted(self) -> list[int]:
+        """The ids of the models whose comparison is wanted. Raises DatabaseError."""
+        with self._database.connection() as connection:
+            rows = connection.execute("SELECT model FROM comparisons WHERE wanted IS NOT NULL ORDER BY model")
+            return [row[0] for row in rows]
 
     def ask(self, model: Model, threshold: float) -> None:
-        """Have all pictures compared for look-alikes of at least `threshold`, kept between LOWEST and 1.
+        """Have all pictures compared for look-alikes of at least `threshold` (a cosine), kept between LOWEST and 1.
 
-        A comparison that is under way begins anew. What the last one found stays until then. Raises DatabaseError.
+        A comparison that is under way starts over. What the last one found stays until then. Raises DatabaseError.
         """
         with self._database.connection() as connection:
             connection.execute(
                 """INSERT INTO comparisons AS c (model, wanted) VALUES (%s, %s) ON CONFLICT (model) DO UPDATE
-                   SET wanted = excluded.wanted, begun_at = NULL, share = 0, problem = '',
-                       leased_until = '-infinity'""",
+                   SET wanted = excluded.wanted, begun_at = NULL, share = 0, problem = ''""",
                 (model.id, min(max(threshold, LOWEST), 1.0)),
             )
+            nudge(connection, compare_job(model.id))
 
     def cancel(self, model: Model) -> None:
         """Want no comparison any more; one that is under way ends within some seconds. Raises DatabaseError."""
         with self._database.connection() as connection:
             connection.execute("UPDATE comparisons SET wanted = NULL, problem = '' WHERE model = %s", (model.id,))
 
-    def work(self, model: Model, stop: Callable[[], bool]) -> bool:
-        """Make the comparison of this model if it is due; whether one was finished.
+    def run(self, model: Model, stop: Callable[[], bool]) -> bool:
+        """Make the comparison of this model if it is wanted; whether one was finished. This is the job `compare`, of
+        which the queue runs one at a time.
 
-        When `stop` answers True it breaks off, and whoever comes next begins it anew. The embeddings go through a
+        When `stop` answers True it breaks off, and whoever comes next starts over. The embeddings go through a
         temporary file, 1 kB a picture at 512 dimensions. Raises DatabaseError.
         """
         with self._database.connection() as connection:
             row = connection.execute(
-                """UPDATE comparisons SET leased_until = now() + %s::interval, begun_at = clock_timestamp(), share = 0
-                   WHERE model = %s AND wanted IS NOT NULL AND leased_until < now() RETURNING wanted, begun_at""",
-                (LEASE, model.id),
+                """UPDATE comparisons SET begun_at = clock_timestamp(), share = 0
+                   WHERE model = %s AND wanted IS NOT NULL RETURNING wanted, begun_at""",
+                (model.id,),
             ).fetchone()
         if row is None:
             return False
@@ -140,7 +155,8 @@ class Comparisons:
 
 
 class _Turn:
-    """One comparison by one holder of the lease, known by `begun_at`."""
+    """One comparison by one process, known by `begun_at`: a process that was taken for dead and wakes up finds that
+    another has begun, and ends."""
 
     def __init__(
         self, database: Database, model: Model, threshold: float, begun_at: datetime, stop: Callable[[], bool]
@@ -150,7 +166,7 @@ class _Turn:
         self._threshold = threshold
         self._begun_at = begun_at
         self._stop = stop
-        self._told = time.monotonic()
+        self._written = time.monotonic()
 
     def run(self, file: IO[bytes]) -> bool:
         """Read, compare and keep what was found."""
@@ -160,7 +176,7 @@ class _Turn:
         total, ids = self._read(file)
         shape = (len(ids), self._model.dim)
         vectors: Half = np.memmap(file, np.float16, "r+", shape=shape) if ids else np.empty(shape, np.float16)
-        pairs = find_pairs(vectors, self._threshold, self._tell)
+        pairs = find_pairs(vectors, self._threshold, self._on_progress)
         with self._database.connection() as connection:
             self._hold(connection)
             connection.execute("DELETE FROM lookalikes WHERE model = %s", (self._model.id,))
@@ -187,7 +203,7 @@ class _Turn:
         ).format(self._model.table)
         ids = list[UUID]()
         with self._database.connection() as connection:
-            ((total,),) = connection.execute("SELECT count(*) FROM pictures WHERE removed_at IS NULL").fetchall()
+            total = count_pictures(connection)
             with connection.cursor("embeddings") as cursor:  # on the server; in the table's order, a scan is enough
                 cursor.execute(query, binary=True)
                 while rows := cursor.fetchmany(READ):
@@ -195,28 +211,20 @@ class _Turn:
                     sent = np.frombuffer(b"".join(embedding for _, embedding in rows), np.uint8)
                     numbers = np.ascontiguousarray(sent.reshape(len(rows), -1)[:, HEADER:]).view(">f2")
                     file.write(numbers.astype(np.float16).tobytes())
-                    self._tell(0.0)
+                    self._on_progress(0.0)
         file.flush()
         return total, ids
 
-    def _tell(self, share: float) -> None:
-        """Say how far it is, keep the lease, and end the turn when nobody wants it any more."""
+    def _on_progress(self, share: float) -> None:
+        """Write down how far it is. Raises _StoppedError when nobody wants it any more."""
         if self._stop():
-            with self._database.connection() as connection:
-                self._hold(connection)
-                connection.execute(
-                    "UPDATE comparisons SET leased_until = '-infinity' WHERE model = %s", (self._model.id,)
-                )
             raise _StoppedError
-        if time.monotonic() < self._told + TELL_SECONDS:
+        if time.monotonic() < self._written + PROGRESS_SECONDS:
             return
-        self._told = time.monotonic()
+        self._written = time.monotonic()
         with self._database.connection() as connection:
             self._hold(connection)
-            connection.execute(
-                "UPDATE comparisons SET share = %s, leased_until = now() + %s::interval WHERE model = %s",
-                (share, LEASE, self._model.id),
-            )
+            connection.execute("UPDATE comparisons SET share = %s WHERE model = %s", (share, self._model.id))
 
     def _hold(self, connection: Connection[Any]) -> None:
         """Lock the comparison as long as it is this turn's. Raises _StoppedError when it is not."""

@@ -21,6 +21,12 @@ BATCH = 32
 where 10,000 of those have the same hash."""
 
 
+def has_unpaired(database: Database) -> bool:
+    """Whether there are pictures whose copies nobody has looked for yet. Raises DatabaseError."""
+    with database.connection() as connection:
+        return connection.execute("SELECT FROM unpaired LIMIT 1").fetchone() is not None
+
+
 def pair(database: Database, limit: int = BATCH) -> int:
     """Look for copies of up to `limit` pictures that nobody has looked for yet; returns how many pictures that were.
 

@@ -47,8 +47,8 @@ class ActiveModels:
 
     The configured model does both, unless another one has embedded more of the collection: then that one, the
     former, is loaded too and serves until the configured one has caught up. Two encoders are in memory that long (a
-    ViT-B/32 takes 0.6 GB in float32, half of that in bfloat16). The change is then made at once, for good, and the
-    former encoder let go of; its embeddings stay, so that changing back only needs what is new. The database alone
+    ViT-B/32 takes 0.6 GB in float32, half of that in bfloat16). The change is then made at once and permanently, and
+    the former encoder freed; its embeddings stay, so that changing back only needs what is new. The database alone
     says how far it is, so it goes on after any restart. Threads may share this object.
     """
 
@@ -76,7 +76,7 @@ class ActiveModels:
 
     def change(self, loader: EncoderLoader) -> None:
         """Make that of `loader` the configured model; the one so far, if it is loaded, is the former from now on."""
-        self._let_go()
+        self._free_former()
         with self._lock:
             self._begun = self._configured is not None
             if self._configured is not None:
@@ -91,6 +91,11 @@ class ActiveModels:
                 model = self._store.use_model(encoder.name, encoder.dim, self._loader.state.model)
                 self._configured = ActiveModel(model, encoder)
             return self._configured
+
+    def is_configured(self, in_use: ActiveModel) -> bool:
+        """Whether this is still what `configured` gave."""
+        with self._lock:
+            return self._configured is in_use
 
     def serving(self) -> ActiveModel:
         """The model that searches use. Raises EncoderError while it is not loaded, or DatabaseError."""
@@ -114,7 +119,8 @@ class ActiveModels:
             return loaded
 
     def look(self) -> None:
-        """See how far a change of model is, and let the configured one take over when it has every picture."""
+        """See how far a change of model is, and let the configured one take over when it has every picture. Raises
+        DatabaseError."""
         self._begin()
         configured = self.configured() if self._loader.state.state == "ready" else None
         self._check_former(configured)
@@ -130,14 +136,14 @@ class ActiveModels:
                 self._reembedding = Reembedding(configured.model.name, serving.name, max(0, total - missing), total)
                 return
             self._reembedding = None
-        self._let_go()
+        self._free_former()
 
     def close(self) -> None:
         """Stop loading."""
-        self._let_go()
+        self._free_former()
 
     def _begin(self) -> None:
-        """At the first look, find out whether another model knows the collection better, and load that too."""
+        """At the first look, find out whether another model has embedded more of the collection, and load that too."""
         with self._lock:
             if self._begun:
                 return
@@ -153,7 +159,7 @@ class ActiveModels:
                 self._former.loader.start()
 
     def _check_former(self, configured: ActiveModel | None) -> None:
-        """Do without the former model when it is not to be had, or turns out to be the configured one."""
+        """Do without the former model when it is unavailable, or turns out to be the configured one."""
         former = self._former
         if former is None:
             return
@@ -164,9 +170,9 @@ class ActiveModels:
             logger.warning("%s cannot serve searches any longer: its files have changed", former.model.name)
         elif configured is None or configured.model.id != former.model.id:
             return
-        self._let_go()
+        self._free_former()
 
-    def _let_go(self) -> None:
+    def _free_former(self) -> None:
         with self._lock:
             former, self._former = self._former, None
         if former is not None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 BATCH = 32
-"""Pictures between two looks at `stop`."""
+"""Pictures between two looks at `stop`, as many as an import embeds at a time."""
 
 
 def reembed(store: Store, in_use: ActiveModel, stop: Callable[[], bool]) -> int:
@@ -42,7 +42,8 @@ def reembed(store: Store, in_use: ActiveModel, stop: Callable[[], bool]) -> int:
     Returns how many it embedded. What lacks an embedding is all there is to know, so it can break off anywhere. Any
     number of processes may do this at once: each starts somewhere else in the circle of ids, and jumps elsewhere when
     another was quicker with a batch. Of 100,000 pictures two processes so embed 2 % twice and eight 11 %, by
-    simulation; in return no transaction is open, and no connection of a pooler held, while the model works.
+    simulation; in return no transaction is open, and no connection of a pooler held, while the model works. Raises
+    DatabaseError or EncoderError.
     """
     done, after, from_start = 0, uuid4(), False
     with ThreadPoolExecutor(thread_name_prefix="thumbnail") as threads:

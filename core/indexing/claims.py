@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import logging
+import threading
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal, LiteralString
 from uuid import UUID
 
 from psycopg import Connection
 from psycopg.rows import class_row
 
 from core.database.connection import Database
+
+logger = logging.getLogger(__name__)
 
 Status = Literal["waiting", "indexed", "already_there", "failed"]
 
@@ -65,15 +69,8 @@ class Claims:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def workers(self, silence: timedelta) -> int:
-        """How many workers share the items: those that were heard of within `silence`."""
-        with self._database.connection() as connection:
-            query = "SELECT count(*) FROM procrastinate_workers WHERE last_heartbeat > now() - %s"
-            ((count,),) = connection.execute(query, (silence,)).fetchall()
-            return int(count)
-
     def is_halted(self, import_id: int) -> bool:
-        """Whether an import was paused, deleted or cancelled, so that work on it should end."""
+        """Whether an import was paused, deleted or cancelled, so that work on it should end. Raises DatabaseError."""
         with self._database.connection() as connection:
             row = connection.execute(
                 """SELECT paused_at IS NOT NULL OR deleted_at IS NOT NULL OR NOT EXISTS (
@@ -84,7 +81,7 @@ class Claims:
         return row is None or bool(row[0])
 
     def due(self) -> list[int]:
-        """The imports that have an item to be claimed now, oldest first."""
+        """The imports that have an item to be claimed now, oldest first. Raises DatabaseError."""
         with self._database.connection() as connection:
             rows = connection.execute(
                 """SELECT id FROM imports
@@ -98,37 +95,26 @@ class Claims:
         """Take up to `limit` items that are due, for the length of the lease; nobody else gets them meanwhile.
 
         Items of `full_hosts` are left for later, and those that may have crashed a worker to `claim_suspect`: a
-        claim that is neither given back nor recorded counts as lost.
+        claim that is neither given back nor recorded counts as lost. Raises DatabaseError.
         """
-        with (
-            self._database.connection() as connection,
-            connection.cursor(row_factory=class_row(Item)) as cursor,
-        ):
-            # An ARRAY is made once; a plan may run an IN again for each row, and so pass its LIMIT.
-            cursor.execute(
-                """UPDATE items SET next_try_at = now() + %(lease)s, lost = lost + 1
-                   WHERE import = %(id)s AND key = ANY(ARRAY(
-                       SELECT key FROM items
-                       WHERE import = %(id)s AND status = 'waiting' AND next_try_at <= now() AND lost < %(suspect)s
-                             AND host <> ALL(%(full)s)
-                             AND EXISTS (SELECT FROM imports WHERE id = %(id)s AND paused_at IS NULL)
-                       ORDER BY position LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
-                   RETURNING import AS import_id, key, url, host, attempts + 1 AS attempts""",
-                {"id": import_id, "limit": limit, "lease": lease, "full": list(full_hosts), "suspect": SUSPECT},
+        with self._database.connection() as connection:
+            return _claim(
+                connection,
+                import_id,
+                lease,
+                "lost < %(suspect)s AND host <> ALL(%(full)s) ORDER BY position LIMIT %(limit)s",
+                {"limit": limit, "full": list(full_hosts)},
             )
-            return cursor.fetchall()
 
     def claim_suspect(self, import_id: int, lease: timedelta) -> list[Item]:
         """Take one of the items that `claim` leaves, for a run that has nothing else in hand.
 
-        None while another run has one of the same import. Those that were lost GIVEN_UP times are given up.
+        None while another run has one of the same import. Those that were lost GIVEN_UP times are given up. Raises
+        DatabaseError.
         """
-        with (
-            self._database.connection() as connection,
-            connection.cursor(row_factory=class_row(Item)) as cursor,
-        ):
+        with self._database.connection() as connection:
             connection.execute("SELECT FROM imports WHERE id = %s FOR NO KEY UPDATE", (import_id,))  # one at a time
-            cursor.execute(
+            connection.execute(
                 """UPDATE items SET status = 'failed', reason = %s, finished_at = now()
                    WHERE import = %s AND key = ANY(ARRAY(
                        SELECT key FROM items
@@ -136,22 +122,20 @@ class Claims:
                        ORDER BY key FOR UPDATE SKIP LOCKED))""",
                 (GIVEN_UP_REASON, import_id, import_id, GIVEN_UP),
             )
-            cursor.execute(
-                """UPDATE items SET next_try_at = now() + %(lease)s, lost = lost + 1
-                   WHERE import = %(id)s AND key = ANY(ARRAY(
-                       SELECT key FROM items
-                       WHERE import = %(id)s AND status = 'waiting' AND next_try_at <= now() AND lost >= %(suspect)s
-                             AND EXISTS (SELECT FROM imports WHERE id = %(id)s AND paused_at IS NULL)
-                             AND NOT EXISTS (SELECT FROM items WHERE import = %(id)s AND status = 'waiting'
-                                             AND next_try_at > now() AND lost > %(suspect)s)
-                       ORDER BY lost, position LIMIT 1 FOR UPDATE SKIP LOCKED))
-                   RETURNING import AS import_id, key, url, host, attempts + 1 AS attempts""",
-                {"id": import_id, "lease": lease, "suspect": SUSPECT},
+            return _claim(
+                connection,
+                import_id,
+                lease,
+                """lost >= %(suspect)s
+                   AND NOT EXISTS (SELECT FROM items WHERE import = %(id)s AND status = 'waiting'
+                                   AND next_try_at > now() AND lost > %(suspect)s)
+                   ORDER BY lost, position LIMIT 1""",
+                {},
             )
-            return cursor.fetchall()
 
     def renew(self, items: Sequence[Item], lease: timedelta) -> None:
-        """Lengthen the lease on items that are still being worked on; those just being recorded need none."""
+        """Lengthen the lease on items that are still being worked on; those just being recorded need none. Raises
+        DatabaseError."""
         with self._database.connection() as connection:
             connection.execute(
                 """UPDATE items SET next_try_at = greatest(next_try_at, now() + %s)
@@ -163,7 +147,7 @@ class Claims:
             )
 
     def release(self, items: Sequence[Item], until: datetime | None = None) -> None:
-        """Give claimed items back untried, to be due at `until` or now."""
+        """Give claimed items back untried, to be due at `until` or now. Raises DatabaseError."""
         with self._database.connection() as connection:
             connection.execute(
                 """UPDATE items SET next_try_at = coalesce(%s, now()), lost = greatest(lost - 1, 0)
@@ -175,7 +159,8 @@ class Claims:
             )
 
     def back_off(self, host: str, until: datetime) -> None:
-        """Leave a host alone: none of its waiting items is due before `until`."""
+        """Send a host that limits its rate no request before `until`: none of its waiting items is due. Raises
+        DatabaseError."""
         with self._database.connection() as connection:
             connection.execute(
                 """UPDATE items SET next_try_at = %(until)s
@@ -187,7 +172,8 @@ class Claims:
             )
 
     def lock_waiting(self, connection: Connection, items: Sequence[Item]) -> set[Item]:
-        """Those of the items that still wait; until the transaction ends nobody else can change them."""
+        """Those of the items that still wait; until the transaction ends nobody else can change them.
+        Raises psycopg.Error."""
         rows = connection.execute(
             """SELECT import, key FROM items
                WHERE (import, key) IN (SELECT * FROM unnest(%s::bigint[], %s::bytea[])) AND status = 'waiting'
@@ -198,7 +184,7 @@ class Claims:
         return {item for item in items if (item.import_id, item.key) in waiting}
 
     def record(self, connection: Connection, outcomes: Sequence[Outcome]) -> None:
-        """Write what became of items. An item that already has a final state keeps it."""
+        """Write what became of items. An item that already has a final state keeps it. Raises psycopg.Error."""
         connection.execute(
             """UPDATE items SET status = o.status, picture = o.picture, reason = o.reason, attempts = attempts + 1,
                       lost = 0, next_try_at = coalesce(o.next_try_at, items.next_try_at),
@@ -215,3 +201,44 @@ class Claims:
                 [outcome.next_try_at for outcome in outcomes],
             ),
         )
+
+
+class LeaseRenewal:
+    """Renews the lease on what is in hand, for the length of a `with` block."""
+
+    def __init__(self, claims: Claims, in_hand: Callable[[], Sequence[Item]], lease: timedelta) -> None:
+        self._claims = claims
+        self._in_hand = in_hand
+        self._lease = lease
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _beat(self) -> None:
+        while not self._ended.wait(self._lease.total_seconds() / 4):
+            try:
+                self._claims.renew(self._in_hand(), self._lease)
+            except Exception as error:  # noqa: BLE001  a missed beat is made good by the next, or by the lease
+                logger.warning("could not renew the lease: %s", error)
+
+
+def _claim(
+    connection: Connection, import_id: int, lease: timedelta, which: LiteralString, values: dict[str, Any]
+) -> list[Item]:
+    """Take those of the due items of an import that the condition says, with its order and limit."""
+    # An ARRAY is made once; a plan may run an IN again for each row, and so pass its LIMIT.
+    query = f"""UPDATE items SET next_try_at = now() + %(lease)s, lost = lost + 1
+                WHERE import = %(id)s AND key = ANY(ARRAY(
+                    SELECT key FROM items
+                    WHERE import = %(id)s AND status = 'waiting' AND next_try_at <= now()
+                          AND EXISTS (SELECT FROM imports WHERE id = %(id)s AND paused_at IS NULL)
+                          AND {which} FOR UPDATE SKIP LOCKED))
+                RETURNING import AS import_id, key, url, host, attempts + 1 AS attempts"""  # noqa: S608
+    with connection.cursor(row_factory=class_row(Item)) as cursor:
+        return cursor.execute(query, {"id": import_id, "lease": lease, "suspect": SUSPECT, **values}).fetchall()

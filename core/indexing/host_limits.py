@@ -1,4 +1,4 @@
-"""Manners: how many requests a host gets at a time, and which hosts asked to be left alone."""
+"""How many requests a host gets at a time, and which hosts limit their rate."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ class HostGate:
     """Counts the requests under way to each host. May be shared by any number of threads."""
 
     def __init__(self, limit: int) -> None:
-        """`limit` is how many requests to one host may be under way, from all workers together."""
+        """`limit` is how many requests to one host may be under way, from all processes together."""
         self._all = self._limit = limit
         self._busy = Counter[str]()
-        self._spared = dict[str, datetime]()
+        self._backed_off_until = dict[str, datetime]()
         self._lock = threading.Lock()
 
-    def share(self, workers: int) -> None:
-        """Take an equal part of the places, as one of so many workers; each has one at least."""
-        self._limit = max(1, self._all // max(workers, 1))
+    def share(self, processes: int) -> None:
+        """Take an equal part of the places, as one of so many processes; each has one at least."""
+        self._limit = max(1, self._all // max(processes, 1))
 
     def back_off(self, host: str, until: datetime) -> None:
-        """Leave a host alone until a moment."""
+        """Send a host no request until a moment."""
         with self._lock:
-            self._spared[host] = until
+            self._backed_off_until[host] = until
 
     def backed_off_until(self, host: str) -> datetime | None:
-        """The moment until which a host is to be left alone, if it is."""
+        """The moment until which a host gets no request, if there is one."""
         with self._lock:
-            until = self._spared.get(host)
+            until = self._backed_off_until.get(host)
             if until is not None and until <= datetime.now(UTC):
-                del self._spared[host]
+                del self._backed_off_until[host]
                 return None
             return until
 

@@ -1,26 +1,31 @@
-"""Imports and their items: what was asked for, and what became of it. Workers take items by `core.indexing.claims`."""
+"""Imports and their items: what was asked for, and what became of it. Workers take items by `core.indexing.claims`.
+
+The items are the ledger: what they say is true, and the jobs that this module asks for are only nudges.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import LiteralString
 from urllib.parse import urlsplit
 
 from psycopg import Connection
 from psycopg.rows import class_row, dict_row
 
 from core.collection.metadata import NO_METADATA, Metadata, add_item_metadata
+from core.collection.store import Store
 from core.database.connection import Database
+from core.database.job_queue import index_job, nudge
 from core.errors import NotFoundError
+from core.media.uploads import DroppedFile
 
 CANCELLED = "Cancelled before it was fetched."
-"""The reason of items that were waiting when their import was cancelled; trying the failed again resumes them."""
+"""The reason of items that were waiting when their import was cancelled; retrying the failed resumes them."""
 
 RATE_WINDOW = timedelta(seconds=30)
-"""How far back the rate of an import looks."""
+"""How far back the rate of an import looks: some batches even of a slow model."""
 
 
 @dataclass(frozen=True)
@@ -57,16 +62,16 @@ class Import:
     retrying: int = 0
     next_try_at: datetime | None = None
     rate: float = 0.0
-    counts: dict[str, int] = field(init=False)
 
-    def __post_init__(self) -> None:
-        counts = {
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many items have each status."""
+        return {
             "waiting": self.waiting,
             "indexed": self.indexed,
             "already_there": self.already_there,
             "failed": self.failed,
         }
-        object.__setattr__(self, "counts", counts)
 
     @property
     def total(self) -> int:
@@ -84,8 +89,9 @@ class Import:
         return self.waiting / self.rate if self.waiting and self.rate else None
 
 
-class Ledger:
-    """The imports. Methods that take a connection join its transaction; the others make their own.
+class Imports:
+    """The imports: submitted, read, paused, resumed, cancelled, retried and deleted. Each change that makes work asks
+    for it in its own transaction.
 
     Whatever locks several items does so in the order of their keys, or skips what is locked, so that no two ever
     wait for each other in a circle.
@@ -93,54 +99,33 @@ class Ledger:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._store = Store(database)
 
-    def create(self, name: str, urls: Sequence[tuple[bytes, str]], said: Mapping[bytes, Metadata] | None = None) -> int:
-        """Record an import of URLs, each as (identity key, URL); a key's first URL counts. Returns its id.
+    def submit(
+        self, name: str, urls: Sequence[tuple[bytes, str]], said: Mapping[bytes, Metadata] | None = None
+    ) -> Import:
+        """Queue an import of URLs, each as (identity key, URL); a key's first URL counts.
 
         What the collection already holds is "already there" from the start and is not fetched again. `said` is what
-        the list says of some of the keys.
+        the list says of some of the keys. Raises DatabaseError.
         """
         entries = [(key, url, urlsplit(url).hostname or "") for key, url in urls]
         with self._database.connection() as connection:
-            return self._create(connection, name, entries, said or {})
+            import_id = _create(connection, name, entries, said or {})
+            nudge(connection, index_job(import_id))
+        return self.read(import_id)
 
-    def create_from_files(self, connection: Connection, name: str, files: Sequence[tuple[bytes, str]]) -> int:
-        """Record an import of dropped files, each as (SHA-256 of its bytes, name), likewise. Returns its id."""
-        return self._create(connection, name, [(key, file, "") for key, file in files], {})
+    def submit_files(self, name: str, files: Iterable[DroppedFile]) -> Import:
+        """Queue an import of dropped files likewise and keep their bytes, taking one file after the other. Raises
+        DatabaseError, and what reading the files raises."""
+        with self._database.connection() as connection:
+            kept = self._store.keep_files(connection, files)
+            import_id = _create(connection, name, [(key, file, "") for key, file in kept], {})
+            nudge(connection, index_job(import_id))
+        return self.read(import_id)
 
-    def _create(
-        self,
-        connection: Connection,
-        name: str,
-        entries: Sequence[tuple[bytes, str, str]],
-        said: Mapping[bytes, Metadata],
-    ) -> int:
-        unique = dict[bytes, tuple[str, str]]()
-        for key, url, host in entries:
-            unique.setdefault(key, (url, host))
-        row = connection.execute("INSERT INTO imports (name) VALUES (%s) RETURNING id", (name,)).fetchone()
-        assert row is not None
-        import_id = int(row[0])
-        with (
-            connection.cursor() as cursor,
-            cursor.copy("COPY items (import, key, position, url, host, title, fields) FROM STDIN") as copy,
-        ):
-            for position, (key, (url, host)) in enumerate(unique.items()):
-                row_said = said.get(key, NO_METADATA)
-                fields = json.dumps(dict(row_said.fields), ensure_ascii=False)
-                copy.write_row((import_id, key, position, url, host, row_said.title, fields))
-        there = connection.execute(
-            """UPDATE items SET status = 'already_there', picture = s.picture, finished_at = now()
-               FROM sources s JOIN pictures p ON p.id = s.picture AND p.removed_at IS NULL
-               WHERE import = %s AND items.key = s.key RETURNING items.picture""",
-            (import_id,),
-        ).fetchall()
-        if said:
-            add_item_metadata(connection, import_id, [row[0] for row in there])
-        return import_id
-
-    def imports(self, limit: int = 20) -> list[Import]:
-        """The newest imports, newest first."""
+    def latest(self, limit: int = 20) -> list[Import]:
+        """The newest imports, newest first. Raises DatabaseError."""
         with self._database.connection() as connection:
             rows = connection.execute(
                 "SELECT id FROM imports WHERE deleted_at IS NULL ORDER BY id DESC LIMIT %s", (limit,)
@@ -148,7 +133,7 @@ class Ledger:
         return self._read([row[0] for row in rows])
 
     def read(self, import_id: int) -> Import:
-        """One import. Raises NotFoundError."""
+        """One import. Raises NotFoundError or DatabaseError."""
         found = self._read([import_id])
         if not found:
             raise NotFoundError(f"There is no import {import_id}.")
@@ -172,7 +157,7 @@ class Ledger:
             return [Import(**row) for row in cursor.fetchall()]
 
     def failures(self, import_id: int, limit: int | None = None) -> list[Failure]:
-        """The failed items of an import, in the order they were given."""
+        """The failed items of an import, in the order they were given. Raises DatabaseError."""
         with (
             self._database.connection() as connection,
             connection.cursor(row_factory=class_row(Failure)) as cursor,
@@ -185,7 +170,7 @@ class Ledger:
             return cursor.fetchall()
 
     def failure_groups(self, import_id: int) -> list[FailureGroup]:
-        """Why items of an import failed, the commonest reason first."""
+        """Why items of an import failed, the commonest reason first. Raises DatabaseError."""
         with (
             self._database.connection() as connection,
             connection.cursor(row_factory=class_row(FailureGroup)) as cursor,
@@ -198,25 +183,30 @@ class Ledger:
             return cursor.fetchall()
 
     def retry_failed(self, import_id: int) -> int:
-        """Let the failed items of an import wait again, as if never tried. Returns how many."""
+        """Let the failed items of an import wait again, as if never tried. Returns how many. Raises DatabaseError."""
         with self._database.connection() as connection:
-            return connection.execute(
+            count = connection.execute(
                 """UPDATE items SET status = 'waiting', attempts = 0, lost = 0, reason = NULL, finished_at = NULL,
                           next_try_at = now()
                    WHERE import = %s AND status = 'failed'""",
                 (import_id,),
             ).rowcount
+            nudge(connection, index_job(import_id))
+            return count
 
     def pause(self, import_id: int) -> None:
-        """Hand out no more items of an import until it is resumed; those in hand are finished."""
-        self._set(import_id, "paused_at = now()")
+        """Hand out no more items of an import until it is resumed; those in hand are finished. Raises DatabaseError."""
+        with self._database.connection() as connection:
+            connection.execute("UPDATE imports SET paused_at = now() WHERE id = %s", (import_id,))
 
     def resume(self, import_id: int) -> None:
-        """Hand out items of an import again."""
-        self._set(import_id, "paused_at = NULL")
+        """Hand out items of an import again. Raises DatabaseError."""
+        with self._database.connection() as connection:
+            connection.execute("UPDATE imports SET paused_at = NULL WHERE id = %s", (import_id,))
+            nudge(connection, index_job(import_id))
 
     def cancel(self, import_id: int) -> int:
-        """End an import: its waiting items fail as CANCELLED. Returns how many."""
+        """End an import: its waiting items fail as CANCELLED. Returns how many. Raises DatabaseError."""
         with self._database.connection() as connection:
             return connection.execute(
                 """UPDATE items SET status = 'failed', reason = %s, finished_at = now()
@@ -226,7 +216,8 @@ class Ledger:
             ).rowcount
 
     def delete(self, import_id: int) -> int:
-        """Delete an import, and remove the pictures that only it brought. Returns how many; `restore` undoes it."""
+        """Delete an import, and remove the pictures that only it brought. Returns how many; `restore` undoes it.
+        Raises DatabaseError."""
         self.cancel(import_id)
         with self._database.connection() as connection:
             connection.execute("UPDATE imports SET deleted_at = now() WHERE id = %s", (import_id,))
@@ -243,7 +234,7 @@ class Ledger:
             ).rowcount
 
     def restore(self, import_id: int) -> int:
-        """Undo `delete`: the import is back, and so are its pictures. Returns how many."""
+        """Undo `delete`: the import is back, and so are its pictures. Returns how many. Raises DatabaseError."""
         with self._database.connection() as connection:
             returned = connection.execute(
                 """UPDATE pictures SET removed_at = NULL WHERE id = ANY(ARRAY(
@@ -256,6 +247,34 @@ class Ledger:
             connection.execute("UPDATE imports SET deleted_at = NULL WHERE id = %s", (import_id,))
             return returned
 
-    def _set(self, import_id: int, assignment: LiteralString) -> None:
-        with self._database.connection() as connection:
-            connection.execute(f"UPDATE imports SET {assignment} WHERE id = %s", (import_id,))  # noqa: S608
+
+def _create(
+    connection: Connection,
+    name: str,
+    entries: Sequence[tuple[bytes, str, str]],
+    said: Mapping[bytes, Metadata],
+) -> int:
+    """Record an import of entries, each as (key, URL or file name, host); returns its id."""
+    unique = dict[bytes, tuple[str, str]]()
+    for key, url, host in entries:
+        unique.setdefault(key, (url, host))
+    row = connection.execute("INSERT INTO imports (name) VALUES (%s) RETURNING id", (name,)).fetchone()
+    assert row is not None
+    import_id = int(row[0])
+    with (
+        connection.cursor() as cursor,
+        cursor.copy("COPY items (import, key, position, url, host, title, fields) FROM STDIN") as copy,
+    ):
+        for position, (key, (url, host)) in enumerate(unique.items()):
+            row_said = said.get(key, NO_METADATA)
+            fields = json.dumps(dict(row_said.fields), ensure_ascii=False)
+            copy.write_row((import_id, key, position, url, host, row_said.title, fields))
+    there = connection.execute(
+        """UPDATE items SET status = 'already_there', picture = s.picture, finished_at = now()
+           FROM sources s JOIN pictures p ON p.id = s.picture AND p.removed_at IS NULL
+           WHERE import = %s AND items.key = s.key RETURNING items.picture""",
+        (import_id,),
+    ).fetchall()
+    if said:
+        add_item_metadata(connection, import_id, [row[0] for row in there])
+    return import_id

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PER_HOST = 4
-"""Requests to one host at a time, as a polite browser would make: from all workers together, up to four of them."""
+"""Requests to one host at a time, fewer than the six of a browser: from all processes together, up to four of them."""
 
 DECODING = max(1, (os.cpu_count() or 1) // 2)
 """Pictures decoded at a time. A dozen threads that all want a core would hold up whoever waits for an answer."""
 
 MAX_ATTEMPTS = 4
-"""Tries for a URL that may yet succeed."""
+"""Tries for a URL that may yet succeed: with the usual delay, the last is three to four minutes after the first."""
 
 MAX_RETRY_AFTER = 3600.0
 """The longest wait in seconds that a server's Retry-After is granted."""
@@ -52,29 +52,29 @@ class Ready:
 class ItemLoader:
     """Fetches and decodes items. May be shared by any number of threads."""
 
-    def __init__(self, settings: Settings, store: Store, claims: Claims, fetcher: Fetcher, encoder: Encoder) -> None:
+    def __init__(self, settings: Settings, store: Store, claims: Claims, fetcher: Fetcher) -> None:
         self._settings = settings
         self._store = store
         self._claims = claims
         self._fetcher = fetcher
-        self._encoder = encoder
         self.hosts = HostGate(PER_HOST)
         self._decoding = threading.Semaphore(DECODING)
 
-    def load(self, item: Item) -> Ready | Outcome:
-        """Fetch and decode one item; its host was entered before, and is left once it has answered."""
+    def load(self, item: Item, encoder: Encoder) -> Ready | Outcome:
+        """Fetch, decode and prepare one item; its host was entered before, and is left once it has answered. Raises
+        DatabaseError."""
         with ExitStack() as place:
             place.callback(self.hosts.leave, item.host)
-            return self._attempt(item, place)
+            return self._attempt(item, encoder, place)
 
-    def _attempt(self, item: Item, place: ExitStack) -> Ready | Outcome:
+    def _attempt(self, item: Item, encoder: Encoder, place: ExitStack) -> Ready | Outcome:
         settings = self._settings
         try:
             data = self._store.file_bytes(item.key) if item.is_file else self._fetcher.fetch(item.url).data
             place.close()
             with self._decoding:
                 picture = read_picture(data, max_bytes=settings.max_file_bytes, max_pixels=settings.max_pixels)
-                return Ready(item, picture, self._encoder.prepare(picture.image, picture.box))
+                return Ready(item, picture, encoder.prepare(picture.image, picture.box))
         except (PictureError, NotFoundError) as error:
             return Outcome(item, "failed", reason=str(error))
         except DatabaseError:
@@ -83,7 +83,7 @@ class ItemLoader:
             if not error.retryable or item.attempts >= MAX_ATTEMPTS:
                 return Outcome(item, "failed", reason=str(error))
             again = datetime.now(UTC) + timedelta(seconds=self._delay(item, error))
-            if error.retry_after is not None:  # the whole host asks to be left alone
+            if error.retry_after is not None:  # the whole host limits its rate
                 self.hosts.back_off(item.host, again)
                 self._claims.back_off(item.host, again)
             return Outcome(item, "waiting", reason=str(error), next_try_at=again)

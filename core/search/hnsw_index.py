@@ -24,7 +24,7 @@ from core.database.embedding_tables import Model, Vector
 logger = logging.getLogger(__name__)
 
 PROBES = 20
-"""Pictures of the collection that a probe searches for."""
+"""Pictures of the collection that a probe searches for: at a million, their scans take some six seconds."""
 
 GROWTH = 0.1
 """The change in the number of embeddings, as a share, after which a probe says too little."""
@@ -44,10 +44,11 @@ RECALL_MARGIN = (0, 8, 4)
 """The first pgvector whose vacuum leaves no HNSW index damaged (pgvector's CHANGELOG, 0.8.3 and 0.8.4)."""
 
 LOCK_TIMEOUT = "2s"
-"""How long the removal of a broken index may wait for a table, for every import waits behind it."""
+"""How long the removal of a broken index may wait for a table: every import waits behind it, no longer than a batch of
+its own may take."""
 
 REST_SECONDS = 3600.0
-"""How long after a build that failed another is tried."""
+"""How long after a build that failed another is tried: most fail for want of memory or disk, and take minutes to."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,7 @@ class Hnsw:
         self._searcher = searcher
         self._thresholds = thresholds
         self._probes = dict[int, Probe]()
+        self._wanting = set[int]()
         self._rest_until = 0.0
         self._closed = threading.Event()
         self._building: Connection[Any] | None = None
@@ -142,11 +144,17 @@ class Hnsw:
         """The last probe of a model's table; None when it is too small for any."""
         return self._probes.get(model.id)
 
-    def look(self, model: Model, *, builds: bool) -> None:
-        """Probe what has changed since the last look, and if this process `builds`, make the index that is missing.
+    def is_wanting(self, model: Model) -> bool:
+        """Whether the last look found that an index should be made, or a broken one removed. Asks no database."""
+        return model.id in self._wanting and time.monotonic() > self._rest_until
 
-        That takes minutes for a large collection. Imports go on meanwhile, and `close` ends it. Raises DatabaseError.
+    def look(self, model: Model, *, builds: bool = False) -> None:
+        """Probe what has changed since the last look, and if asked for, make the index that is missing.
+
+        To build takes minutes for a large collection. Imports go on meanwhile, and `close` ends it. Raises
+        DatabaseError.
         """
+        self._wanting.discard(model.id)
         rows, valid = self._state(model)
         if rows < self._thresholds.fewest_rows:
             self._probes.pop(model.id, None)
@@ -154,15 +162,15 @@ class Hnsw:
         probe = self._probes.get(model.id)
         if probe is None or bool(probe.indexed) != bool(valid) or abs(rows - probe.rows) > GROWTH * probe.rows:
             probe = self._measure(model, rows, indexed=bool(valid))
-        if not builds or valid or self._closed.is_set():
+        is_slow = probe.scan_seconds > self._thresholds.slow_seconds
+        if valid or not (valid is False or is_slow) or self._closed.is_set():
+            return
+        if not builds:
+            self._wanting.add(model.id)
             return
         if valid is False and not self._drop_broken(model):
             return
-        if (
-            probe.scan_seconds > self._thresholds.slow_seconds
-            and time.monotonic() > self._rest_until
-            and self._build(model)
-        ):
+        if is_slow and time.monotonic() > self._rest_until and self._build(model):
             self._measure(model, rows, indexed=True)
 
     def close(self) -> None:

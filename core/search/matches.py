@@ -15,18 +15,19 @@ from core.collection.store import Match, Store
 from core.embedding.checkpoint import BUILTIN
 from core.search.nearest import Nearest
 from core.search.query_vector import Query
-from core.search.saved_thresholds import SavedThreshold
+from core.search.saved_thresholds import SavedThreshold, SavedThresholds
 from core.search.suggested_thresholds import SuggestedThresholds, suggest_thresholds
 
 DEFAULT_THRESHOLD, BUILTIN_THRESHOLD = 0.9, 0.6
-"""The guide's 90 %, as a cosine, and what serves as well with the encoder in the box, whose similarities are lower (its
+"""The guide's 90 %, as a cosine, and what serves as well with the built-in encoder, whose similarities are lower (its
 card has them)."""
 
-DEFAULT_TOP_K = 100
-MAX_TOP_K = 1000
+DEFAULT_TOP_K, MAX_TOP_K = 100, 1000
+"""Matches that are fetched when nothing is said, and at most: pgvector's index gives no more than 1000."""
 
 RANKED_FROM = 20
-"""Pictures below which "closer than 95 % of the collection" says less than the picture's place does."""
+"""Pictures below which "closer than 95 % of the collection" says less than the picture's place does: with fewer, not
+even the best match is closer than 95 %."""
 
 
 def default_threshold(model: str) -> float:
@@ -41,7 +42,7 @@ class Matches:
     `cuts` are the thresholds suggested for the query; `copies` maps each match that is a copy of a better one to
     that; `notes` says of each match what its similarity means, "" where there is nothing to say. `approximate`
     says that an index was searched, which by its last probe finds the share `recall` of the true matches. `seconds`
-    is what the search took. `yours` is the threshold that was saved for such queries.
+    is what the search took. `saved_threshold` is the one that was saved for such queries.
     """
 
     query: Query
@@ -53,7 +54,7 @@ class Matches:
     approximate: bool
     recall: float | None
     seconds: float
-    yours: SavedThreshold | None = None
+    saved_threshold: SavedThreshold | None
 
     @property
     def model(self) -> str:
@@ -65,41 +66,49 @@ class Matches:
         return [match for match in self.found if match.similarity >= threshold]
 
 
-def search(
-    store: Store,
-    nearest: Nearest,
-    query: Query,
-    top_k: int = DEFAULT_TOP_K,
-    *,
-    where: Filter | None = None,
-    exact: bool = False,
-    leave_out: Collection[UUID] = (),
-) -> Matches:
-    """The pictures most similar to a query. `top_k` is kept between 1 and MAX_TOP_K.
+class Matcher:
+    """Finds the matches of queries. Threads may share it."""
 
-    `where` keeps to some pictures, `exact` to the full scan whatever it takes, and `leave_out` are pictures that are
-    not wanted. Raises DatabaseError.
-    """
-    begun = time.perf_counter()
-    top_k = max(1, min(top_k, MAX_TOP_K))
-    where = where or Filter()
-    found = nearest.search(query.model, query.vector, top_k, where=where, exact=exact, leave_out=leave_out)
-    seconds = time.perf_counter() - begun
-    total = store.count()
-    background = nearest.sample(query.model, total) @ query.vector
-    members = set(query.members)
-    others = [match.similarity for match in found.matches if match.id not in members]
-    return Matches(
-        query=query,
-        found=found.matches,
-        total=total,
-        cuts=suggest_thresholds(np.array(others), background, total, besides=bool(members)),
-        copies=_copies(store, found.matches),
-        notes=_notes(found.matches, total) if where == Filter() and not leave_out else [""] * len(found.matches),
-        approximate=found.approximate,
-        recall=found.recall,
-        seconds=seconds,
-    )
+    def __init__(self, store: Store, nearest: Nearest, saved_thresholds: SavedThresholds) -> None:
+        self._store = store
+        self._nearest = nearest
+        self._saved_thresholds = saved_thresholds
+
+    def search(
+        self,
+        query: Query,
+        top_k: int = DEFAULT_TOP_K,
+        *,
+        where: Filter | None = None,
+        exact: bool = False,
+        leave_out: Collection[UUID] = (),
+    ) -> Matches:
+        """The pictures most similar to a query. `top_k` is kept between 1 and MAX_TOP_K.
+
+        `where` keeps to some pictures, `exact` to the full scan whatever it takes, and `leave_out` are pictures that
+        are not wanted. Raises DatabaseError.
+        """
+        begun = time.perf_counter()
+        top_k = max(1, min(top_k, MAX_TOP_K))
+        where = where or Filter()
+        found = self._nearest.search(query.model, query.vector, top_k, where=where, exact=exact, leave_out=leave_out)
+        seconds = time.perf_counter() - begun
+        total = self._store.count()
+        background = self._nearest.sample(query.model, total) @ query.vector
+        members = set(query.members)
+        others = [match.similarity for match in found.matches if match.id not in members]
+        return Matches(
+            query=query,
+            found=found.matches,
+            total=total,
+            cuts=suggest_thresholds(np.array(others), background, total, besides=bool(members)),
+            copies=_copies(self._store, found.matches),
+            notes=_notes(found.matches, total) if where == Filter() and not leave_out else [""] * len(found.matches),
+            approximate=found.approximate,
+            recall=found.recall,
+            seconds=seconds,
+            saved_threshold=self._saved_thresholds.current(query.model, query.kind),
+        )
 
 
 def _copies(store: Store, matches: list[Match]) -> dict[UUID, UUID]:

@@ -24,19 +24,20 @@ from core.collection.filters import (
     read_field_values,
     read_filter_options,
 )
-from core.collection.store import FIRST_URL, RECOUNT_FACTOR, Match
+from core.collection.store import FIRST_URL, RECOUNT_FACTOR, Match, count_pictures
 from core.database.connection import Database
 from core.database.embedding_tables import Model, Vector
 from core.search.hnsw_index import Hnsw, IndexLimits, prepare
 
 SAMPLE = 2_000
-"""Embeddings in the random sample: 4 MB at 512 dimensions."""
+"""Embeddings in the random sample: 4 MB at 512 dimensions, and enough to tell the one in a thousand that is nearest."""
 
 SAMPLE_SECONDS = 600.0
-"""How long a sample is kept while the collection stays as large as it was."""
+"""How long a sample is kept while the collection stays as large as it was, for pictures may be exchanged."""
 
 GROWTH = 0.1
-"""The change in the number of pictures, as a share, after which a sample is renewed."""
+"""The change in the number of pictures, as a share, after which a sample is renewed: a tenth hardly moves its
+distribution."""
 
 
 @dataclass(frozen=True)
@@ -110,11 +111,11 @@ class Nearest:
             return sample.vectors
 
     def facets(self) -> FilterOptions:
-        """What a search can keep to: counted anew when the collection has changed size, or at most
-        RECOUNT_FACTOR times as seldom as the count takes. Raises DatabaseError."""
+        """What a search can keep to: counted again when the collection has changed size, or when RECOUNT_FACTOR times
+        as long has passed as the last count took. Raises DatabaseError."""
         with self._lock, self._database.connection() as connection:
             now = time.monotonic()
-            ((pictures,),) = connection.execute("SELECT count(*) FROM pictures WHERE removed_at IS NULL").fetchall()
+            pictures = count_pictures(connection)
             if self._facets is None or now > self._facets[0] or pictures != self._facets[1]:
                 facets = read_filter_options(connection)
                 found = time.monotonic()
@@ -140,13 +141,15 @@ class Nearest:
                 return sorted((1 - distance for distance in distances), reverse=True)
 
     def random(self, model: Model, count: int) -> Vector:
-        """The embeddings of `count` random pictures, fewer when there are fewer, of shape (n, dim)."""
+        """The embeddings of `count` random pictures, fewer when there are fewer, of shape (n, dim). Raises
+        DatabaseError."""
         return self.members(model, count)[1]
 
     def members(self, model: Model, count: int) -> tuple[list[UUID], Vector]:
         """`count` random pictures, fewer when there are fewer, and their embeddings, of shape (n, dim).
 
         The ids of pictures are hashes, so those that follow a random id are a random sample, which an index finds.
+        Raises DatabaseError.
         """
         part = sql.SQL(
             """SELECT picture, embedding FROM {} e WHERE (SELECT removed_at IS NULL FROM pictures WHERE id = picture)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -13,15 +14,15 @@ from core.embedding.loader import LoadState
 from core.engine import Engine
 from core.errors import LookalikeError
 from core.settings import load_settings
-from core.ui.formatting import megabytes, plain
+from core.ui.formatting import escaped, megabytes
 
 
 @st.cache_resource(show_spinner=False)
 def engine() -> Engine:
-    """The engine, started when it is first asked for. Raises SettingsError."""
-    made = Engine(load_settings())
-    made.start()
-    return made
+    """The engine, started when it is first needed. Raises SettingsError."""
+    started = Engine(load_settings())
+    started.start()
+    return started
 
 
 @contextmanager
@@ -30,39 +31,44 @@ def notices() -> Iterator[None]:
     try:
         yield
     except LookalikeError as error:
-        st.toast(plain(str(error)), icon=":material/error:")
+        st.toast(escaped(str(error)), icon=":material/error:")
+
+
+def model_label(name: str) -> str:
+    """A model as a sentence names it, as Markdown: "the built-in encoder", else its own name."""
+    return "the built-in encoder" if name.startswith(f"{BUILTIN}@") else escaped(name)
 
 
 def status_line() -> None:
-    """Say how far the start is, or what is wrong and what to do; nothing once all is ready.
+    """Show how far the start is, or what is wrong and what to do; nothing once all is ready.
 
-    Reruns the page when what it shows has changed. See `keep_drawing`.
+    Call it through `auto_refresh`. Reruns the page when what it shows has changed.
     """
     app = engine()
     database, model = app.database_state, app.model_state
     if database.state == "failed":
         st.error(
-            f"{database.message}\n\nLookalike tries again by itself; nothing is lost.",
+            f"{database.message}\n\nLookalike keeps trying. Nothing is lost.",
             icon=":material/database_off:",
             title="The database cannot be reached",
         )
     elif database.state == "starting":
         st.info("The database is starting…", icon=":material/hourglass_top:")
-    name = "Lookalike’s own encoder" if model.model == BUILTIN else "CLIP"
+    name = "the built-in encoder" if model.model == BUILTIN else "CLIP"
     if model.state == "failed":
-        st.error(model.message, icon=":material/cloud_off:", title=f"{name} is not loaded")
+        st.error(model.message, icon=":material/cloud_off:", title=f"{name[0].upper()}{name[1:]} could not be loaded")
         st.button("Try again", key="retry-model", icon=":material/refresh:", on_click=app.model_selection.retry)
     elif model.state == "loading":
         _progress(model, f"Loading {name}")
     if app.model_selection.awaited is not None and model.state != "failed":
-        _stand_in(app.model_selection.awaited, app.model_selection.retry)
+        _show_fallback(app.model_selection.awaited, app.model_selection.retry)
     change = app.reembedding
     if change is not None:
         st.progress(change.done / max(1, change.total), text=_reembedding(change))
     if app.worker is not None and app.worker.problem:
-        st.warning(app.worker.problem, icon=":material/engineering:", title="Indexing has stopped for now")
+        st.warning(app.worker.problem, icon=":material/engineering:", title="Indexing has stopped")
     try:
-        serving = app.model().name  # it may change though no page saw the change under way
+        serving = app.model().name  # it may have changed between two looks
     except LookalikeError:
         serving = ""
     ready = (database.state, model.model, model.state, serving)
@@ -71,22 +77,27 @@ def status_line() -> None:
         st.rerun()
 
 
-def _stand_in(clip: LoadState, retry: Callable[[], None]) -> None:
-    """Say that the encoder in the box works in CLIP's place, what that means, and how far CLIP is."""
-    with st.container(border=True, key="stand-in"):
+def _show_fallback(clip: LoadState, retry: Callable[[], None]) -> None:
+    """Say that the built-in encoder is used in CLIP's place, what that means, and how far CLIP is."""
+    with st.container(border=True, key="fallback"):
         text, buttons = st.columns([3, 1], vertical_alignment="center")
         text.markdown(
-            ":orange[:material/inventory_2: **Working without CLIP.**] Our own small encoder finds copies and close "
-            "look-alikes; it reads no words, and is weaker at finding other things of the same kind."
+            ":orange[:material/inventory_2: **Working without CLIP.**] The built-in encoder finds copies and close "
+            "look-alikes. It does not support text searches, and is weaker at finding other things of the same kind."
         )
         if clip.state == "failed":
             with buttons, st.container(horizontal=True, horizontal_alignment="right", gap="small"):
                 st.button("Try CLIP again", key="retry-clip", icon=":material/refresh:", on_click=retry)
                 with st.popover("Why?", type="tertiary"):
-                    st.markdown(plain(clip.message))
-                    st.caption("When CLIP comes, the collection is embedded anew with it.")
+                    st.markdown(escaped(_without_errno(clip.message)))
+                    st.caption("Once CLIP is loaded, the collection is re-embedded with it.")
     if clip.state != "failed":
-        _progress(clip, "CLIP is on its way")
+        _progress(clip, "Downloading CLIP")
+
+
+def _without_errno(message: str) -> str:
+    """The message without the numbers of the system's errors, such as "[Errno -2] "."""
+    return re.sub(r"\[Errno -?\d+\] ", "", message)
 
 
 def _progress(model: LoadState, what: str) -> None:
@@ -100,5 +111,5 @@ def _progress(model: LoadState, what: str) -> None:
 def _reembedding(change: Reembedding) -> str:
     done = f"{change.done:,} of {change.total:,}"
     if change.serving == change.model:
-        return f"Embedding what has no embedding yet: {done}; searches find only those until it is done"
-    return f"Re-embedding for the new model: {done}; searches still use {plain(change.serving)}"
+        return f"Embedding pictures that have no embedding yet: {done}. Until then, searches cannot find the others."
+    return f"Re-embedding for the new model: {done}. Until then, searches use {model_label(change.serving)}."

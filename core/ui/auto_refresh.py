@@ -1,4 +1,4 @@
-"""What is drawn anew by the second, without a click."""
+"""Parts of a page that are redrawn every second, without a click."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 
 def auto_refresh(draw: Callable[[], None]) -> None:
-    """Draw something now and every second, as a fragment; but once only while a dialog is open.
+    """Draw something now and every second, as a fragment; but only once while a dialog is open.
 
-    Streamlit lets such a second break off whatever else runs: what a dialog showed before then stays beside what it
+    Streamlit lets such a redraw break off whatever else runs: what a dialog showed before then stays beside what it
     shows now, a dialog closes, and a page that is left from within one comes up empty. So call this after all that
     may open a dialog, into a container above it; and give dialogs `on_dismiss="rerun"`.
     """

@@ -1,4 +1,4 @@
-"""What a search or the collection page keeps to. The choices live in the address."""
+"""The filters of a search and of the collection page. The choices are kept in the page's URL."""
 
 from __future__ import annotations
 
@@ -11,25 +11,24 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.collection.filters import Filter
 from core.ui.app_status import engine
-from core.ui.formatting import plain
+from core.ui.formatting import escaped, short_date
 
 ANY = "Any"
 MEGAPIXEL = 1_000_000
 
-NOTHING: dict[str, Any] = {
+NO_FILTERS: dict[str, Any] = {
     "tag": [],
     "untagged": False,
     **dict.fromkeys(("import", "domain", "field", "value"), ANY),
     **dict.fromkeys(("since", "until", "min_side", "max_side", "min_mp", "max_mp")),
 }
-"""What each choice holds while it keeps to nothing."""
+"""What each choice holds while nothing is filtered."""
 
 
 def filters() -> Filter:
-    """Draw the choices of both pages, and return them. Raises DatabaseError."""
+    """Draw the filters of both pages, and return what was chosen. Raises DatabaseError."""
     facets = engine().nearest.facets()
-    # The address holds what the menu shows: a count in it would end the link with the next picture.
-    names = {str(entry.id): f"{entry.id} · {entry.name}" for entry in facets.imports}
+    names = {str(entry.id): _import_label(entry.id, entry.name) for entry in facets.imports}
     tags = st.multiselect(
         "Tags",
         [entry.name for entry in facets.tags],
@@ -53,10 +52,10 @@ def filters() -> Filter:
         accept_new_options=True,
         bind="query-params",
     )
-    since = left.date_input("Indexed since", value=None, key="since", bind="query-params")
-    until = right.date_input("Indexed until", value=None, key="until", bind="query-params")
-    min_side = _number(left, "Short side from", "min_side", 1)
-    max_side = _number(right, "Short side to", "max_side", 1)
+    since = left.date_input("Indexed from", value=None, key="since", bind="query-params")
+    until = right.date_input("Indexed to", value=None, key="until", bind="query-params")
+    min_side = _number(left, "Shorter side from", "min_side", 1)
+    max_side = _number(right, "Shorter side to", "max_side", 1)
     min_area = _number(left, "Megapixels from", "min_mp", 0.1)
     max_area = _number(right, "Megapixels to", "max_mp", 0.1)
     field = _field([entry.name for entry in facets.fields], left, right)
@@ -74,31 +73,41 @@ def filters() -> Filter:
     )
 
 
+def import_parameter(id: int, name: str) -> dict[str, str]:
+    """The query parameter of a link to the pictures of an import."""
+    return {"import": _import_label(id, name)}
+
+
+def _import_label(id: int, name: str) -> str:
+    """What the menu shows, and the URL holds: with a count in it, a saved link would fail after the next picture."""
+    return f"{id} · {name}"
+
+
 def browsing_filters() -> Filter:
-    """The same, and what only those ask who put the collection in order."""
-    untagged = st.checkbox("Only pictures without a tag", key="untagged", bind="query-params")
+    """Draw the same filters, and one that helps to tidy the collection up. Raises DatabaseError."""
+    untagged = st.checkbox("Only untagged pictures", key="untagged", bind="query-params")
     return replace(filters(), untagged=untagged)
 
 
 def clear_filters() -> None:
-    """Keep to nothing any more."""
-    st.session_state.update(NOTHING)
+    """Reset all filters."""
+    st.session_state.update(NO_FILTERS)
 
 
-def described(where: Filter) -> list[str]:
-    """What a filter keeps to, in a few words each."""
+def filter_summary(where: Filter) -> list[str]:
+    """The conditions of a filter, in a few words each. Raises DatabaseError."""
     names = {entry.id: entry.name for entry in engine().nearest.facets().imports}
     return [
         *(f"tagged {tag}" for tag in where.tags),
-        *(["without a tag"] if where.untagged else []),
-        *([f"of the import {names.get(where.import_id, where.import_id)}"] if where.import_id is not None else []),
-        *([f"on {where.domain}"] if where.domain else []),
-        *([f"since {where.since:%d.%m.%Y}"] if where.since else []),
-        *([f"until {where.until:%d.%m.%Y}"] if where.until else []),
-        *([f"short side from {where.min_side:,}"] if where.min_side else []),
-        *([f"short side to {where.max_side:,}"] if where.max_side else []),
-        *([f"from {where.min_area / MEGAPIXEL:g} megapixels"] if where.min_area else []),
-        *([f"to {where.max_area / MEGAPIXEL:g} megapixels"] if where.max_area else []),
+        *(["untagged"] if where.untagged else []),
+        *([f"from the import {names.get(where.import_id, where.import_id)}"] if where.import_id is not None else []),
+        *([f"from {where.domain}"] if where.domain else []),
+        *([f"indexed from {short_date(where.since)}"] if where.since else []),
+        *([f"indexed to {short_date(where.until)}"] if where.until else []),
+        *([f"shorter side from {where.min_side:,} pixels"] if where.min_side else []),
+        *([f"shorter side to {where.max_side:,} pixels"] if where.max_side else []),
+        *([f"at least {where.min_area / MEGAPIXEL:g} megapixels"] if where.min_area else []),
+        *([f"at most {where.max_area / MEGAPIXEL:g} megapixels"] if where.max_area else []),
         *(f"{name}: {value}" for name, value in where.fields),
     ]
 
@@ -112,7 +121,7 @@ def _number(column: DeltaGenerator, label: str, key: str, step: float) -> Any:
 
 
 def _field(names: list[str], left: DeltaGenerator, right: DeltaGenerator) -> tuple[str, str] | None:
-    """A field and its value, where the lists of the collection brought any."""
+    """A field and its value, where the imported lists brought any."""
     if not names:
         return None
     name = left.selectbox("Field", [ANY, *names], key="field", bind="query-params")
@@ -120,7 +129,7 @@ def _field(names: list[str], left: DeltaGenerator, right: DeltaGenerator) -> tup
         return None
     values = [entry.name for entry in engine().nearest.values(name)]
     value = right.selectbox(
-        plain(name),
+        escaped(name),
         [ANY, *values],
         key="value",
         accept_new_options=True,

@@ -1,4 +1,4 @@
-"""What was just done, and the way back: one sentence above the pictures, on every page."""
+"""What was just done, and a button that undoes it: one sentence above the pictures, on every page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from core.ui.formatting import counted
 
 @dataclass(frozen=True)
 class Done:
-    """What was done, in a sentence, to how many pictures, and what undoes it, if that can be.
+    """What was done, in a sentence, to how many pictures, and what undoes it, if anything does.
 
     `undo` returns what it changed: fewer than `count`, where that is given, when others changed some since.
     """
@@ -24,7 +24,7 @@ class Done:
 
 
 def attempt(act: Callable[[], Done | tuple[str, Callable[[], object]]]) -> None:
-    """Do what a button asks, and remember its sentence and the way back; a failure is a notice."""
+    """Do what a button asks for, and remember the sentence and the undo; a failure is a notice."""
     with notices():
         done = act()
         st.session_state["undo"] = done if isinstance(done, Done) else Done(done[0], 0, done[1])
@@ -32,7 +32,7 @@ def attempt(act: Callable[[], Done | tuple[str, Callable[[], object]]]) -> None:
 
 
 def offer_undo(where: str = "page") -> None:
-    """What was done, and the way back. `where` tells this bar from others on the same page."""
+    """Show what was done, with its undo. `where` tells this bar from others on the same page."""
     done: Done | None = st.session_state.get("undo")
     if done is None:
         return
@@ -40,16 +40,15 @@ def offer_undo(where: str = "page") -> None:
         st.markdown(f":material/check: {done.sentence}", width="stretch")
         if done.undo is not None:
             st.button("Undo", icon=":material/undo:", on_click=_undo, type="tertiary", key=f"undo-{where}")
-        st.button("Dismiss", icon=":material/close:", on_click=forget_undo, type="tertiary", key=f"dismiss-{where}")
+        st.button("Dismiss", icon=":material/close:", on_click=_dismiss, type="tertiary", key=f"dismiss-{where}")
 
 
-def forget_undo() -> None:
-    """What was done needs no sentence any more."""
+def _dismiss() -> None:
     st.session_state.pop("undo", None)
 
 
 def forget_matches() -> None:
-    """The matches of the search on the page must be found anew: the collection is another."""
+    """Have the search on the page run again: the collection has changed."""
     st.session_state.pop("matches", None)
 
 
@@ -63,6 +62,6 @@ def _undo() -> None:
         if back < done.count:
             st.session_state["undo"] = Done(
                 f"Undone for {back:,} of {counted(done.count, 'picture')}. "
-                "Somebody else has changed or deleted the others since."
+                "Someone else has changed or deleted the others since."
             )
     forget_matches()

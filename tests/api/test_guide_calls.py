@@ -65,31 +65,39 @@ ROWS = [
         "upsert and wait",
         post("/api/upsert?wait=60", JSON, BOTH),
         "200 OK",
-        '{"import":N,"accepted":2,"rejected":[],"counts":{"waiting":0,"indexed":0,"already_there":2,"failed":0},"failures":[]}',
+        '{"import":N,"accepted":2,"rejected":[],"counts":{"waiting":0,"indexed":0,"already_there":2,"failed":'
+        '0},"failures":[]}',
     ),
     Row(
         "upsert with charset",
         post("/api/upsert?wait=60", JSON.replace("json", "json; charset=utf-8"), BOTH),
         "200 OK",
-        '{"import":N,"accepted":2,"rejected":[],"counts":{"waiting":0,"indexed":0,"already_there":2,"failed":0},"failures":[]}',
+        '{"import":N,"accepted":2,"rejected":[],"counts":{"waiting":0,"indexed":0,"already_there":2,"failed":'
+        '0},"failures":[]}',
     ),
     Row(
         "upsert partly bad",
         post("/api/upsert", JSON, b'{"images": ["SITE/0.jpg", "ftp://a.example/x.jpg", 7]}'),
         "202 Accepted",
-        '{"import":N,"accepted":1,"rejected":[{"url":"ftp://a.example/x.jpg","reason":"Pictures cannot be fetched with ftp. Use an address that starts with https:// or http://."},{"url":"7","reason":"This is not a web address."}]}',
+        '{"import":N,"accepted":1,"rejected":[{"url":"ftp://a.example/x.jpg","reason":"Pictures cannot be fet'
+        'ched with ftp. Use an address that starts with https:// or http://."},{"url":"7","reason":"This is n'
+        'ot a web address."}]}',
     ),
     Row(
         "upsert unreachable",
         post("/api/upsert?wait=60", JSON, b'{"images": ["SITE/none.jpg"]}'),
         "200 OK",
-        '{"import":N,"accepted":1,"rejected":[],"counts":{"waiting":0,"indexed":0,"already_there":0,"failed":1},"failures":[{"url":"SITE/none.jpg","reason":"127.0.0.1 answered 404: the picture is not there any more."}]}',
+        '{"import":N,"accepted":1,"rejected":[],"counts":{"waiting":0,"indexed":0,"already_there":0,"failed":'
+        '1},"failures":[{"url":"SITE/none.jpg","reason":"127.0.0.1 answered 404: the picture is not there any'
+        ' more."}]}',
     ),
     Row(
         "upsert nothing",
         post("/api/upsert", JSON, b'{"images": ["x y", null]}'),
         "400 Bad Request",
-        '{"error":"There is no web address of a picture in the list.","rejected":[{"url":"x y","reason":"This is not a web address. Web addresses start with https:// or http://."},{"url":"None","reason":"This is not a web address."}]}',
+        '{"error":"There is no web address of a picture in the list.","rejected":[{"url":"x y","reason":"This'
+        ' is not a web address. Web addresses start with https:// or http://."},{"url":"None","reason":"This '
+        'is not a web address."}]}',
     ),
     Row(
         "upsert no list",

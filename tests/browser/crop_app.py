@@ -1,7 +1,7 @@
 """A small app for the crop's tests: a real photo, and a line that says what Python knows.
 
-The address chooses: `photo`, its place among some photos; `box`, such as 0.1,0.2,0.5,0.6; `popover` to put the crop
-into one; `alt`; `seconds` that a run takes.
+The query parameters choose: `photo`, its place among some photos; `box`, such as 0.1,0.2,0.5,0.6; `popover` to put the
+crop into one; `alt`; `seconds` that a run takes.
 """
 
 from __future__ import annotations

@@ -41,12 +41,12 @@ def app() -> Iterator[App]:
 def full(site: WebServer) -> Iterator[App]:
     """An app with all photos indexed."""
     with App() as running:
-        answer = running.post("/api/upsert?wait=100", json={"images": addresses(site)})
+        answer = running.post("/api/upsert?wait=100", json={"images": urls_of(site)})
         assert answer["counts"]["waiting"] == 0, answer
         yield running
 
 
-def addresses(site: WebServer) -> list[str]:
+def urls_of(site: WebServer) -> list[str]:
     return [site.url(f"/{number}.jpg") for number in range(len(PHOTOS))]
 
 
@@ -84,22 +84,22 @@ def test_an_empty_collection_says_what_to_do(app: App, page: Page) -> None:
     expect(page.get_by_role("heading", name="Index pictures")).to_be_visible()
 
 
-def test_pasted_addresses_are_previewed_indexed_and_their_failures_told(app: App, site: WebServer, page: Page) -> None:
+def test_pasted_urls_are_previewed_and_indexed_and_failures_are_shown(app: App, site: WebServer, page: Page) -> None:
     page.goto(f"{app.url}/index")
-    box = page.get_by_label("One address a line")
-    lines = [*addresses(site)[:20], addresses(site)[0], "ftp://a.example/x.jpg", site.url("/missing.jpg")]
+    box = page.get_by_label("One URL per line")
+    lines = [*urls_of(site)[:20], urls_of(site)[0], "ftp://a.example/x.jpg", site.url("/missing.jpg")]
     box.fill("\n".join(lines))
     box.press("Control+Enter")
     expect(page.get_by_text("21 ready")).to_be_visible()
     expect(page.get_by_text("1 repeated")).to_be_visible()
-    expect(page.get_by_text("1 cannot be read")).to_be_visible()
+    expect(page.get_by_text("1 invalid")).to_be_visible()
     page.get_by_role("button", name="Index 21 pictures").click()
     expect(page.get_by_text(re.compile("20 indexed · 1 failed"))).to_be_visible()
     expect(box).to_have_value("")
     page.reload()
     expect(page.get_by_text(re.compile("20 indexed · 1 failed"))).to_be_visible()
     hits = site.hits["/missing.jpg"]
-    page.get_by_role("button", name="Try the failed again").click()
+    page.get_by_role("button", name="Retry failed").click()
     wait_until(lambda: site.hits["/missing.jpg"] > hits)
     expect(page.get_by_text(re.compile("20 indexed · 1 failed"))).to_be_visible()
 
@@ -109,7 +109,7 @@ def test_a_spreadsheet_is_indexed_from_its_column(app: App, site: WebServer, pag
     sheet = book.active
     assert sheet is not None
     sheet.append(["Title", "Picture", "Page"])
-    for number, url in enumerate(addresses(site)[20:30]):
+    for number, url in enumerate(urls_of(site)[20:30]):
         sheet.append([f"Picture {number}", url, "https://a.example/page"])
     buffer = io.BytesIO()
     book.save(buffer)
@@ -135,14 +135,14 @@ def test_a_list_that_cannot_be_read_says_so(app: App, page: Page, name: str, dat
 
 def test_ten_thousand_lines_of_junk_are_read(app: App, page: Page) -> None:
     page.goto(f"{app.url}/index")
-    box = page.get_by_label("One address a line")
+    box = page.get_by_label("One URL per line")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.evaluate(
         "navigator.clipboard.writeText(Array.from({ length: 10000 }, (_, n) => `line ${n} of junk`).join('\\n'))"
     )
     box.press("Control+V")
     box.press("Control+Enter")
-    expect(page.get_by_text(re.compile("[0-9,]+ cannot be read"))).to_be_visible()
+    expect(page.get_by_text(re.compile("[0-9,]+ invalid"))).to_be_visible()
     expect(page.get_by_role("button", name="Index 0 pictures")).to_be_disabled()
 
 
@@ -153,7 +153,7 @@ def test_a_changed_copy_finds_its_original_first(full: App, site: WebServer, pag
     expect(gallery.get_by_role("img").first).to_be_visible()
     assert cards(page) > 0
     link = gallery.get_by_role("link").first
-    assert link.get_attribute("href") == addresses(site)[7]
+    assert link.get_attribute("href") == urls_of(site)[7]
     first = gallery.get_by_role("img").first
     assert first.evaluate("image => image.complete && image.naturalWidth > 0")
 
@@ -178,17 +178,17 @@ def test_a_picture_is_pasted_anywhere(full: App, page: Page) -> None:
     expect(page.get_by_role("list", name="Matches").get_by_role("img").first).to_be_visible()
 
 
-def test_search_by_address(full: App, site: WebServer, page: Page) -> None:
+def test_search_by_url(full: App, site: WebServer, page: Page) -> None:
     page.goto(full.url)
-    box = page.get_by_label("Its address")
-    box.fill(addresses(site)[11])
+    box = page.get_by_label("Image URL")
+    box.fill(urls_of(site)[11])
     box.press("Enter")
     expect(page.get_by_role("list", name="Matches").get_by_role("link").first).to_have_attribute(
-        "href", addresses(site)[11]
+        "href", urls_of(site)[11]
     )
 
 
-def test_threshold_and_top_k_live_in_the_address(full: App, page: Page) -> None:
+def test_threshold_and_top_k_are_kept_in_the_url(full: App, page: Page) -> None:
     page.goto(f"{full.url}/?threshold=0.3&top_k=20")
     upload(page, "photo.jpg", PHOTOS[5].read_bytes())
     slider = page.get_by_role("slider", name=re.compile("hreshold"))
@@ -209,7 +209,7 @@ def test_threshold_and_top_k_live_in_the_address(full: App, page: Page) -> None:
         ("empty.jpg", b"", "empty"),
     ],
 )
-def test_what_is_no_picture_is_told(full: App, page: Page, name: str, data: bytes, sentence: str) -> None:
+def test_what_is_not_a_picture_gets_a_reason(full: App, page: Page, name: str, data: bytes, sentence: str) -> None:
     page.goto(full.url)
     upload(page, name, data)
     expect(page.get_by_role("alert").filter(has_text=sentence)).to_be_visible()

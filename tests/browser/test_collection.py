@@ -64,7 +64,7 @@ def names(page: Page) -> list[str]:
 
 
 def status(page: Page) -> Locator:
-    return page.locator(".browsing.selectable [data-part=count], .browsing.everything [data-part=count]")
+    return page.locator(".picture-grid.selectable [data-part=heading], .picture-grid.all-selected [data-part=heading]")
 
 
 def undo_bar(page: Page) -> Locator:
@@ -75,7 +75,7 @@ def give_tag(page: Page, tag: str) -> None:
     page.get_by_role("button", name="Tag", exact=True).click()
     page.get_by_role("combobox", name=re.compile("^Tag")).fill(tag)
     page.keyboard.press("Enter")
-    page.get_by_role("button", name="Add", exact=True).click()
+    page.get_by_role("button", name="Add tag", exact=True).click()
     expect(undo_bar(page)).to_contain_text(f"tagged {tag}")
     page.keyboard.press("Escape")
 
@@ -102,7 +102,7 @@ def test_a_list_with_columns_is_indexed_and_kept_to(app: App, site: WebServer, p
     in_collection(app, 10)
     open_page(page, app, "?sort=Name,+A+to+Z")
     assert names(page) == [f"Plate {n}" for n in range(10)]
-    page.get_by_role("button", name="Filter").click()
+    page.get_by_role("button", name="Filters").click()
     page.get_by_role("combobox", name="Field").click()
     page.get_by_role("option", name="artist").click()
     page.get_by_role("combobox", name="artist").fill("Hals")
@@ -110,12 +110,12 @@ def test_a_list_with_columns_is_indexed_and_kept_to(app: App, site: WebServer, p
     expect(pictures(page)).to_have_count(4)
     assert names(page) == ["Plate 0", "Plate 3", "Plate 6", "Plate 9"]
     expect(page).to_have_url(re.compile("field=artist.*value=Hals"))
-    page.get_by_role("button", name="Clear the filter").click()
+    page.get_by_role("button", name="Clear filters").click()
     page.keyboard.press("Escape")
     expect(pictures(page)).to_have_count(10)
 
 
-def test_pages_are_turned_and_the_address_says_which(filled: App, page: Page) -> None:
+def test_pages_are_turned_and_the_url_has_the_page(filled: App, page: Page) -> None:
     open_page(page, filled, "?per_page=50+a+page&sort=Name,+A+to+Z")
     expect(status(page)).to_have_text("1 to 50 of 120 pictures")
     first = names(page)
@@ -138,8 +138,8 @@ def test_a_range_is_tagged_and_the_tag_renamed_and_all_undone(filled: App, page:
     pictures(page).nth(7).get_by_role("checkbox").click(modifiers=["Shift"])
     expect(page.get_by_text("6 pictures selected")).to_be_visible()
     give_tag(page, "Loan")
-    page.get_by_role("button", name="Rename a tag").click()
-    page.get_by_label("Its new name").fill("Loan 2026")
+    page.get_by_role("button", name="Rename tag").click()
+    page.get_by_label("New name").fill("Loan 2026")
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Rename everywhere").click()
     expect(undo_bar(page)).to_contain_text("Loan is now Loan 2026 on 6 pictures.")
@@ -159,10 +159,10 @@ def test_all_that_match_are_removed_looked_at_in_the_bin_and_restored(filled: Ap
     expect(pictures(page).first).to_contain_text("Removed")
     pictures(page).first.get_by_role("checkbox").click()
     page.get_by_role("button", name="Restore", exact=True).click()
-    expect(undo_bar(page)).to_contain_text("1 picture back in the collection.")
+    expect(undo_bar(page)).to_contain_text("1 picture restored to the collection.")
     page.get_by_role("button", name="Select all 119").click()
     page.get_by_role("button", name="Restore", exact=True).click()
-    expect(undo_bar(page)).to_contain_text("119 pictures back in the collection.")
+    expect(undo_bar(page)).to_contain_text("119 pictures restored to the collection.")
     expect(page.get_by_text("The bin is empty")).to_be_visible()
     undo_bar(page).get_by_role("button", name="Undo").click()
     expect(status(page)).to_have_text("1 to 50 of 119 pictures")
@@ -179,7 +179,7 @@ def test_one_picture_in_the_drawer(filled: App, site: WebServer, page: Page) -> 
     drawer = page.get_by_role("dialog")
     expect(drawer).to_contain_text(ARTISTS[9 % 3])
     expect(drawer).to_contain_text("plates.csv")
-    drawer.get_by_role("button", name="Check the address").click()
+    drawer.get_by_role("button", name="Check link").click()
     expect(drawer).to_contain_text("Alive: the URL still gives this picture.")
     title = drawer.get_by_label("Title")
     title.fill("The last plate")
@@ -192,7 +192,7 @@ def test_one_picture_in_the_drawer(filled: App, site: WebServer, page: Page) -> 
     tags.press("Enter")
     expect(drawer).to_contain_text("1 picture tagged Seen.")
     page.keyboard.press("Tab")  # the open menu hides the rest
-    look_alikes = drawer.get_by_role("list", name="The 6 pictures most like it").get_by_role("listitem")
+    look_alikes = drawer.get_by_role("list", name="6 most similar pictures").get_by_role("listitem")
     expect(look_alikes).to_have_count(6)
     name = look_alikes.first.get_by_role("link").inner_text()
     look_alikes.first.locator(".picture").click()
@@ -215,7 +215,7 @@ def test_a_picture_that_another_tab_removes_and_deletes(filled: App, page: Page,
     page.get_by_role("button", name="Remove", exact=True).click()
     expect(undo_bar(page)).to_contain_text("1 picture removed from the collection.")
     other.get_by_role("button", name="Remove", exact=True).click()
-    expect(undo_bar(other)).to_contain_text("Nothing to do: somebody else has removed them already.")
+    expect(undo_bar(other)).to_contain_text("Nothing to do: someone else has already removed them.")
     open_page(other, filled, "?view=Bin")
     pictures(other).first.get_by_role("checkbox").click()
     expect(other.get_by_text("1 picture selected")).to_be_visible()
@@ -223,8 +223,8 @@ def test_a_picture_that_another_tab_removes_and_deletes(filled: App, page: Page,
     page.get_by_text("Bin", exact=True).click()
     page.get_by_role("button", name="Empty the bin").click()
     page.get_by_role("button", name="Delete 1 picture").click()
-    expect(undo_bar(page)).to_contain_text("1 picture deleted for good.")
+    expect(undo_bar(page)).to_contain_text("1 picture deleted permanently.")
     other.bring_to_front()
     other.get_by_role("button", name="Restore", exact=True).click()
-    expect(undo_bar(other)).to_contain_text("somebody else has restored or deleted them already")
+    expect(undo_bar(other)).to_contain_text("someone else has already restored or deleted them")
     in_collection(filled, 119)

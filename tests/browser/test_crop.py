@@ -1,4 +1,4 @@
-"""A crop drawn in a real browser: with the mouse, a finger and keys, and what Python hears of it."""
+"""A crop drawn in a real browser: with the mouse, a finger and keys, and what Python learns of it."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def visit(new_page: Callable[..., Page], site: str) -> Visit:
     return open_page
 
 
-def heard(page: Page) -> dict[str, Any]:
+def known(page: Page) -> dict[str, Any]:
     """What Python knew at the end of its last run."""
     answer: dict[str, Any] = json.loads(page.get_by_test_id("stCode").inner_text())
     return answer
 
 
-def expect_heard(page: Page, box: list[float] | None) -> None:
+def expect_known(page: Page, box: list[float] | None) -> None:
     """Python knows of this box, to a hundredth of a side, and so does the page."""
     if box is None:
         expect(page.get_by_test_id("stCode")).to_contain_text('"box": null')
@@ -52,7 +52,7 @@ def expect_heard(page: Page, box: list[float] | None) -> None:
         return
     pattern = ", ".join(rf"(?:{'|'.join(near(side))})\d*" for side in box)
     expect(page.get_by_test_id("stCode")).to_contain_text(re.compile(rf'"box": \[{pattern}\]'))
-    assert shown(page) == pytest.approx(heard(page)["box"], abs=0.006)
+    assert shown(page) == pytest.approx(known(page)["box"], abs=0.006)
 
 
 def near(side: float) -> list[str]:
@@ -86,14 +86,14 @@ def drag(page: Page, *points: Point) -> None:
 
 
 def run_again(page: Page) -> None:
-    runs = heard(page)["runs"]
+    runs = known(page)["runs"]
     page.get_by_role("button", name="Run again").click()
     expect(page.get_by_test_id("stCode")).to_contain_text(f'"runs": {runs + 1}')
 
 
 def test_at_first_the_whole_picture_counts(visit: Visit) -> None:
     page = visit("alt=A+ship+<b>")
-    expect_heard(page, None)
+    expect_known(page, None)
     expect(page.get_by_role("img", name="A ship <b>")).to_be_visible()
     expect(page.locator("[data-part=hint]")).to_have_text("Drag over the part that counts")
     expect(page.locator(".foot button")).to_be_hidden()
@@ -114,26 +114,26 @@ def test_the_picture_keeps_its_shape(visit: Visit) -> None:
 def test_a_rectangle_is_drawn_from_any_corner(visit: Visit, points: tuple[Point, Point]) -> None:
     page = visit()
     drag(page, *points)
-    expect_heard(page, [0.2, 0.3, 0.7, 0.8])
+    expect_known(page, [0.2, 0.3, 0.7, 0.8])
     expect(page.locator("[data-part=hint]")).to_have_text("Only this part counts")
-    assert heard(page)["runs"] <= 2, "Python hears of the release only"
+    assert known(page)["runs"] <= 2, "Python learns of the release only"
     run_again(page)
-    expect_heard(page, [0.2, 0.3, 0.7, 0.8])
+    expect_known(page, [0.2, 0.3, 0.7, 0.8])
 
 
 def test_a_drag_beyond_the_picture_ends_at_its_edge(visit: Visit) -> None:
     page = visit()
     drag(page, (0.5, 0.5), (1.3, -0.05))
-    expect_heard(page, [0.5, 0.0, 1.0, 0.5])
-    assert heard(page)["box"][1:3] == [0, 1]
+    expect_known(page, [0.5, 0.0, 1.0, 0.5])
+    assert known(page)["box"][1:3] == [0, 1]
 
 
 def test_the_box_is_moved_and_stops_at_the_edge(visit: Visit) -> None:
     page = visit("box=0.2,0.2,0.6,0.6")
     drag(page, (0.4, 0.4), (0.5, 0.3))
-    expect_heard(page, [0.3, 0.1, 0.7, 0.5])
+    expect_known(page, [0.3, 0.1, 0.7, 0.5])
     drag(page, (0.5, 0.3), (1.2, 0.2), (0.95, 0.95))
-    expect_heard(page, [0.6, 0.6, 1.0, 1.0])
+    expect_known(page, [0.6, 0.6, 1.0, 1.0])
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_the_box_is_moved_and_stops_at_the_edge(visit: Visit) -> None:
 def test_a_corner_is_dragged(visit: Visit, corner: Point, to: Point, box: list[float]) -> None:
     page = visit("box=0.2,0.2,0.6,0.6")
     drag(page, corner, to)
-    expect_heard(page, box)
+    expect_known(page, box)
 
 
 def test_a_corner_is_taken_hold_of_beside_its_middle_and_does_not_jump(visit: Visit) -> None:
@@ -166,14 +166,14 @@ def test_a_corner_is_taken_hold_of_beside_its_middle_and_does_not_jump(visit: Vi
 def test_a_small_box_can_still_be_moved(visit: Visit) -> None:
     page = visit("box=0.4,0.4,0.46,0.46")
     drag(page, (0.43, 0.43), (0.73, 0.23))
-    expect_heard(page, [0.7, 0.2, 0.76, 0.26])
+    expect_known(page, [0.7, 0.2, 0.76, 0.26])
 
 
 def test_a_corner_never_makes_less_than_what_a_click_is(visit: Visit) -> None:
     page = visit("box=0.2,0.2,0.6,0.6")
     drag(page, (0.6, 0.6), (0.4, 0.4), (0.205, 0.205))
     expect(page.get_by_test_id("stCode")).not_to_contain_text("0.6")
-    left, top, right, bottom = heard(page)["box"]
+    left, top, right, bottom = known(page)["box"]
     assert right - left >= 0.02
     assert bottom - top >= 0.02
 
@@ -183,14 +183,14 @@ def test_a_click_draws_nothing_and_takes_the_whole_picture(visit: Visit) -> None
     drag(page, (0.3, 0.3), (0.31, 0.6))
     expect(page.locator(".box")).to_have_class("box all")
     run_again(page)
-    assert heard(page) == {"box": None, "runs": 2}, "nothing was said of a click"
+    assert known(page) == {"box": None, "runs": 2}, "a click is not reported"
     drag(page, (0.2, 0.2), (0.6, 0.6))
-    expect_heard(page, [0.2, 0.2, 0.6, 0.6])
+    expect_known(page, [0.2, 0.2, 0.6, 0.6])
     page.mouse.click(*at(page, (0.4, 0.4)))
     run_again(page)
-    expect_heard(page, [0.2, 0.2, 0.6, 0.6])
+    expect_known(page, [0.2, 0.2, 0.6, 0.6])
     page.mouse.click(*at(page, (0.8, 0.8)))
-    expect_heard(page, None)
+    expect_known(page, None)
 
 
 def test_another_mouse_button_draws_nothing(visit: Visit) -> None:
@@ -205,7 +205,7 @@ def test_another_mouse_button_draws_nothing(visit: Visit) -> None:
 def test_the_button_takes_the_whole_picture_and_the_focus_stays(visit: Visit) -> None:
     page = visit("box=0.2,0.2,0.6,0.6")
     page.get_by_role("button", name="Whole picture").press("Enter")
-    expect_heard(page, None)
+    expect_known(page, None)
     expect(page.locator(".box")).to_be_focused()
 
 
@@ -219,11 +219,11 @@ def test_the_keys_size_and_move_the_box(visit: Visit) -> None:
     for _ in range(10):
         page.keyboard.press("Shift+ArrowLeft")
         page.keyboard.press("Shift+ArrowUp")
-    expect_heard(page, [0.0, 0.0, 0.8, 0.8])
-    assert heard(page)["runs"] <= 3, "a burst of keys is one message"
+    expect_known(page, [0.0, 0.0, 0.8, 0.8])
+    assert known(page)["runs"] <= 3, "a burst of keys is one message"
     for key in ["ArrowRight", "ArrowRight", "ArrowDown", "ArrowUp", "ArrowUp", "Shift+ArrowRight", "Shift+ArrowDown"]:
         page.keyboard.press(key)
-    expect_heard(page, [0.04, 0.0, 0.86, 0.82])
+    expect_known(page, [0.04, 0.0, 0.86, 0.82])
     expect(page.locator(".box")).to_be_focused()
     expect(page.locator(".box")).to_have_attribute(
         "aria-label",
@@ -231,7 +231,7 @@ def test_the_keys_size_and_move_the_box(visit: Visit) -> None:
     )
     expect(page.locator("[data-part=live]")).to_have_text(re.compile("^82.% wide"))
     page.keyboard.press("Escape")
-    expect_heard(page, None)
+    expect_known(page, None)
 
 
 def test_the_keys_never_make_less_than_what_a_click_is(visit: Visit) -> None:
@@ -240,7 +240,7 @@ def test_the_keys_never_make_less_than_what_a_click_is(visit: Visit) -> None:
     for _ in range(4):
         page.keyboard.press("Shift+ArrowLeft")
         page.keyboard.press("Shift+ArrowUp")
-    expect_heard(page, [0.5, 0.5, 0.52, 0.52])
+    expect_known(page, [0.5, 0.5, 0.52, 0.52])
 
 
 def test_keys_pressed_while_python_is_busy_are_kept(visit: Visit) -> None:
@@ -249,9 +249,9 @@ def test_keys_pressed_while_python_is_busy_are_kept(visit: Visit) -> None:
     for pause in [500, 100, 350, 250, 100, 400, 300, 200, 100]:
         page.keyboard.press("Shift+ArrowLeft")
         page.wait_for_timeout(pause)
-    expect_heard(page, [0.0, 0.0, 0.82, 1.0])
+    expect_known(page, [0.0, 0.0, 0.82, 1.0])
     run_again(page)
-    expect_heard(page, [0.0, 0.0, 0.82, 1.0])
+    expect_known(page, [0.0, 0.0, 0.82, 1.0])
 
 
 def test_escape_leaves_a_drag_as_it_was(visit: Visit) -> None:
@@ -264,21 +264,21 @@ def test_escape_leaves_a_drag_as_it_was(visit: Visit) -> None:
     page.mouse.move(*at(page, (0.7, 0.7)))
     page.mouse.up()
     run_again(page)
-    expect_heard(page, [0.2, 0.2, 0.6, 0.6])
+    expect_known(page, [0.2, 0.2, 0.6, 0.6])
 
 
 def test_an_order_from_python_is_obeyed(visit: Visit) -> None:
     page = visit()
     drag(page, (0.2, 0.2), (0.6, 0.6))
-    expect_heard(page, [0.2, 0.2, 0.6, 0.6])
+    expect_known(page, [0.2, 0.2, 0.6, 0.6])
     page.get_by_role("button", name="All of it").click()
-    expect_heard(page, None)
+    expect_known(page, None)
     page.get_by_role("button", name="Left half").click()
-    expect_heard(page, [0.0, 0.0, 0.5, 1.0])
+    expect_known(page, [0.0, 0.0, 0.5, 1.0])
     drag(page, (0.6, 0.2), (0.9, 0.6))
-    expect_heard(page, [0.6, 0.2, 0.9, 0.6])
+    expect_known(page, [0.6, 0.2, 0.9, 0.6])
     page.get_by_role("button", name="Left half").click()
-    expect_heard(page, [0.0, 0.0, 0.5, 1.0])
+    expect_known(page, [0.0, 0.0, 0.5, 1.0])
 
 
 def test_a_finger_draws_and_the_page_stays(visit: Visit) -> None:
@@ -296,22 +296,22 @@ def test_a_finger_draws_and_the_page_stays(visit: Visit) -> None:
     for y in (0.7, 0.6, 0.5, 0.4):
         touch("touchMove", (0.6, y))
     touch("touchEnd")
-    expect_heard(page, [0.3, 0.4, 0.6, 0.8])
+    expect_known(page, [0.3, 0.4, 0.6, 0.8])
     assert main.evaluate("m => m.scrollTop") == top
     touch("touchStart", (0.6, 0.4))
     touch("touchMove", (0.7, 0.5))
     touch("touchMove", (0.8, 0.6))
     touch("touchEnd")
-    expect_heard(page, [0.3, 0.6, 0.8, 0.8])
+    expect_known(page, [0.3, 0.6, 0.8, 0.8])
 
 
 def test_it_works_in_a_popover_which_escape_closes_only_once_all_of_it_counts(visit: Visit) -> None:
     page = visit("popover=1")
     drag(page, (0.2, 0.2), (0.6, 0.6))
-    expect_heard(page, [0.2, 0.2, 0.6, 0.6])
+    expect_known(page, [0.2, 0.2, 0.6, 0.6])
     expect(page.locator(".stage")).to_be_visible()
     page.keyboard.press("Escape")
-    expect_heard(page, None)
+    expect_known(page, None)
     expect(page.locator(".stage")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.locator(".stage")).to_be_hidden()

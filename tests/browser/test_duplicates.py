@@ -27,7 +27,7 @@ def double(photo: Image.Image) -> bytes:
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[WebServer]:
-    """Six photos; of the first three a smaller copy, of the first also one compressed anew, of the last a mirror."""
+    """Six photos; of the first three a smaller copy, of the first also one recompressed, of the last a mirror."""
     pages = dict[str, bytes]()
     for number, path in enumerate(some_photos(PHOTOS)):
         photo = Image.open(path).convert("RGB")
@@ -90,7 +90,7 @@ def test_an_empty_collection_leads_on(app: App, page: Page) -> None:
 
 def test_copies_are_grouped_around_the_largest(filled: App, page: Page) -> None:
     open_copies(page, filled)
-    expect(page.get_by_text("4 duplicates in them")).to_be_visible()
+    expect(page.get_by_text("3 groups with 4 duplicates")).to_be_visible()
     expect(groups(page).first).to_contain_text("1 stays, 2 would go")
     for number in range(3):
         expect(keeper(group_of(page, number))).to_have_text(f"{number}.jpg")
@@ -123,8 +123,8 @@ def test_all_duplicates_are_removed_after_a_preview_and_return(filled: App, page
     open_copies(page, filled)
     page.get_by_role("button", name="Review all 4 removals").click()
     dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("In each of 3 groups the largest picture stays. 4 pictures with files of")
-    expect(dialog.get_by_role("img", name="Would go")).to_have_count(4)
+    expect(dialog).to_contain_text("In each of 3 groups, the largest picture stays. 4 pictures (")
+    expect(dialog.get_by_role("img", name="Would be removed")).to_have_count(4)
     assert pictures(filled) == 11
     dialog.get_by_role("button", name="Remove 4 pictures").click()
     expect(page.get_by_text("4 duplicates removed from the collection.")).to_be_visible()
@@ -161,11 +161,11 @@ def test_what_is_no_duplicate_is_remembered_and_taken_back(filled: App, page: Pa
     expect(groups(page)).to_have_count(2)
     page.reload()
     expect(groups(page)).to_have_count(2)
-    page.get_by_text("Said to be no duplicates").click()
+    page.get_by_text("Marked as not duplicates").click()
     expect(page.get_by_text("3 pairs of pictures")).to_be_visible()
     for left in (2, 1, 0):
-        page.get_by_role("button", name="Take back").first.click()
-        expect(page.get_by_role("button", name="Take back")).to_have_count(left)
+        page.get_by_role("button", name="Undo").first.click()
+        expect(page.get_by_role("button", name="Undo")).to_have_count(left)
     expect(groups(page)).to_have_count(3)
     expect(group_of(page, 0)).to_contain_text("1 stays, 2 would go")
 
@@ -177,10 +177,10 @@ def test_lookalikes_are_looked_for_in_the_background_and_kept(filled: App, page:
     expect(page.get_by_role("button", name="Cancel")).to_be_visible()
     expect(page.get_by_text(re.compile("11 pictures compared with each other on .* at 80"))).to_be_visible()
     mirror = group_of(page, PHOTOS - 1)
-    expect(mirror).to_contain_text("% alike")
+    expect(mirror).to_contain_text("% similar")
     page.reload()
-    expect(mirror).to_contain_text("% alike")
-    slider = page.get_by_role("slider", name="Alike by at least")
+    expect(mirror).to_contain_text("% similar")
+    slider = page.get_by_role("slider", name="Minimum similarity")
     slider.focus()
     page.keyboard.press("End")
     expect(page.get_by_text("No look-alikes")).to_be_visible()

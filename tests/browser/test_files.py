@@ -47,10 +47,10 @@ def box() -> bytes:
 
 def test_dropped_pictures_and_zips_are_previewed_indexed_and_kept(app: App, page: Page) -> None:
     page.goto(f"{app.url}/index")
-    page.get_by_role("tab", name="Drop pictures").click()
+    page.get_by_role("tab", name="Upload pictures").click()
     expect(page.get_by_text("Nothing has been indexed yet")).to_be_visible(timeout=PATIENCE)
     expect(page.get_by_text("LlamaIndex")).to_have_count(0)
-    panel = page.get_by_role("tabpanel", name="Drop pictures")
+    panel = page.get_by_role("tabpanel", name="Upload pictures")
     panel.locator('input[type="file"]').set_input_files(
         [
             *(payload(f"photo {number}.jpg", PHOTOS[number].read_bytes(), "image/jpeg") for number in range(5)),
@@ -64,7 +64,7 @@ def test_dropped_pictures_and_zips_are_previewed_indexed_and_kept(app: App, page
     assert app.get("/api/health")["pictures"] == 0
     panel.get_by_role("button", name="Index 15 pictures").click()
     expect(page.get_by_text("15 indexed", exact=True)).to_be_visible(timeout=PATIENCE)
-    expect(page.get_by_text("Dropped pictures").last).to_be_visible()
+    expect(page.get_by_text("Uploaded pictures").last).to_be_visible()
     expect(panel.get_by_text("15 ready")).to_have_count(0)
 
     page.get_by_role("link", name="Search").click()
@@ -73,19 +73,19 @@ def test_dropped_pictures_and_zips_are_previewed_indexed_and_kept(app: App, page
     )
     best = page.get_by_role("list", name="Matches").get_by_role("link").first
     expect(best).to_have_text("8.jpg", timeout=PATIENCE)
-    address = best.get_attribute("href")
-    assert address is not None
-    answer = httpx2.get(address)
+    url = best.get_attribute("href")
+    assert url is not None
+    answer = httpx2.get(url)
     assert (answer.status_code, answer.content) == (200, PHOTOS[8].read_bytes())
     opened = page.context.new_page()
-    opened.goto(address)
+    opened.goto(url)
     assert opened.evaluate("document.images[0].naturalWidth") > 0
 
 
 def test_a_zip_that_cannot_be_read_says_so(app: App, page: Page) -> None:
     page.goto(f"{app.url}/index")
-    page.get_by_role("tab", name="Drop pictures").click()
-    panel = page.get_by_role("tabpanel", name="Drop pictures")
+    page.get_by_role("tab", name="Upload pictures").click()
+    panel = page.get_by_role("tabpanel", name="Upload pictures")
     panel.locator('input[type="file"]').set_input_files(payload("box.zip", box()[:5000], "application/zip"))
     expect(panel.get_by_text("1 cannot be used")).to_be_visible(timeout=PATIENCE)
     expect(panel.get_by_role("button", name="Index 0 pictures")).to_be_disabled()
@@ -108,7 +108,7 @@ def test_a_llamaindex_table_is_offered_and_imported(empty_database: str, page: P
         with App(POSTGRES_URL=empty_database) as app:
             page.goto(f"{app.url}/index")
             offer = page.get_by_text("LlamaIndex table")
-            expect(offer).to_contain_text("llamaindex_embedding, that knows 20 pictures", timeout=PATIENCE)
+            expect(offer).to_contain_text("llamaindex_embedding in this database has 20 pictures", timeout=PATIENCE)
             page.get_by_role("button", name="Index them").click()
             expect(page.get_by_text("20 indexed", exact=True)).to_be_visible(timeout=PATIENCE)
             expect(page.get_by_test_id("stMain").get_by_text("llamaindex_embedding")).to_be_visible()

@@ -1,4 +1,4 @@
-"""An import in the browser: 300 addresses of which a third fail in ten ways, and what can be done about it."""
+"""An import in the browser: 300 URLs of which a third fail in ten ways, and what can be done about it."""
 
 from __future__ import annotations
 
@@ -69,13 +69,15 @@ def app() -> Iterator[App]:
 
 def submit(page: Page, app: App, urls: list[str]) -> None:
     page.goto(f"{app.url}/index")
-    box = page.get_by_label("One address a line")
+    box = page.get_by_label("One URL per line")
     box.fill("\n".join(urls))
     box.press("Control+Enter")
     page.get_by_role("button", name=re.compile(f"Index {len(urls)} picture")).click()
 
 
-def test_a_third_fails_in_ten_ways_and_all_is_told(app: App, site: WebServer, page: Page, tmp_path: Path) -> None:
+def test_a_third_fails_in_ten_ways_and_each_reason_is_shown(
+    app: App, site: WebServer, page: Page, tmp_path: Path
+) -> None:
     good = [site.url(f"/{number}.jpg") for number in range(GOOD)]
     bad = [site.url(f"{path}&n={number}") for path in TROUBLES for number in range(OF_EACH)]
     submit(page, app, [url for pair in zip(good[::2], bad, good[1::2], strict=True) for url in pair])
@@ -116,8 +118,8 @@ def test_an_import_is_paused_resumed_and_cancelled(app: App, page: Page) -> None
             page.get_by_role("button", name="Resume").click()
             expect(page.get_by_text(re.compile("^60 indexed$"))).to_be_visible()
             gate.clear()
-            page.get_by_label("One address a line").fill(slow.url("/0?again") + "\n" + slow.url("/1?again"))
-            page.get_by_label("One address a line").press("Control+Enter")
+            page.get_by_label("One URL per line").fill(slow.url("/0?again") + "\n" + slow.url("/1?again"))
+            page.get_by_label("One URL per line").press("Control+Enter")
             page.get_by_role("button", name="Index 2 pictures").click()
             page.get_by_role("button", name="Cancel").click()
             expect(page.get_by_text(re.compile("^0 indexed · 2 failed$"))).to_be_visible()

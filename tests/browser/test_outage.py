@@ -42,7 +42,7 @@ def copy_of(path: Path) -> bytes:
     return buffer.getvalue()
 
 
-def test_a_database_that_is_down_at_start_is_told_and_used_when_it_comes(page: Page) -> None:
+def test_a_database_that_is_down_at_start_is_reported_and_used_once_it_is_up(page: Page) -> None:
     with short_folder() as folder:
         server = EmbeddedPostgres(folder)
         with App(until="degraded", POSTGRES_URL=database_url(server, "postgres")) as app:
@@ -61,7 +61,7 @@ def test_a_database_that_is_down_at_start_is_told_and_used_when_it_comes(page: P
                 server.stop()
 
 
-def test_a_wrong_database_address_is_told_without_its_password(page: Page) -> None:
+def test_a_wrong_database_url_is_reported_without_its_password(page: Page) -> None:
     with App(until="degraded", POSTGRES_URL="postgresql://me:hunter2@127.0.0.1:1/db") as app:
         page.goto(app.url)
         alert = page.get_by_role("alert").filter(has_text="The database cannot be reached")
@@ -100,21 +100,21 @@ def test_without_a_hub_the_encoder_in_the_box_does_the_work(tmp_path: Path, page
         assert (model["name"], model["state"]) == ("built-in", "ready")
         urls = index_photos(app, site, PAGES)
         page.goto(app.url)
-        banner = page.locator(".st-key-stand-in")
+        banner = page.locator(".st-key-fallback")
         expect(banner).to_contain_text("Working without CLIP")
-        expect(banner).to_contain_text("reads no words, and is weaker at finding other things of the same kind")
+        expect(banner).to_contain_text(
+            "does not support text searches, and is weaker at finding other things of the same kind"
+        )
         page.get_by_role("button", name="Why?").click()
         expect(page.get_by_text("The model hub http://127.0.0.1:1 cannot be reached")).to_be_visible()
         page.keyboard.press("Escape")
-        expect(
-            page.get_by_text("Words cannot be searched for now: the model at work knows pictures only")
-        ).to_be_visible()
+        expect(page.get_by_text("This model does not support text searches")).to_be_visible()
         page.locator('input[type="file"]').first.set_input_files(
             {"name": "copy.jpg", "mimeType": "image/jpeg", "buffer": copy_of(PHOTOS[7])}
         )
         first = page.get_by_role("list", name="Matches").get_by_role("link").first
         expect(first).to_have_attribute("href", urls[7])
-        expect(page.get_by_text(re.compile("24 pictures compared in .* with built-in@"))).to_be_visible()
+        expect(page.get_by_text(re.compile("24 pictures compared in .* with the built-in encoder"))).to_be_visible()
         page.get_by_role("button", name="Try CLIP again").click()
         expect(banner).to_be_visible()
         page.goto(f"{app.url}/index")
@@ -145,9 +145,9 @@ def test_clip_comes_when_it_is_tried_again_and_takes_the_collection_over(tmp_pat
         page.keyboard.press("Escape")
         hub.mode = "whole"
         page.get_by_role("button", name="Try CLIP again").click()
-        expect(page.get_by_text(re.compile("CLIP is on its way: [0-9]+ MB of 605 MB"))).to_be_visible()
+        expect(page.get_by_text(re.compile("Downloading CLIP: [0-9]+ MB of 605 MB"))).to_be_visible()
         expect(page.get_by_text("Working without CLIP")).to_be_hidden()
-        expect(page.get_by_label("Its address, or words")).to_be_visible()
+        expect(page.get_by_label("Image URL or text")).to_be_visible()
         wait_for(lambda: "reembedding" not in app.get("/api/health"), 120)
         for number in (0, 7, 15):
             same = app.post("/api/search", files={"file": PHOTOS[number].read_bytes()})

@@ -22,8 +22,8 @@ def app() -> Iterator[App]:
 
 def open_transfer(page: Page, app: App) -> None:
     page.goto(f"{app.url}/collection")
-    page.get_by_text("The collection as a file").click()
-    expect(page.get_by_text("Take it out")).to_be_visible()
+    page.get_by_text("Export or import the collection").click()
+    expect(page.get_by_text("Export", exact=True)).to_be_visible()
 
 
 def pictures(app: App) -> int:
@@ -36,14 +36,14 @@ def test_a_sample_teaches_and_travels(app: App, page: Page, tmp_path: Path) -> N
     page.get_by_role("button", name="Search with a boat").click()
     matches = page.get_by_role("list", name="Matches")
     expect(matches.get_by_role("img").first).to_be_visible()
-    expect(page.get_by_text(re.compile("Say of 10 matches"))).to_be_visible()
+    expect(page.get_by_text(re.compile("Mark 10 matches"))).to_be_visible()
     assert pictures(app) == 120
     copies = page.get_by_text(re.compile("boats-01"))
     expect(copies.first).to_be_visible()
 
     open_transfer(page, app)
     page.get_by_text("Parquet", exact=True).click()
-    page.get_by_text("With the thumbnails").click()
+    page.get_by_text("With thumbnails").click()
     page.get_by_text("With the embeddings").click()
     link = page.get_by_role("link", name="Download")
     expect(link).to_have_attribute("href", re.compile("format=parquet&thumbnails=1&embeddings=1"))
@@ -52,7 +52,7 @@ def test_a_sample_teaches_and_travels(app: App, page: Page, tmp_path: Path) -> N
 
     page.goto(f"{app.url}/index")
     page.get_by_role("button", name="Remove the sample").click()
-    expect(page.get_by_text(re.compile("The sample is gone, 120 pictures with it"))).to_be_visible()
+    expect(page.get_by_text(re.compile("The sample was removed, 120 pictures with it"))).to_be_visible()
     assert pictures(app) == 0
     page.get_by_role("button", name="Undo").first.click()
     expect(page.get_by_role("button", name="Remove the sample")).to_be_visible()
@@ -62,12 +62,12 @@ def test_a_sample_teaches_and_travels(app: App, page: Page, tmp_path: Path) -> N
 
     open_transfer(page, app)
     page.get_by_test_id("stExpander").locator("input[type=file]").set_input_files(file)
-    page.get_by_role("button", name="Read it in").click()
+    page.get_by_role("button", name="Import", exact=True).click()
     expect(page.get_by_text("120 pictures read: 120 added, 0 already there.")).to_be_visible()
     assert pictures(app) == 120
 
 
-def test_a_broken_file_is_told_on_the_page(app: App, page: Page) -> None:
+def test_a_broken_file_is_reported_on_the_page(app: App, page: Page) -> None:
     open_transfer(page, app)
     broken: FilePayload = {
         "name": "list.csv",
@@ -75,5 +75,5 @@ def test_a_broken_file_is_told_on_the_page(app: App, page: Page) -> None:
         "buffer": b"address,title\nhttps://a.example/1.jpg,x\n",
     }
     page.get_by_test_id("stExpander").locator("input[type=file]").set_input_files(broken)
-    page.get_by_role("button", name="Read it in").click()
+    page.get_by_role("button", name="Import", exact=True).click()
     expect(page.get_by_text("list.csv has no column “urls”, so it was not exported from Lookalike")).to_be_visible()

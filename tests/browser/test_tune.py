@@ -42,7 +42,7 @@ def classes(app: App) -> dict[str, str]:
     return classes_of(app)
 
 
-def test_an_answer_is_taken_back_and_a_match_skipped(app: App, page: Page) -> None:
+def test_a_verdict_is_undone_and_a_match_skipped(app: App, page: Page) -> None:
     open_tune(page, app)
     first = pair(page)
     page.get_by_role("button", name="Yes").click()
@@ -75,7 +75,7 @@ def test_sixty_verdicts_give_a_threshold_that_keeps_its_word(
     found = truth(app, classes, judged, threshold)
     for value, (low, high) in zip(found, (precision, recall), strict=True):
         assert low - SLACK <= value <= high + SLACK
-    page.get_by_text("Verdicts as a table").click()
+    page.get_by_text("Export or import verdicts").click()
     with page.expect_download() as download:
         page.get_by_role("button", name=f"Download {VERDICTS} verdicts as CSV").click()
     download.value.save_as(tmp_path / "verdicts.csv")
@@ -88,33 +88,33 @@ def test_sixty_verdicts_give_a_threshold_that_keeps_its_word(
 def test_searches_begin_at_the_saved_threshold_until_it_is_reset(app: App, page: Page, classes: dict[str, str]) -> None:
     query = f"{app.url}/?q={quote(json.dumps([{'picture': min(classes)}]))}"
     page.goto(query)
-    yours = page.get_by_role("button", name=re.compile("^Yours"))
-    expect(yours).to_have_attribute("aria-pressed", "true")
-    expect(page.get_by_text(f"Yours was saved from {VERDICTS} verdicts.")).to_be_visible()
+    saved = page.get_by_role("button", name=re.compile("^Saved"))
+    expect(saved).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_text(f"Saved threshold, from {VERDICTS} verdicts.")).to_be_visible()
     page.get_by_role("button", name=re.compile("^Balanced")).click()
-    expect(yours).to_have_attribute("aria-pressed", "false")
+    expect(saved).to_have_attribute("aria-pressed", "false")
     open_tune(page, app)
     page.get_by_role("button", name="Reset").click()
     expect(page.get_by_role("button", name="Reset")).to_have_count(0)
-    page.get_by_text("Saved before").click()
+    page.get_by_text("History").click()
     expect(page.get_by_text(re.compile("^Reset ·"))).to_be_visible()
     page.goto(query)
     expect(page.get_by_role("button", name=re.compile("^Balanced"))).to_have_attribute("aria-pressed", "true")
-    expect(yours).to_have_count(0)
+    expect(saved).to_have_count(0)
     open_tune(page, app)
-    page.get_by_text("Saved before").click()
+    page.get_by_text("History").click()
     page.get_by_role("button", name="Use again").click()
     expect(page.get_by_role("button", name="Reset")).to_be_visible()
 
 
 def test_a_precision_is_wished_for_and_words_have_their_own_page(app: App, page: Page) -> None:
     open_tune(page, app)
-    page.get_by_text("Wished precision", exact=True).click()
-    slider = page.get_by_role("slider", name="Of those shown")
+    page.get_by_text("Target precision", exact=True).click()
+    slider = page.get_by_role("slider", name="Share of shown")
     expect(slider).to_have_value("95")
     expect(page.get_by_text(re.compile("about 19 in 20 shown are right|nearly all shown are right"))).to_be_visible()
-    page.get_by_text("Searches with words").click()
-    expect(page.get_by_text("Nobody has searched with words lately.")).to_be_visible()
+    page.get_by_text("Text searches").click()
+    expect(page.get_by_text("No recent text searches.")).to_be_visible()
 
 
 def test_matches_are_judged_on_the_gallery_by_click_and_by_key(app: App, page: Page, classes: dict[str, str]) -> None:

@@ -12,7 +12,7 @@ from core.collection.filters import Filter, FilterOption
 from core.collection.metadata import MAX_VALUE, Metadata, add_item_metadata, field_names, title_column
 from core.collection.store import Store
 from core.database.connection import Database
-from core.indexing.imports import Ledger
+from core.indexing.imports import Imports
 from core.indexing.url_lists import ListTable, read_table
 from core.media.urls import key_of
 from core.search.nearest import Nearest
@@ -21,8 +21,8 @@ pytestmark = pytest.mark.pooled
 
 
 @pytest.fixture
-def ledger(database: Database) -> Ledger:
-    return Ledger(database)
+def ledger(database: Database) -> Imports:
+    return Imports(database)
 
 
 @pytest.fixture
@@ -38,10 +38,10 @@ def told(database: Database, ids: list[UUID]) -> list[tuple[str, dict[str, str]]
     return [found[id] for id in ids]
 
 
-def say(ledger: Ledger, ids: list[UUID], rows: Mapping[int, Metadata]) -> int:
+def say(ledger: Imports, ids: list[UUID], rows: Mapping[int, Metadata]) -> int:
     """An import of pictures that are there already, as `fill` has their keys."""
     urls = [(ids[number].bytes * 2, f"https://a.example/{number}.jpg") for number in rows]
-    return ledger.create("list", urls, {ids[number].bytes * 2: said for number, said in rows.items()})
+    return ledger.submit("list", urls, {ids[number].bytes * 2: said for number, said in rows.items()}).id
 
 
 def test_columns_of_a_table_are_said_of_its_addresses() -> None:
@@ -81,7 +81,7 @@ def test_a_column_of_titles_is_known_by_its_name(columns: list[str], title: int 
     assert title_column(columns) == title
 
 
-def test_the_last_list_wins_column_by_column(database: Database, ledger: Ledger, ids: list[UUID]) -> None:
+def test_the_last_list_wins_column_by_column(database: Database, ledger: Imports, ids: list[UUID]) -> None:
     say(ledger, ids, {0: Metadata("First", {"artist": "Hals", "year": "1650"}), 1: Metadata("", {"artist": "Hals"})})
     say(ledger, ids, {0: Metadata("Second", {"artist": "Leyster"}), 2: Metadata("Third")})
     assert told(database, ids) == [
@@ -95,18 +95,20 @@ def test_the_last_list_wins_column_by_column(database: Database, ledger: Ledger,
     assert nearest.values("'; --") == []
 
 
-def test_a_deleted_import_takes_nothing_back(database: Database, ledger: Ledger, ids: list[UUID]) -> None:
+def test_a_deleted_import_takes_nothing_back(database: Database, ledger: Imports, ids: list[UUID]) -> None:
     ledger.delete(say(ledger, ids, {1: Metadata("A title", {"a": "b"})}))
     assert told(database, ids[1:2]) == [("A title", {"a": "b"})]
 
 
-def test_of_rows_that_lead_to_one_picture_the_first_counts(database: Database, ledger: Ledger, ids: list[UUID]) -> None:
+def test_of_rows_that_lead_to_one_picture_the_first_counts(
+    database: Database, ledger: Imports, ids: list[UUID]
+) -> None:
     urls = [(bytes([number]) * 32, f"https://b.example/{number}") for number in range(3)]
     said = {
         key: Metadata(f"Title {number}", {"n": str(number), f"only {number}": "yes"})
         for number, (key, _) in enumerate(urls)
     }
-    import_id = ledger.create("list", urls, said)
+    import_id = ledger.submit("list", urls, said).id
     with database.connection() as connection:
         connection.execute("UPDATE items SET picture = %s WHERE import = %s AND position < 2", (ids[0], import_id))
         add_item_metadata(connection, import_id, [ids[0]])
@@ -114,7 +116,7 @@ def test_of_rows_that_lead_to_one_picture_the_first_counts(database: Database, l
     assert told(database, ids[:1]) == [("Title 0", {"n": "0", "only 0": "yes"})]
 
 
-def test_a_search_keeps_to_a_field(database: Database, ledger: Ledger, ids: list[UUID]) -> None:
+def test_a_search_keeps_to_a_field(database: Database, ledger: Imports, ids: list[UUID]) -> None:
     say(ledger, ids, {1: Metadata("", {"artist": "Hals"}), 2: Metadata("", {"artist": "Hals", "year": "1650"})})
     store = Store(database)
     model = store.use_model("test/four", 4)

@@ -11,7 +11,7 @@ from core.collection.store import Match, NewPicture, Store, picture_id
 from core.database.connection import Database
 from core.database.embedding_tables import Model, Vector
 from core.errors import NotFoundError
-from core.indexing.imports import Ledger
+from core.indexing.imports import Imports
 from core.media.decode import Picture, read_picture
 from core.media.urls import key_of
 from core.search.nearest import Nearest
@@ -117,6 +117,6 @@ def test_a_failure_leaves_nothing_half_done(database: Database, store: Store, mo
 def test_known_addresses_are_already_there_from_the_start(database: Database, store: Store, model: Model) -> None:
     picture = new(1, unit(1))
     add(database, store, model, [picture])
-    ledger = Ledger(database)
-    entry = ledger.read(ledger.create("again", [(picture.key, picture.url), (b"k" * 32, "https://new.example/")]))
+    ledger = Imports(database)
+    entry = ledger.read(ledger.submit("again", [(picture.key, picture.url), (b"k" * 32, "https://new.example/")]).id)
     assert entry.counts == {"waiting": 1, "indexed": 0, "already_there": 1, "failed": 0}

@@ -33,7 +33,7 @@ from core.database.embedded_server import EmbeddedPostgres
 from core.database.embedding_tables import Model
 from core.engine import Engine
 from core.errors import TransferError
-from core.indexing.imports import Ledger
+from core.indexing.imports import Imports
 from core.search.nearest import Nearest
 from core.settings import Settings
 from tests.conftest import client_of
@@ -116,14 +116,14 @@ def test_an_empty_collection_becomes_the_same(source: Database, target: Database
     assert state(target) == state(source)
     assert exported(target, kind) == exported(source, kind)
     assert taken.import_id is not None
-    assert Ledger(target).read(taken.import_id).counts["indexed"] == COUNT - 3
+    assert Imports(target).read(taken.import_id).counts["indexed"] == COUNT - 3
     query = unit_vectors(1, DIM, 3)[0]
     found, expected = (Nearest(one).search(model_of(one), query, 50).matches for one in (target, source))
     assert found == expected
     again = read_back(target, exported(source, kind))
     assert (again.added, again.already_there) == (0, COUNT - 3)
     assert state(target) == state(source)
-    assert Ledger(target).delete(taken.import_id) == 0  # the second import holds them too
+    assert Imports(target).delete(taken.import_id) == 0  # the second import holds them too
     assert again.import_id is not None
 
 
@@ -164,7 +164,7 @@ def test_a_file_without_thumbnails_is_fetched(engine: Engine) -> None:
         assert [number for number, _ in taken.notes] == [4, 4]
         assert taken.import_id is not None
         for _ in range(300):
-            if (found := engine.ledger.read(taken.import_id)).done:
+            if (found := engine.imports.read(taken.import_id)).done:
                 break
             time.sleep(0.1)
         assert found.counts == {"waiting": 0, "indexed": 2, "already_there": 0, "failed": 1}
@@ -294,7 +294,7 @@ def test_a_parquet_cut_short_or_of_strange_types(source: Database, target: Datab
 def test_what_is_no_collection(target: Database, data: bytes, sentence: str) -> None:
     with pytest.raises(TransferError, match=sentence):
         read_back(target, data)
-    assert Ledger(target).imports() == []
+    assert Imports(target).latest() == []
 
 
 def test_the_call_gives_the_collection(source: Database, engine: Engine) -> None:

@@ -31,7 +31,7 @@ from core.database.migrations import migrate, own_migrations
 from core.database.restore import restore
 from core.duplicates.near_copies import pair
 from core.errors import TransferError
-from core.indexing.imports import Ledger
+from core.indexing.imports import Imports
 from core.search.nearest import Nearest
 from core.search.query_images import QueryImages
 from core.search.saved_thresholds import SavedThresholds
@@ -52,7 +52,7 @@ def source(module_settings: Settings) -> Iterator[Database]:
     """A collection with something in every table."""
     database = Database(module_settings)
     database.open()
-    store, ledger = Store(database), Ledger(database)
+    store, ledger = Store(database), Imports(database)
     for name in ("test/first", "test/second"):
         model = store.use_model(name, DIM)
         ids = fill(database, model, unit_vectors(COUNT, DIM, len(name)), tags=[["red", "ö"], []])
@@ -64,8 +64,8 @@ def source(module_settings: Settings) -> Iterator[Database]:
         connection.execute("INSERT INTO files VALUES ('\\x01', 'a.jpg', decode(repeat('00ff', 2000000), 'hex'))")
     SavedThresholds(database).save(model, "picture", 0.8125, 64, "From 64 verdicts.")
     pair(database, 2)
-    ledger.create("First", [(b"k" * 32, "https://a.example/new.jpg")])
-    gone = ledger.create("Second", [(b"l" * 32, "https://a.example/other.jpg")])
+    ledger.submit("First", [(b"k" * 32, "https://a.example/new.jpg")])
+    gone = ledger.submit("Second", [(b"l" * 32, "https://a.example/other.jpg")]).id
     ledger.delete(gone)
     QueryImages(database, timedelta(days=7)).keep("query.jpg", b"some bytes")
     yield database
@@ -123,7 +123,7 @@ def test_a_second_server_gets_the_same_collection(
             assert manifest.rows("pictures") == 2 * COUNT
             again = tmp_path / "again.backup"
             back_up(target, again, silent)  # and back by the same way
-            assert Ledger(target).create("Next", []) == 3
+            assert Imports(target).submit("Next", []).id == 3
             assert Store(target).use_model("test/third", 3).id == 3
             with pytest.raises(TransferError, match=r"not empty: it holds 600 pictures, .* 3 imports"):
                 restore(target, again, silent)
@@ -153,7 +153,7 @@ def target(settings: Settings) -> Iterator[Database]:
     """A collection with one import, which a failed restore leaves as it is."""
     database = Database(settings, "lookalike test")
     database.open()
-    Ledger(database).create("Mine", [])
+    Imports(database).submit("Mine", [])
     before = rows(database)
     yield database
     assert rows(database) == before
@@ -310,10 +310,10 @@ def test_a_backup_that_cannot_be_written_leaves_nothing(source: Database, tmp_pa
 
 def test_a_backup_is_of_one_moment(source: Database, settings: Settings, tmp_path: Path) -> None:
     """What comes while it is made is in none of its tables."""
-    ledger, tables = Ledger(source), rows(source)
+    ledger, tables = Imports(source), rows(source)
 
     def disturb(*_: object) -> None:
-        ledger.create("Meanwhile", [(b"m" * 32, "https://a.example/m.jpg")])
+        ledger.submit("Meanwhile", [(b"m" * 32, "https://a.example/m.jpg")])
 
     back_up(source, tmp_path / "new.backup", disturb)
     target = Database(settings, "lookalike test")

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from uuid import UUID
 
@@ -54,16 +53,16 @@ def as_pairs(ids: list[UUID], count: int) -> set[frozenset[UUID]]:
 def test_a_comparison_is_asked_for_made_and_kept(database: Database, model: Model, comparisons: Comparisons) -> None:
     ids = fill(database, model, twins(50))
     assert comparisons.read(model) == Comparison()
-    assert not comparisons.work(model, never)
+    assert not comparisons.run(model, never)
     comparisons.ask(model, 0.99)
     waiting = comparisons.read(model)
     assert (waiting.wanted, waiting.running, waiting.threshold) == (0.99, False, None)
-    assert comparisons.work(model, never)
+    assert comparisons.run(model, never)
     done = Comparisons(database).read(model)
     assert (done.wanted, done.running, done.threshold, done.pictures, done.added) == (None, False, 0.99, 60, 0)
     assert done.made_at is not None
     assert found(database, model) == as_pairs(ids, 50)
-    assert not comparisons.work(model, never)
+    assert not comparisons.run(model, never)
 
 
 def test_pictures_that_came_or_returned_since_are_told(
@@ -73,7 +72,7 @@ def test_pictures_that_came_or_returned_since_are_told(
     ids = fill(database, model, twins(50))
     curation.remove(ids[:3])
     comparisons.ask(model, 0.99)
-    comparisons.work(model, never)
+    comparisons.run(model, never)
     assert comparisons.read(model).pictures == 57
     curation.restore(ids[:2])
     assert comparisons.read(model).added == 2
@@ -81,7 +80,7 @@ def test_pictures_that_came_or_returned_since_are_told(
     fill(database, model, unit_vectors(4, DIM, seed=5))
     assert comparisons.read(model).added == 4
     comparisons.ask(model, 0.99)
-    comparisons.work(model, never)
+    comparisons.run(model, never)
     assert comparisons.read(model).added == 0
 
 
@@ -92,21 +91,20 @@ def test_a_threshold_is_kept_within_reason(model: Model, comparisons: Comparison
     assert comparisons.read(model).wanted == 1
 
 
-def test_one_works_and_others_pass_by(
-    database: Database, model: Model, comparisons: Comparisons, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("core.duplicates.comparison_job.TELL_SECONDS", 0.0)
+def test_of_two_that_work_on_it_the_first_gives_way(database: Database, model: Model, comparisons: Comparisons) -> None:
+    """As when a process that was taken for dead wakes up; else the job queue sees to it that there is but one."""
     ids = fill(database, model, twins(50))
     comparisons.ask(model, 0.99)
-    seen = list[Comparison]()
+    made = list[bool]()
 
     def meanwhile() -> bool:
-        assert not comparisons.work(model, never)
-        seen.append(comparisons.read(model))
+        if not made:
+            made.append(True)
+            made[0] = comparisons.run(model, never)
         return False
 
-    assert comparisons.work(model, meanwhile)
-    assert seen and all(state.running and state.wanted == 0.99 for state in seen)
+    assert not comparisons.run(model, meanwhile)
+    assert made == [True]
     assert found(database, model) == as_pairs(ids, 50)
 
 
@@ -125,10 +123,10 @@ def test_a_comparison_that_nobody_wants_any_more_ends(
     act: Callable[[Comparisons, Model], None],
     wanted: float | None,
 ) -> None:
-    monkeypatch.setattr("core.duplicates.comparison_job.TELL_SECONDS", 0.0)
+    monkeypatch.setattr("core.duplicates.comparison_job.PROGRESS_SECONDS", 0.0)
     ids = fill(database, model, twins(50))
     comparisons.ask(model, 0.99)
-    comparisons.work(model, never)
+    comparisons.run(model, never)
     comparisons.ask(model, 0.9)
     acts = [act]
 
@@ -137,7 +135,7 @@ def test_a_comparison_that_nobody_wants_any_more_ends(
             acts.pop()(comparisons, model)
         return False
 
-    assert not comparisons.work(model, meanwhile)
+    assert not comparisons.run(model, meanwhile)
     state = comparisons.read(model)
     assert (state.wanted, state.running, state.threshold) == (wanted, False, 0.99)
     assert found(database, model) == as_pairs(ids, 50)
@@ -148,20 +146,10 @@ def test_what_is_broken_off_is_done_by_whoever_comes_next(
 ) -> None:
     ids = fill(database, model, twins(50))
     comparisons.ask(model, 0.99)
-    assert not comparisons.work(model, lambda: True)
+    assert not comparisons.run(model, lambda: True)
     assert comparisons.read(model).wanted == 0.99
-    assert Comparisons(database).work(model, never)
+    assert Comparisons(database).run(model, never)
     assert found(database, model) == as_pairs(ids, 50)
-
-
-def test_a_dead_process_holds_nobody_up_for_long(database: Database, model: Model, comparisons: Comparisons) -> None:
-    fill(database, model, twins(50))
-    comparisons.ask(model, 0.99)
-    with database.connection() as connection:
-        connection.execute("UPDATE comparisons SET leased_until = now() + interval '1 s', begun_at = now()")
-    assert not comparisons.work(model, never)
-    time.sleep(1.1)
-    assert comparisons.work(model, never)
 
 
 def test_a_lack_of_room_is_told(
@@ -172,7 +160,7 @@ def test_a_lack_of_room_is_told(
 
     comparisons.ask(model, 0.99)
     monkeypatch.setattr("tempfile.TemporaryFile", full)
-    assert not comparisons.work(model, never)
+    assert not comparisons.run(model, never)
     state = comparisons.read(model)
     assert state.wanted is None
     assert "No space left" in state.problem
@@ -197,6 +185,6 @@ def test_searches_go_on_beside_it(database: Database, model: Model, comparisons:
         problems.extend(["stuck"] if thread.is_alive() else [])
         return False
 
-    assert comparisons.work(model, meanwhile)
+    assert comparisons.run(model, meanwhile)
     assert problems == []
     assert comparisons.read(model).added > 0

@@ -14,7 +14,7 @@ import pytest
 from bench.support.data import MODEL, some_photos
 from bench.support.fakehub import FakeHub
 from bench.support.webserver import WebServer
-from core import maintenance as upkeep
+from core.background import follower, worker
 from core.embedding import checkpoint as clip_model
 from core.embedding import model_selection as core_choice
 from core.embedding.encoder import load_encoder
@@ -23,6 +23,7 @@ from core.embedding.model_selection import CLIP_REPOSITORY, DEFAULT_CLIP, ModelS
 from core.engine import Engine
 from core.errors import EncoderError
 from core.media.urls import key_of
+from core.search.query_parts import Part
 from core.settings import Settings
 
 SMALL = "hf-hub:test/small"
@@ -132,7 +133,8 @@ def test_the_box_steps_in_for_a_damaged_clip_until_it_is_mended(small_clip: Fake
 def test_the_collection_is_embedded_anew_when_clip_comes(
     small_clip: FakeHub, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upkeep, "PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(follower, "PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(worker, "SWEEP_SECONDS", 0.1)
     small_clip.mode = "broken"
     engine = Engine(settings.model_copy(update={"clip_model": ""}))
     engine.start()
@@ -141,19 +143,19 @@ def test_the_collection_is_embedded_anew_when_clip_comes(
         wait_until(lambda: (state := engine.model_selection.awaited) is not None and state.state == "failed")
         with WebServer({f"/{number}.jpg": data for number, data in enumerate(PHOTOS)}) as site:
             addresses = [(key_of(url), url) for url in map(site.url, (f"/{n}.jpg" for n in range(len(PHOTOS))))]
-            before = engine.submit("with the encoder in the box", addresses[:8])
-            wait_until(lambda: engine.ledger.read(before.id).done)
-            found = engine.search(engine.picture_query(PHOTOS[3]), 1)
+            before = engine.imports.submit("with the encoder in the box", addresses[:8])
+            wait_until(lambda: engine.imports.read(before.id).done)
+            found = engine.search(engine.query_encoder.compose(engine.serving(), [Part(file=0)], [PHOTOS[3]]), 1)
             assert found.model.startswith("built-in@")
             assert (found.found[0].url, found.found[0].similarity > 0.995) == (addresses[3][1], True)
             small_clip.mode = "whole"
             engine.model_selection.retry()
             wait_until(lambda: engine.model().name == SMALL)
             assert engine.store.missing(engine.model()) == 0
-            found = engine.search(engine.picture_query(PHOTOS[3]), 1)
+            found = engine.search(engine.query_encoder.compose(engine.serving(), [Part(file=0)], [PHOTOS[3]]), 1)
             assert (found.model, found.found[0].url) == (SMALL, addresses[3][1])
-            after = engine.submit("with CLIP", addresses[8:])
-            wait_until(lambda: engine.ledger.read(after.id).done)
+            after = engine.imports.submit("with CLIP", addresses[8:])
+            wait_until(lambda: engine.imports.read(after.id).done)
             assert engine.store.missing(engine.model()) == 0, "the worker uses the new model, too"
     finally:
         engine.close()
@@ -162,14 +164,15 @@ def test_the_collection_is_embedded_anew_when_clip_comes(
 def test_a_collection_of_clips_is_served_by_the_box_while_clip_is_away(
     small_clip: FakeHub, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upkeep, "PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(follower, "PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(worker, "SWEEP_SECONDS", 0.1)
     with WebServer({f"/{number}.jpg": data for number, data in enumerate(PHOTOS)}) as site:
         urls = [site.url(f"/{number}.jpg") for number in range(len(PHOTOS))]
         first = Engine(settings.model_copy(update={"clip_model": SMALL}))
         first.start()
         first.wait_until_ready(60)
-        entry = first.submit("with CLIP", [(key_of(url), url) for url in urls])
-        wait_until(lambda: first.ledger.read(entry.id).done)
+        entry = first.imports.submit("with CLIP", [(key_of(url), url) for url in urls])
+        wait_until(lambda: first.imports.read(entry.id).done)
         first.close()
     shutil.rmtree(huggingface_hub.constants.HF_HUB_CACHE)
     small_clip.mode = "broken"
@@ -178,7 +181,7 @@ def test_a_collection_of_clips_is_served_by_the_box_while_clip_is_away(
     try:
         second.wait_until_ready(60)
         wait_until(lambda: second.can_search and second.store.missing(second.model()) == 0)
-        found = second.search(second.picture_query(PHOTOS[5]), 1)
+        found = second.search(second.query_encoder.compose(second.serving(), [Part(file=0)], [PHOTOS[5]]), 1)
         assert found.model.startswith("built-in@")
         assert found.found[0].url == urls[5]
         small_clip.mode = "whole"

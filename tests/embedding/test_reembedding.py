@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from bench.support.app import App
 from bench.support.data import MODEL, MODEL_SETTING, some_photos
 from bench.support.webserver import WebServer
-from core import maintenance as core_upkeep
+from core.background import follower, tasks, worker
 from core.collection.store import NewPicture, Store
 from core.database.connection import Database
 from core.database.embedding_tables import Model, Vector
@@ -32,11 +32,12 @@ from core.errors import LookalikeError
 from core.media.decode import read_picture
 from core.media.fetcher import Fetcher
 from core.media.urls import key_of
-from core.search.matches import Matches, search
+from core.search.matches import Matcher, Matches
 from core.search.nearest import Nearest
 from core.search.query_images import QueryImages
 from core.search.query_parts import Part
 from core.search.query_vector import Query, QueryEncoder
+from core.search.saved_thresholds import SavedThresholds
 from core.settings import Settings
 
 PHOTOS = [path.read_bytes() for path in some_photos(80)]
@@ -73,8 +74,8 @@ def query_of(settings: Settings, database: Database, store: Store) -> Iterator[C
 @pytest.fixture
 def best(database: Database, store: Store) -> Callable[[Query], Matches]:
     """Finds the one best match of a query."""
-    nearest = Nearest(database)
-    return lambda query: search(store, nearest, query, 1)
+    matcher = Matcher(store, Nearest(database), SavedThresholds(database))
+    return lambda query: matcher.search(query, 1)
 
 
 @pytest.fixture(scope="module")
@@ -401,8 +402,9 @@ def test_the_engine_changes_over_by_itself_while_it_indexes(
     other_setting: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(core_upkeep, "PAUSE_SECONDS", 0.1)
-    monkeypatch.setattr(core_upkeep, "TURN_SECONDS", 0.2)
+    monkeypatch.setattr(follower, "PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(worker, "SWEEP_SECONDS", 0.1)
+    monkeypatch.setattr(tasks, "TURN_SECONDS", 0.2)
     ids = index(database, old_model, old_encoder, PHOTOS[:60])
     engine = Engine(settings.model_copy(update={"clip_model": other_setting}))
     engine.start()
@@ -411,16 +413,16 @@ def test_the_engine_changes_over_by_itself_while_it_indexes(
         with WebServer({f"/{number}.jpg": PHOTOS[60 + number] for number in range(10)}) as site:
             engine.wait_until_ready(60)
             urls = [site.url(f"/{number}.jpg") for number in range(10)]
-            entry = engine.submit("meanwhile", [(key_of(url), url) for url in urls])
+            entry = engine.imports.submit("meanwhile", [(key_of(url), url) for url in urls])
 
             def is_over() -> bool:
                 if not engine.can_search:
                     return False
-                found = engine.search(engine.picture_query(PHOTOS[3]), 1)
+                found = engine.search(engine.query_encoder.compose(engine.serving(), [Part(file=0)], [PHOTOS[3]]), 1)
                 assert found.found[0].id == ids[3]
                 assert found.found[0].similarity > 0.999
                 seen.add(found.model)
-                return found.model == new_encoder.name and engine.ledger.read(entry.id).done
+                return found.model == new_encoder.name and engine.imports.read(entry.id).done
 
             wait_until(is_over)
     finally:

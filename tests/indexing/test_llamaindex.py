@@ -11,7 +11,7 @@ from psycopg import sql
 
 from core.database.connection import Database
 from core.indexing.claims import Claims, Outcome
-from core.indexing.imports import Ledger
+from core.indexing.imports import Imports
 from core.indexing.llamaindex import PEEK, find_offers, take_table
 from core.media.urls import key_of
 
@@ -101,23 +101,23 @@ def test_the_likeliest_key_that_holds_a_web_address_counts(
 
 
 def test_only_what_was_not_asked_for_is_offered(database: Database) -> None:
-    ledger = Ledger(database)
+    ledger = Imports(database)
     typescript_table(database, [{"url": url} for url in addresses(5)])
-    import_id = ledger.create("some", [(key_of(url), url) for url in addresses(3)])
+    import_id = ledger.submit("some", [(key_of(url), url) for url in addresses(3)]).id
     (offer,) = find_offers(database)
     assert [url for _, url in take_table(database, offer)] == addresses(5)[3:]
     items = Claims(database).claim(import_id, 9, timedelta(minutes=1))
     with database.connection() as connection:  # what failed was asked for all the same
         Claims(database).record(connection, [Outcome(item, "failed", reason="Gone.") for item in items])
-    ledger.create("rest", take_table(database, offer))
+    ledger.submit("rest", take_table(database, offer))
     assert find_offers(database) == []
 
 
 def test_a_deleted_import_is_offered_again(database: Database) -> None:
-    ledger = Ledger(database)
+    ledger = Imports(database)
     typescript_table(database, [{"url": url} for url in addresses(2)])
     (offer,) = find_offers(database)
-    ledger.delete(ledger.create("some", take_table(database, offer)))
+    ledger.delete(ledger.submit("some", take_table(database, offer)).id)
     assert find_offers(database) == [offer]
 
 
@@ -159,6 +159,6 @@ def test_a_long_table_is_only_peeked_into_and_taken_whole(database: Database) ->
     assert (offer.new, offer.more) == (PEEK, True)
     urls = take_table(database, offer)
     assert len(urls) == PEEK + 500
-    Ledger(database).create("all but the last", urls[:-1])
+    Imports(database).submit("all but the last", urls[:-1])
     (rest,) = find_offers(database)
     assert (rest.new, rest.more) == (1, False)

@@ -6,7 +6,7 @@ import io
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -17,9 +17,10 @@ from bench.support.data import MODEL_SETTING, some_photos
 from bench.support.webserver import Page, Visit, WebServer
 from core.collection.store import Store
 from core.database.connection import Database
+from core.embedding.active_models import ActiveModel
 from core.embedding.encoder import Encoder, Vectors, load_encoder
 from core.indexing.claims import Claims
-from core.indexing.imports import Import, Ledger
+from core.indexing.imports import Import, Imports
 from core.indexing.item_loader import MAX_ATTEMPTS, PER_HOST, UNFORESEEN
 from core.indexing.pipeline import Indexer
 from core.media.fetcher import Fetcher
@@ -30,6 +31,8 @@ from core.settings import Settings
 pytestmark = pytest.mark.pooled
 
 PHOTOS = some_photos(80)
+
+Run = Callable[[int, Callable[[], bool]], int]
 
 
 @pytest.fixture(scope="module")
@@ -43,62 +46,55 @@ def store(database: Database) -> Store:
 
 
 @pytest.fixture
-def ledger(database: Database) -> Ledger:
-    return Ledger(database)
+def ledger(database: Database) -> Imports:
+    return Imports(database)
 
 
 @pytest.fixture
-def indexer(settings: Settings, database: Database, store: Store, encoder: Encoder) -> Iterator[Indexer]:
+def run(settings: Settings, database: Database, store: Store, encoder: Encoder) -> Iterator[Run]:
+    """Works on an import with the small model."""
     fetcher = Fetcher(settings)
-    made = Indexer(
-        settings.model_copy(update={"retry_delay": 0.01}),
-        database,
-        store,
-        fetcher,
-        encoder,
-        store.use_model(encoder.name, encoder.dim),
-    )
-    yield made
+    made = Indexer(settings.model_copy(update={"retry_delay": 0.01}), database, store, fetcher)
+    in_use = ActiveModel(store.use_model(encoder.name, encoder.dim), encoder)
+    yield lambda import_id, stop: made.run(import_id, in_use, stop)
     made.close()
     fetcher.close()
 
 
-def finish(indexer: Indexer, ledger: Ledger, urls: list[str]) -> Import:
+def finish(run: Run, ledger: Imports, urls: list[str]) -> Import:
     """Import URLs and work until every item has a final state."""
-    import_id = ledger.create("test", [(key_of(url), url) for url in urls])
+    import_id = ledger.submit("test", [(key_of(url), url) for url in urls]).id
     deadline = time.monotonic() + 60
     while not ledger.read(import_id).done:
         assert time.monotonic() < deadline
-        indexer.run(import_id, lambda: False)
+        run(import_id, lambda: False)
     return ledger.read(import_id)
 
 
-def test_photos_become_pictures(indexer: Indexer, ledger: Ledger, store: Store) -> None:
+def test_photos_become_pictures(run: Run, ledger: Imports, store: Store) -> None:
     with WebServer({f"/{number}.jpg": path for number, path in enumerate(PHOTOS)}) as site:
-        entry = finish(indexer, ledger, [site.url(f"/{number}.jpg") for number in range(len(PHOTOS))])
+        entry = finish(run, ledger, [site.url(f"/{number}.jpg") for number in range(len(PHOTOS))])
     assert entry.counts == {"waiting": 0, "indexed": len(PHOTOS), "already_there": 0, "failed": 0}
     assert store.count() == len(PHOTOS)
 
 
-def test_the_same_file_under_two_addresses_is_one_picture(indexer: Indexer, ledger: Ledger, store: Store) -> None:
+def test_the_same_file_under_two_addresses_is_one_picture(run: Run, ledger: Imports, store: Store) -> None:
     with WebServer({"/a.jpg": PHOTOS[0], "/b.jpg": PHOTOS[0], "/c.jpg": PHOTOS[1]}) as site:
-        first = finish(indexer, ledger, [site.url("/a.jpg"), site.url("/b.jpg")])
-        second = finish(indexer, ledger, [site.url("/c.jpg"), site.url("/b.jpg"), site.url("/b.jpg?v=2")])
+        first = finish(run, ledger, [site.url("/a.jpg"), site.url("/b.jpg")])
+        second = finish(run, ledger, [site.url("/c.jpg"), site.url("/b.jpg"), site.url("/b.jpg?v=2")])
     assert (first.indexed, first.already_there) == (1, 1)
     assert (second.indexed, second.already_there) == (1, 2)
     assert store.count() == 2
 
 
-def test_a_bad_item_stops_no_other(indexer: Indexer, ledger: Ledger) -> None:
+def test_a_bad_item_stops_no_other(run: Run, ledger: Imports) -> None:
     pages: dict[str, Page] = {
         "/good.jpg": PHOTOS[0],
         "/page.jpg": b"<!doctype html><p>No.",
         "/cut.jpg": PHOTOS[1].read_bytes()[:3000],
     }
     with WebServer(pages) as site:
-        entry = finish(
-            indexer, ledger, [site.url(path) for path in ["/page.jpg", "/gone.jpg", "/good.jpg", "/cut.jpg"]]
-        )
+        entry = finish(run, ledger, [site.url(path) for path in ["/page.jpg", "/gone.jpg", "/good.jpg", "/cut.jpg"]])
     assert (entry.indexed, entry.failed) == (1, 3)
     page, gone, cut = ledger.failures(entry.id)
     assert "web page" in page.reason
@@ -106,7 +102,7 @@ def test_a_bad_item_stops_no_other(indexer: Indexer, ledger: Ledger) -> None:
     assert "cut off" in cut.reason
 
 
-def test_what_may_yet_succeed_is_tried_again(indexer: Indexer, ledger: Ledger) -> None:
+def test_what_may_yet_succeed_is_tried_again(run: Run, ledger: Imports) -> None:
     answers = iter([503, 503])
 
     def flaky(visit: Visit) -> None:
@@ -116,19 +112,19 @@ def test_what_may_yet_succeed_is_tried_again(indexer: Indexer, ledger: Ledger) -
         visit.answer(b"", 503)
 
     with WebServer({"/flaky.jpg": flaky, "/down.jpg": down}) as site:
-        entry = finish(indexer, ledger, [site.url("/flaky.jpg"), site.url("/down.jpg")])
+        entry = finish(run, ledger, [site.url("/flaky.jpg"), site.url("/down.jpg")])
         assert (entry.indexed, entry.failed) == (1, 1)
         assert site.hits["/flaky.jpg"] == 3
         assert site.hits["/down.jpg"] == MAX_ATTEMPTS
 
 
-def test_a_permanent_failure_is_not_tried_again(indexer: Indexer, ledger: Ledger) -> None:
+def test_a_permanent_failure_is_not_tried_again(run: Run, ledger: Imports) -> None:
     with WebServer({}) as site:
-        finish(indexer, ledger, [site.url("/gone.jpg")])
+        finish(run, ledger, [site.url("/gone.jpg")])
         assert site.hits["/gone.jpg"] == 1
 
 
-def test_hosts_are_asked_politely(indexer: Indexer, ledger: Ledger) -> None:
+def test_hosts_are_asked_politely(run: Run, ledger: Imports) -> None:
     at_once = Counter[str]()
     most = Counter[str]()
     lock = threading.Lock()
@@ -144,30 +140,30 @@ def test_hosts_are_asked_politely(indexer: Indexer, ledger: Ledger) -> None:
         visit.answer(b"", 404)
 
     with WebServer({f"/{number}": slow for number in range(4 * PER_HOST)}) as site:
-        finish(indexer, ledger, [site.url(f"/{number}") for number in range(4 * PER_HOST)])
+        finish(run, ledger, [site.url(f"/{number}") for number in range(4 * PER_HOST)])
     assert most["now"] == PER_HOST
 
 
-def test_a_stopped_run_gives_its_items_back(database: Database, indexer: Indexer, ledger: Ledger) -> None:
+def test_a_stopped_run_gives_its_items_back(database: Database, run: Run, ledger: Imports) -> None:
     with WebServer({f"/{number}.jpg": path for number, path in enumerate(PHOTOS)}) as site:
         urls = [site.url(f"/{number}.jpg") for number in range(len(PHOTOS))]
-        import_id = ledger.create("test", [(key_of(url), url) for url in urls])
+        import_id = ledger.submit("test", [(key_of(url), url) for url in urls]).id
         turns = iter(range(3))
-        indexer.run(import_id, lambda: next(turns, None) is None)
+        run(import_id, lambda: next(turns, None) is None)
         left = ledger.read(import_id).waiting
         assert left > 0
         assert Claims(database).due() == [import_id]
-        assert finish(indexer, ledger, []).done
+        assert finish(run, ledger, []).done
         while ledger.read(import_id).waiting:
-            indexer.run(import_id, lambda: False)
+            run(import_id, lambda: False)
     assert ledger.read(import_id).indexed == len(PHOTOS)
 
 
 def test_an_indexed_picture_finds_itself(
-    indexer: Indexer, ledger: Ledger, store: Store, encoder: Encoder, database: Database
+    run: Run, ledger: Imports, store: Store, encoder: Encoder, database: Database
 ) -> None:
     with WebServer({f"/{number}.jpg": path for number, path in enumerate(PHOTOS[:10])}) as site:
-        finish(indexer, ledger, [site.url(f"/{number}.jpg") for number in range(10)])
+        finish(run, ledger, [site.url(f"/{number}.jpg") for number in range(10)])
         model = store.use_model(encoder.name, encoder.dim)
         for number, path in enumerate(PHOTOS[:10]):
             vector = encoder.encode_pictures([Image.open(io.BytesIO(path.read_bytes())).convert("RGB")])[0]
@@ -176,17 +172,17 @@ def test_an_indexed_picture_finds_itself(
             assert best.similarity >= 0.995
 
 
-def test_the_same_file_under_many_addresses_is_indexed_once(indexer: Indexer, ledger: Ledger, store: Store) -> None:
+def test_the_same_file_under_many_addresses_is_indexed_once(run: Run, ledger: Imports, store: Store) -> None:
     """Batches that are on their way at the same time do not know of each other."""
     with WebServer({f"/{number}.jpg": PHOTOS[number % 3] for number in range(150)}) as site:
-        entry = finish(indexer, ledger, [site.url(path) for path in site.pages])
+        entry = finish(run, ledger, [site.url(path) for path in site.pages])
     assert (entry.indexed, entry.already_there) == (3, 147)
     assert store.count() == 3
 
 
 @pytest.mark.parametrize("trouble", ["the model raises", "the database refuses the row"])
 def test_a_poisonous_picture_fails_alone(
-    indexer: Indexer, ledger: Ledger, encoder: Encoder, monkeypatch: pytest.MonkeyPatch, trouble: str
+    run: Run, ledger: Imports, encoder: Encoder, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
     """No picture is known that does this to the real model, so the trouble is put on."""
     encode, poison = encoder.encode_prepared, encoder.prepare(Image.open(PHOTOS[7]).convert("RGB"))
@@ -202,7 +198,7 @@ def test_a_poisonous_picture_fails_alone(
 
     monkeypatch.setattr(encoder, "encode_prepared", encode_prepared)
     with WebServer({f"/{number}.jpg": path for number, path in enumerate(PHOTOS[:40])}) as site:
-        entry = finish(indexer, ledger, [site.url(path) for path in site.pages])
+        entry = finish(run, ledger, [site.url(path) for path in site.pages])
         assert (entry.indexed, entry.failed) == (39, 1)
         [failure] = ledger.failures(entry.id)
         assert failure.url == site.url("/7.jpg")

@@ -221,12 +221,12 @@ def test_only_one_file_of_a_zip_is_in_memory_at_a_time() -> None:
 def drop(engine: Engine, *uploads: Upload) -> Import:
     """Drop uploads into the page and wait until every item has a final state."""
     pictures = find_pictures(uploads, MAX_BYTES).pictures
-    return finished(engine, engine.submit_files("Dropped", read_files(uploads, pictures)))
+    return finished(engine, engine.imports.submit_files("Dropped", read_files(uploads, pictures)))
 
 
 def finished(engine: Engine, entry: Import) -> Import:
     deadline = time.monotonic() + 60
-    while not (entry := engine.ledger.read(entry.id)).done:
+    while not (entry := engine.imports.read(entry.id)).done:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     return entry
@@ -265,10 +265,12 @@ def test_a_file_dropped_again_is_already_there(engine: Engine) -> None:
 def test_the_same_picture_by_address_and_by_file_is_one(engine: Engine, client: TestClient) -> None:
     with WebServer({"/web.jpg": PHOTOS[4], "/later.jpg": PHOTOS[5]}) as site:
         url = site.url("/web.jpg")
-        finished(engine, engine.submit("web", [(key_of(url), url)]))
+        finished(engine, engine.imports.submit("web", [(key_of(url), url)]))
         dropped = drop(engine, Upload("mine.jpg", photo(4)))
         drop(engine, Upload("first.jpg", photo(5)))
-        later = finished(engine, engine.submit("web", [(key_of(site.url("/later.jpg")), site.url("/later.jpg"))]))
+        later = finished(
+            engine, engine.imports.submit("web", [(key_of(site.url("/later.jpg")), site.url("/later.jpg"))])
+        )
     assert dropped.already_there == 1
     match = best_match(client, photo(4))
     assert (match["url"], match["title"]) == (url, "")
@@ -281,21 +283,21 @@ def test_the_same_picture_by_address_and_by_file_is_one(engine: Engine, client: 
 def test_a_damaged_file_fails_by_its_name_and_can_be_tried_again(engine: Engine) -> None:
     entry = drop(engine, Upload("box.zip", packed({"a/cut.jpg": photo(6)[:3000], "whole.jpg": photo(6)})))
     assert (entry.indexed, entry.failed) == (1, 1)
-    (failure,) = engine.ledger.failures(entry.id)
+    (failure,) = engine.imports.failures(entry.id)
     assert failure.url == "box.zip/a/cut.jpg"
     assert "cut off" in failure.reason
-    assert engine.retry_failed(entry.id) == 1
+    assert engine.imports.retry_failed(entry.id) == 1
     assert finished(engine, entry).failed == 1
 
 
 def test_a_deleted_import_takes_its_pictures_and_brings_them_back(engine: Engine, client: TestClient) -> None:
     entry = drop(engine, Upload("seven.jpg", photo(7)), Upload("eight.jpg", photo(8)))
     before = engine.store.count()
-    assert engine.ledger.delete(entry.id) == 2
+    assert engine.imports.delete(entry.id) == 2
     assert engine.store.count() == before - 2
-    assert engine.ledger.restore(entry.id) == 2
+    assert engine.imports.restore(entry.id) == 2
     assert best_match(client, photo(7))["title"] == "seven.jpg"
-    engine.ledger.delete(entry.id)
+    engine.imports.delete(entry.id)
     again = drop(engine, Upload("seven.jpg", photo(7)))
     assert again.indexed == 1
     assert engine.store.count() == before - 1
@@ -307,10 +309,10 @@ def test_files_of_an_import_that_breaks_off_are_not_kept(engine: Engine) -> None
         yield DroppedFile(hashlib.sha256(b"half").digest(), "half.jpg", b"half")
         raise RuntimeError
 
-    before = engine.ledger.imports(1)
+    before = engine.imports.latest(1)
     with pytest.raises(RuntimeError):
-        engine.submit_files("Dropped", broken())
-    assert engine.ledger.imports(1) == before
+        engine.imports.submit_files("Dropped", broken())
+    assert engine.imports.latest(1) == before
     with pytest.raises(NotFoundError):
         engine.store.file_bytes(hashlib.sha256(b"half").digest())
 
@@ -318,7 +320,7 @@ def test_files_of_an_import_that_breaks_off_are_not_kept(engine: Engine) -> None
 def test_a_picture_without_a_file_has_none_to_give(engine: Engine, client: TestClient) -> None:
     with WebServer({"/web.jpg": PHOTOS[9]}) as site:
         url = site.url("/web.jpg")
-        finished(engine, engine.submit("web", [(key_of(url), url)]))
+        finished(engine, engine.imports.submit("web", [(key_of(url), url)]))
     picture = best_match(client, photo(9))["id"]
     for id in (picture, uuid.uuid4(), "nonsense"):
         answer = client.get(f"/api/file/{id}")

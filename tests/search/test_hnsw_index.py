@@ -15,6 +15,9 @@ from psycopg import sql
 from bench.support.collection import fill, unit_vectors
 from bench.support.data import MODEL_SETTING
 from bench.support.host import short_folder
+from core.background.follower import Follower
+from core.background.tasks import Tasks
+from core.background.worker import Worker
 from core.collection.filters import Filter
 from core.collection.store import Store
 from core.database.connection import Database, numbers
@@ -23,7 +26,8 @@ from core.database.embedding_tables import Model, Vector
 from core.duplicates.comparison_job import Comparisons
 from core.embedding.active_models import ActiveModels
 from core.embedding.loader import EncoderLoader
-from core.maintenance import Maintenance
+from core.indexing.pipeline import Indexer
+from core.media.fetcher import Fetcher
 from core.search.hnsw_index import RECALL_MARGIN, IndexLimits, Measured, Probe, name
 from core.search.nearest import Nearest
 from core.search.query_images import QueryImages
@@ -263,25 +267,32 @@ def test_old_versions_of_pgvector_are_told_from_mended_ones(version: str, mended
     assert (numbers(version) >= RECALL_MARGIN) is mended
 
 
-def test_upkeep_makes_the_index_for_the_model_that_searches_use(database: Database) -> None:
+def test_a_worker_makes_the_index_for_the_model_that_searches_use(settings: Settings, database: Database) -> None:
     store, loader, nearest = Store(database), EncoderLoader(MODEL_SETTING), Nearest(database, EAGER)
     loader.start()
     encoder = loader.get(60)
     model = store.use_model(encoder.name, encoder.dim, MODEL_SETTING)
     fill(database, model, unit_vectors(1_500, encoder.dim))
     models = ActiveModels(store, loader)
-    uploads, comparisons = QueryImages(database, timedelta(days=1)), Comparisons(database)
-    upkeep = Maintenance(database, store, models, nearest, uploads, comparisons, works=True)
-    upkeep.start()
+    fetcher = Fetcher(settings)
+    indexer = Indexer(settings, database, store, fetcher)
+    images = QueryImages(database, timedelta(days=1))
+    tasks = Tasks(database, store, models, indexer, Comparisons(database), nearest, images)
+    worker, follower = Worker(database, tasks), Follower(models, nearest)
+    worker.start()
+    follower.start()
     deadline = time.monotonic() + 60
     while not nearest.search(model, unit_vectors(1, encoder.dim)[0], 20).approximate:
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    upkeep.stop()
+    worker.stop()
+    follower.stop()
+    indexer.close()
+    fetcher.close()
     models.close()
     loader.close()
     assert is_valid(database, model)
-    assert not [thread for thread in threading.enumerate() if thread.name in ("upkeep", "search-index")]
+    assert not [thread for thread in threading.enumerate() if thread.name in ("worker", "follower")]
 
 
 def test_our_own_server_has_memory_for_the_index() -> None:

@@ -19,7 +19,7 @@ from core.database.embedding_tables import Model
 from core.engine import Engine
 from core.errors import NotFoundError, PictureError, QueryError
 from core.search.query_parts import Part
-from core.search.query_vector import EncodedPart, combined
+from core.search.query_vector import EncodedPart, Query, combined
 
 pytestmark = pytest.mark.pooled
 
@@ -51,6 +51,10 @@ def search(client: TestClient, parts: list[dict[str, Any]], files: list[bytes] |
         answer = client.post("/api/search", files=given, data={"parts": json.dumps(parts), **fields})
     assert answer.status_code == 200, answer.text
     return answer.json()
+
+
+def compose(engine: Engine, parts: list[Part], files: list[bytes] | None = None) -> Query:
+    return engine.query_encoder.compose(engine.serving(), parts, files or [])
 
 
 def refused(client: TestClient, **body: Any) -> tuple[int, str]:
@@ -126,8 +130,9 @@ def test_a_crop_of_a_picture_of_the_collection(client: TestClient, ids: list[str
 
 
 def test_a_crop_too_small_to_see_is_told(engine: Engine, ids: list[str]) -> None:
+    part = Part(file=0, crop=(0.5, 0.5, 0.53, 0.53))
     with pytest.raises(PictureError, match=r"too small .* Draw a larger one"):
-        engine.compose([Part(file=0, crop=(0.5, 0.5, 0.53, 0.53))], [PHOTOS[0].read_bytes()])
+        compose(engine, [part], [PHOTOS[0].read_bytes()])
 
 
 def test_the_query_itself_may_be_left_out(client: TestClient, ids: list[str]) -> None:
@@ -152,7 +157,7 @@ def test_a_kept_upload_comes_back_and_is_dropped_in_time(engine: Engine, ids: li
     part = engine.query_encoder.keep("copy.jpg", data)
     assert part.upload is not None
     assert engine.query_images.read(part.upload) == data
-    found = engine.search(engine.compose([part]))
+    found = engine.search(compose(engine, [part]))
     assert str(found.found[0].id) == ids[12]
     assert found.query.label == "copy.jpg"
     with engine.database.connection() as connection:
@@ -160,15 +165,20 @@ def test_a_kept_upload_comes_back_and_is_dropped_in_time(engine: Engine, ids: li
     with pytest.raises(NotFoundError, match="no longer kept: that ends after 7 days"):
         engine.query_images.read(part.upload)
     with pytest.raises(NotFoundError, match="no longer kept"):  # though its embedding is remembered
-        engine.compose([part])
+        compose(engine, [part])
     assert engine.query_images.drop_old() == 1
 
 
 def test_the_same_bytes_are_called_by_where_they_come_from(engine: Engine, ids: list[str]) -> None:
     data = changed(PHOTOS[13])
-    assert engine.picture_query(data).label == "file 0"
-    assert engine.compose([engine.query_encoder.keep("https://a.example/vases/7.jpg", data)]).label == "7.jpg"
-    assert engine.picture_query(data).label == "file 0"
+    assert compose(engine, [Part(file=0)], [data]).label == "file 0"
+    assert (
+        engine.query_encoder.compose(
+            engine.serving(), [engine.query_encoder.keep("https://a.example/vases/7.jpg", data)]
+        ).label
+        == "7.jpg"
+    )
+    assert compose(engine, [Part(file=0)], [data]).label == "file 0"
 
 
 def test_a_removed_picture_is_told(engine: Engine, client: TestClient, ids: list[str]) -> None:

@@ -1,11 +1,33 @@
-// What the components share; their own scripts follow in the same file.
+// @ts-check
+// What the components share.
+
+/**
+ * What Streamlit hands to a component at its first mount, and again whenever its data or the theme has changed.
+ *
+ * @template Data
+ * @typedef {{data: Data, parentElement: ParentNode, setStateValue: Send, setTriggerValue: Send}} Mount
+ */
+
+/** @typedef {(name: string, value: unknown) => void} Send  passes a value to Python under a name */
 
 const QUIET_MS = 300; // keys, ticks and announcements are passed on after a pause of this length
 
-const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+/** @param {number} value @param {number} low @param {number} high */
+export const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
-/** A function that calls `act` once, after it has not been called for a while; `cancel()` forgets the call. */
-function whenQuiet(act) {
+/** @param {number} count */
+export const grouped = (count) => count.toLocaleString("en");
+
+/** A count and its noun: "1 picture", "1,204 pictures". @param {number} count @param {string} noun */
+export const counted = (count, noun) => `${grouped(count)} ${noun}${count === 1 ? "" : "s"}`;
+
+/**
+ * A function that calls `act` once, after it has not been called for a while; `cancel()` forgets the call.
+ *
+ * @param {() => void} act
+ */
+export function whenQuiet(act) {
+  /** @type {number | undefined} */
   let timer;
   const later = () => {
     clearTimeout(timer);
@@ -16,16 +38,64 @@ function whenQuiet(act) {
 }
 
 /**
- * A list of answers that only grows, so that none is lost when several are given before Python looks. `tell` is
- * called at once with `{visit, answers}`; Python knows by the visit how many of them it has heard.
+ * The first element inside `root` that matches a selector, which must be of that type.
+ *
+ * @template {Element} E
+ * @param {ParentNode} root
+ * @param {string} selector
+ * @param {new () => E} type
+ * @returns {E}
  */
-function answerSheet(tell) {
-  const visit = Math.random().toString(36).slice(2);
-  const answers = [];
-  const put = (id, answer) => {
-    answers.push([id, answer]);
-    tell({ visit, answers: [...answers] });
-  };
-  return { put, visit, answers };
+export function find(root, selector, type) {
+  const element = root.querySelector(selector);
+  if (element instanceof type) return element;
+  throw new Error(`no ${type.name} matches ${selector}`);
 }
 
+/**
+ * The elements that the skeleton names with `data-part`, by these names.
+ *
+ * @param {ParentNode} root
+ * @returns {Record<string, any>}
+ */
+export function findParts(root) {
+  /** @type {NodeListOf<HTMLElement>} */
+  const found = root.querySelectorAll("[data-part]");
+  return Object.fromEntries([...found].map((part) => [part.dataset.part, part]));
+}
+
+/**
+ * A list of events that only grows, so that none is lost when several happen before Python looks. `send` is called
+ * at once with `{visit, events}`; Python knows by the visit how many of them it has handled.
+ *
+ * @param {(log: {visit: string, events: [string, string][]}) => void} send
+ */
+export function eventLog(send) {
+  const visit = Math.random().toString(36).slice(2);
+  /** @type {[string, string][]} */
+  const events = [];
+  /** @param {string} id @param {string} event */
+  const add = (id, event) => {
+    events.push([id, event]);
+    send({ visit, events: [...events] });
+  };
+  return { add, visit, events };
+}
+
+/**
+ * The component's entry for Streamlit: one `make(parent)` for each mounted skeleton, updated with every run.
+ *
+ * @template Data
+ * @param {(parent: ParentNode) => {update: (mount: Mount<Data>) => void, close?: () => void}} make
+ * @returns {(mount: Mount<Data>) => () => void}
+ */
+export function mounted(make) {
+  const views = new WeakMap();
+  return (mount) => {
+    const root = find(mount.parentElement, "section", HTMLElement);
+    if (!views.has(root)) views.set(root, make(mount.parentElement));
+    const view = views.get(root);
+    view.update(mount);
+    return () => view.close?.();
+  };
+}

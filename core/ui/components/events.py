@@ -1,7 +1,9 @@
-"""Answers that a component's page part gives, each heard once."""
+"""What a component's script reports: events that are each handled once, and selections that lapse with their list."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -9,22 +11,38 @@ import streamlit as st
 
 
 def handle_events(key: str, name: str, act: Callable[[str, str], None]) -> bool:
-    """Call `act` with each (id, answer) that the component `key` has told in its state `name` and that was not heard.
+    """Call `act` with each (id, event) that the component `key` reports in its state `name` and that is still new.
 
-    Call it in the component's callback, and again in the run: Streamlit breaks a callback off when the next answer
-    comes, and does not call it anew. An answer counts as heard once `act` has returned. Returns whether there were any.
+    Call it in the component's callback, and again in the run: Streamlit breaks a callback off when the next event
+    comes, and does not call it again. An event counts as handled once `act` has returned. Returns whether there were
+    any.
     """
-    told: dict[str, Any] = (st.session_state.get(key) or {}).get(name) or {}
-    heard = handled_events(key)
-    visit, answers = told.get("visit", ""), told.get("answers", [])
-    before = heard.get(visit, 0)
-    for place in range(before, len(answers)):
-        act(*answers[place])
-        heard[visit] = place + 1
-    return len(answers) > before
+    log: dict[str, Any] = (st.session_state.get(key) or {}).get(name) or {}
+    handled = handled_events(key)
+    visit, events = log.get("visit", ""), log.get("events", [])
+    before = handled.get(visit, 0)
+    for place in range(before, len(events)):
+        act(*events[place])
+        handled[visit] = place + 1
+    return len(events) > before
 
 
 def handled_events(key: str) -> dict[str, int]:
-    """How many answers of each visit of the page part were heard."""
-    heard: dict[str, int] = st.session_state.setdefault(f"{key}-heard", {})
-    return heard
+    """How many events of each visit have been handled."""
+    handled: dict[str, int] = st.session_state.setdefault(f"{key}-handled", {})
+    return handled
+
+
+def revision_of(listed: object) -> str:
+    """A name for what is listed (JSON): the same list has the same name, another list another."""
+    return hashlib.sha256(json.dumps(listed).encode()).hexdigest()[:16]
+
+
+def selected_ids(state: Any, revision: str) -> list[str]:
+    """The ids selected in the list of this revision; a selection in another list has lapsed."""
+    selection = (state or {}).get("selected") or {}
+    return list(selection["ids"]) if selection.get("revision") == revision else []
+
+
+def no_callback() -> None:
+    """For states that are read after the run: Streamlit reports only the names that have a callback."""

@@ -1,4 +1,4 @@
-"""What a first visitor sees: the offer of a sample collection, and a card that names the next step."""
+"""For first visitors: a sample collection, and a tour that names the next step."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from core.media.sample_images import DRAWN, NAME, REPEATED, sample
 from core.search.query_parts import Part, write_parts
 from core.ui.app_status import engine, notices
 from core.ui.formatting import counted
-from core.ui.panels import query_builder
+from core.ui.panels.empty_state import index_link
+from core.ui.panels.search.query import PARAMETER
 
 VERDICTS = 10
-"""Verdicts after which the tour goes on to tuning."""
+"""Verdicts after which the tour moves on to tuning."""
 
 TUNE = Path("pages/tune.py")
 
@@ -29,13 +30,23 @@ def offer_sample(key: str) -> None:
         key=key,
         icon=":material/auto_awesome:",
         on_click=_start,
-        help="Lookalike draws them on the spot, and one click removes them again.",
+        help="Lookalike draws them now. One click removes them again.",
     )
 
 
+def offer_sample_if_empty(key: str) -> None:
+    """The same button, while the collection is empty."""
+    if engine().database_state.state == "ready":
+        with notices():
+            if not engine().store.count():
+                offer_sample(key)
+
+
 def show_tour() -> None:
-    """The card, while there is a sample and nobody has put the card away; reruns the page when a step is done. See
-    `keep_drawing`."""
+    """The tour, while there is a sample and the tour was not dismissed.
+
+    Call it through `auto_refresh`. Reruns the page when a step is done.
+    """
     if engine().database_state.state != "ready" or state.get("tour-dismissed"):
         return
     try:
@@ -63,7 +74,7 @@ def _show(tour: Tour) -> None:
                     "Remove the sample", type="tertiary", icon=":material/delete:", on_click=_remove, args=(tour,)
                 )
                 st.button("Dismiss", key="dismiss-tour", type="tertiary", icon=":material/close:", on_click=_dismiss)
-        _say(tour, current)
+        _show_step(tour, current)
 
 
 def _steps(tour: Tour) -> list[tuple[str, bool]]:
@@ -78,44 +89,41 @@ def _step(name: str, done: bool, current: bool) -> str:
     return f":material/check_circle: {text}" if done else text
 
 
-def _say(tour: Tour, current: str | None) -> None:
+def _show_step(tour: Tour, current: str | None) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         match current:
             case "Index":
                 st.progress(tour.done / max(1, tour.total), text=f"Indexing: {tour.done} of {tour.total} drawings")
             case "Search":
-                st.markdown(
-                    "Which drawings look like a boat? Ask, then drag the line between the cards.", width="content"
-                )
+                st.markdown("Which drawings look like a boat? Search, then move the threshold.", width="content")
                 if tour.first is not None and st.button("Search with a boat", icon=":material/search:", type="primary"):
                     query = write_parts([Part(picture=tour.first)])
-                    st.switch_page("pages/search.py", query_params={query_builder.ADDRESS: query})
+                    st.switch_page("pages/search.py", query_params={PARAMETER: query})
             case "Judge":
                 st.markdown(
-                    f"Say of {VERDICTS} matches whether they are right, with ✓ and ✗ on the cards: "
-                    f"{tour.verdicts} so far.",
+                    f"Mark {VERDICTS} matches as right or wrong with ✓ and ✗ on the cards: {tour.verdicts} so far.",
                     width="content",
                 )
                 st.page_link("pages/search.py", label="Search", icon=":material/arrow_forward:")
             case "Tune":
-                st.markdown("Your verdicts now say which threshold is worth keeping.", width="content")
+                st.markdown("With some more verdicts, the Tune page suggests a threshold.", width="content")
                 st.page_link("pages/tune.py", label="Tune", icon=":material/arrow_forward:")
             case _:
-                st.markdown("That is all. Now index pictures of your own, and remove the sample.", width="content")
-                st.page_link("pages/index.py", label="Index pictures", icon=":material/arrow_forward:")
+                st.markdown("That is all. Now remove the sample and index your own pictures.", width="content")
+                index_link()
 
 
 def _start() -> None:
     with notices(), st.spinner("Drawing…"):
-        engine().submit_files(NAME, sample())
+        engine().imports.submit_files(NAME, sample())
         for name in ("tour-dismissed", "deleted-import"):
             state.pop(name, None)
 
 
 def _remove(tour: Tour) -> None:
     with notices():
-        entry = engine().ledger.read(tour.import_id)
-        state["deleted-import"] = (entry, engine().ledger.delete(tour.import_id))
+        entry = engine().imports.read(tour.import_id)
+        state["deleted-import"] = (entry, engine().imports.delete(tour.import_id))
         state.pop("matches", None)
 
 
@@ -124,16 +132,16 @@ def _dismiss() -> None:
 
 
 def _offer_undo(tour: Tour | None) -> None:
-    """After the sample was removed, the way back."""
+    """After the sample was removed, an undo."""
     entry, removed = state.get("deleted-import", (None, 0))
     if tour is not None or entry is None or entry.name != NAME:
         return
     with st.container(border=True, horizontal=True, vertical_alignment="center", key="tour-undo"):
-        st.markdown(f":material/delete: The sample is gone, {counted(removed, 'picture')} with it.")
+        st.markdown(f":material/delete: The sample was removed, {counted(removed, 'picture')} with it.")
         st.button("Undo", key="undo-sample", icon=":material/undo:", on_click=_restore, args=(entry.id,))
 
 
 def _restore(import_id: int) -> None:
     with notices():
-        engine().ledger.restore(import_id)
+        engine().imports.restore(import_id)
         del state["deleted-import"]

@@ -16,13 +16,13 @@ _component = component("crop")
 def crop(picture: bytes, *, box: CropBox | None, key: str, alt: str) -> CropBox | None:
     """Show a picture, a JPEG, and let a part of it be drawn; None is the whole.
 
-    Returns the box that was just drawn, else `box`: keep it, and give it back in the next run. A drag is heard of at
+    Returns the box that was just drawn, else `box`: keep it, and give it back in the next run. A drag is reported at
     its end, and keys after a pause. `key` names this crop in the page, `alt` describes the picture in words.
     """
-    told: dict[str, Any] = st.session_state.get(key) or {}
+    state: dict[str, Any] = st.session_state.get(key) or {}
     drawn = f"{key}-drawn"
 
-    def hear() -> None:
+    def keep() -> None:
         value = st.session_state[key]["box"]["value"]
         st.session_state[drawn] = checked_box(value) if value else None
 
@@ -33,8 +33,8 @@ def crop(picture: bytes, *, box: CropBox | None, key: str, alt: str) -> CropBox 
             "src": f"data:image/jpeg;base64,{b64encode(picture).decode()}",
             "alt": alt,
             "box": box,
-            "heard": (told.get("box") or {}).get("turn", 0),
+            "turn": (state.get("box") or {}).get("turn", 0),
         },
-        on_box_change=hear,
+        on_box_change=keep,
     )
     return box

@@ -1,37 +1,51 @@
+// @ts-check
+import { clamp, findParts, mounted, whenQuiet } from "../base.js";
+
+/** @import { Mount, Send } from "../base.js" */
+
 /**
- * A rectangle drawn on a picture. A box is [left, top, right, bottom] as fractions of the picture's sides, and the
- * whole picture is the box that reaches from 0 to 1; Python hears null for that.
+ * A box is [left, top, right, bottom] as fractions of the picture's sides. The whole picture is the box that reaches
+ * from 0 to 1; Python gets null for that.
  *
- * @typedef {{src: string, alt: string, box: number[] | null, heard: number}} Data
+ * @typedef {[number, number, number, number]} Box
+ * @typedef {[number, number]} Point  x and y, as fractions of the picture's sides
+ * @typedef {{src: string, alt: string, box: Box | null, turn: number}} Data
+ * @typedef {{cursor: string, to: (point: Point) => Box}} Grip
  */
 
+/** @type {Box} */
 const WHOLE = [0, 0, 1, 1];
 const LEAST = 0.02; // a side; what is smaller was a click
 const STEP = 0.02; // of an arrow key
 const REACH = { touch: 24, other: 12 }; // pixels from a corner where it can be taken hold of
+/** @type {Record<string, Point>} */
 const ARROWS = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] };
 
-const rounded = (box) => box.map((side) => Math.round(side * 1e4) / 1e4);
+/** @param {number[]} box */
+const rounded = (box) => /** @type {Box} */ (box.map((side) => Math.round(side * 1e4) / 1e4));
+/** @param {Box | null} one @param {Box | null} other */
 const same = (one, other) => String(one) === String(other);
+/** @param {number} share */
 const percent = (share) => `${Math.round(share * 100)}\u202f%`;
 
-/** The box between two points, each [x, y], that lies on the picture. */
+/** The box between two points that lies on the picture. @param {Point} one @param {Point} other */
 function between([x, y], [u, v]) {
   return rounded([Math.min(x, u), Math.min(y, v), Math.max(x, u), Math.max(y, v)].map((side) => clamp(side, 0, 1)));
 }
 
-/** The box, moved as far as the picture allows. */
+/** The box, moved as far as the picture allows. @param {Box} box @param {Point} by */
 function moved([left, top, right, bottom], [x, y]) {
   const across = clamp(x, -left, 1 - right);
   const down = clamp(y, -top, 1 - bottom);
   return rounded([left + across, top + down, right + across, bottom + down]);
 }
 
-/** The box with its right and lower side moved. */
+/** The box with its right and lower side moved. @param {Box} box @param {Point} by */
 function resized([left, top, right, bottom], [x, y]) {
   return rounded([left, top, clamp(right + x, left + LEAST, 1), clamp(bottom + y, top + LEAST, 1)]);
 }
 
+/** @param {Box} box */
 function isClick([left, top, right, bottom]) {
   return right - left < LEAST || bottom - top < LEAST;
 }
@@ -39,6 +53,11 @@ function isClick([left, top, right, bottom]) {
 /**
  * Which end of a side a point is near: 0 or 1, or -1 when it is near neither. Inside, an end takes at most a third
  * of the side, so that a small box can still be moved.
+ *
+ * @param {number} at
+ * @param {number} low
+ * @param {number} high
+ * @param {number} reach
  */
 function nearEnd(at, low, high, reach) {
   const inside = Math.min(reach, (high - low) / 3);
@@ -49,18 +68,24 @@ function nearEnd(at, low, high, reach) {
 /** One mounted picture, and the box on it. */
 class Crop {
   box = WHOLE;
-  agreed = null; // the box, or null for the whole picture, that both sides know
-  turn = null; // counts what was sent, so that an answer to an earlier box is known as stale
-  drag = null; // {before, to} while a pointer is down: the box as it was, and a point -> the box that it makes
+  /** @type {Box | null} the box, or null for the whole picture, that both sides know */
+  agreed = null;
+  /** @type {number | null} counts what was sent, so that an answer to an earlier box is known as stale */
+  turn = null;
+  /** @type {{before: Box, to: (point: Point) => Box} | null} while a pointer is down: the box before, and what a drag makes */
+  drag = null;
+  /** @type {Send} */
+  setState = () => {};
 
-  constructor(root) {
-    this.parts = {};
-    for (const part of root.querySelectorAll("[data-part]")) this.parts[part.dataset.part] = part;
+  /** @param {ParentNode} parent */
+  constructor(parent) {
+    this.parts = findParts(parent);
     const { stage, picture, box, whole } = this.parts;
-    this.announce = whenQuiet(() => (this.parts.live.textContent = this.words()));
+    this.announce = whenQuiet(() => (this.parts.live.textContent = this.described()));
     this.releaseSoon = whenQuiet(() => this.release());
     picture.onload = () => stage.style.setProperty("--ratio", picture.naturalWidth / picture.naturalHeight);
-    this.hearKey = (event) => event.composedPath()[0] === box && this.press(event);
+    /** @param {KeyboardEvent} event */
+    this.onKey = (event) => event.composedPath()[0] === box && this.press(event);
     whole.onclick = () => {
       this.end(WHOLE);
       box.focus({ preventScroll: true });
@@ -69,21 +94,22 @@ class Crop {
     this.show(WHOLE);
   }
 
-  /** Take what Python sent. The box that it was told of does not undo what was drawn since. */
-  update(data, setState) {
+  /** Take what Python sent. An answer to an earlier box does not undo what was drawn since. @param {Mount<Data>} mount */
+  update({ data, setStateValue }) {
     // Streamlit's popover takes Escape for itself before it gets to the box: only the window is earlier.
-    window.addEventListener("keydown", this.hearKey, true);
-    this.setState = setState;
-    this.turn ??= data.heard;
+    window.addEventListener("keydown", this.onKey, true);
+    this.setState = setStateValue;
+    this.turn ??= data.turn;
     const { picture } = this.parts;
     if (picture.src !== data.src) picture.src = data.src;
     picture.alt = data.alt;
-    if (data.heard < this.turn || same(data.box, this.agreed)) return;
+    if (data.turn < this.turn || same(data.box, this.agreed)) return;
     this.agreed = data.box;
     this.releaseSoon.cancel();
     if (!this.drag) this.show(data.box ?? WHOLE);
   }
 
+  /** @param {Box} box */
   show(box) {
     const { parts } = this;
     const [left, top, right, bottom] = (this.box = box);
@@ -93,28 +119,28 @@ class Crop {
     parts.box.classList.toggle("all", all);
     parts.whole.hidden = all;
     parts.hint.textContent = all ? "Drag over the part that counts" : "Only this part counts";
-    parts.box.setAttribute("aria-label", `Part of the picture: ${this.words()}`);
+    parts.box.setAttribute("aria-label", `Part of the picture: ${this.described()}`);
   }
 
-  /** The box for those who hear the page. */
-  words() {
+  /** The box in words, for screen readers. */
+  described() {
     const [left, top, right, bottom] = this.box;
     if (same(this.box, WHOLE)) return "all of it";
     const size = `${percent(right - left)} wide, ${percent(bottom - top)} high`;
     return `${size}, ${percent(left)} from the left, ${percent(top)} from the top`;
   }
 
-  /** Tell Python of the box as it was let go of. */
+  /** Send Python the box as it was let go of. */
   release() {
     this.releaseSoon.cancel();
     const value = same(this.box, WHOLE) ? null : this.box;
     if (same(value, this.agreed)) return;
     this.agreed = value;
-    this.turn += 1;
+    this.turn = (this.turn ?? 0) + 1;
     this.setState("box", { value, turn: this.turn });
   }
 
-  /** Leave off at a box. */
+  /** Leave off at a box. @param {Box} box */
   end(box) {
     this.drag = null;
     this.show(box);
@@ -122,6 +148,7 @@ class Crop {
     this.release();
   }
 
+  /** @param {KeyboardEvent} event */
   press(event) {
     if (event.altKey || event.ctrlKey || event.metaKey) return;
     const step = ARROWS[event.key];
@@ -137,19 +164,19 @@ class Crop {
 
   listenToPointer() {
     const { stage, box } = this.parts;
-    stage.onpointerdown = (event) => {
+    stage.onpointerdown = (/** @type {PointerEvent} */ event) => {
       if (event.button !== 0 || !event.isPrimary) return;
       event.preventDefault();
       stage.setPointerCapture(event.pointerId);
       box.focus({ preventScroll: true });
       this.drag = { before: this.box, to: this.grip(event).to };
     };
-    stage.onpointermove = (event) => {
+    stage.onpointermove = (/** @type {PointerEvent} */ event) => {
       if (!event.isPrimary) return;
       if (this.drag) this.show(this.drag.to(this.pointOf(event)));
       else stage.style.cursor = this.grip(event).cursor;
     };
-    stage.onpointerup = (event) => {
+    stage.onpointerup = (/** @type {PointerEvent} */ event) => {
       if (!this.drag || !event.isPrimary) return;
       const drawn = this.drag.to(this.pointOf(event));
       this.end(isClick(drawn) ? WHOLE : drawn);
@@ -157,26 +184,37 @@ class Crop {
     stage.onpointercancel = () => this.drag && this.end(this.drag.before);
   }
 
+  /** @param {PointerEvent} event @returns {Point} */
   pointOf(event) {
     const { left, top, width, height } = this.parts.stage.getBoundingClientRect();
     return [(event.clientX - left) / width, (event.clientY - top) / height];
   }
 
-  /** What a pointer takes hold of where it is: a cursor, and a point -> the box that a drag to there makes. */
+  /**
+   * What a pointer takes hold of where it is: a cursor, and a point -> the box that a drag to there makes.
+   *
+   * @param {PointerEvent} event
+   * @returns {Grip}
+   */
   grip(event) {
     const start = this.pointOf(event);
     const [left, top, right, bottom] = this.box;
     const [x, y] = start;
+    /** @param {Point} point @returns {Point} */
     const from = (point) => [point[0] - x, point[1] - y];
-    const draw = { cursor: "crosshair", to: (point) => between(start.map((at) => clamp(at, 0, 1)), point) };
+    /** @type {Grip} */
+    const draw = { cursor: "crosshair", to: (point) => between([clamp(x, 0, 1), clamp(y, 0, 1)], point) };
     if (same(this.box, WHOLE)) return draw;
     const { width, height } = this.parts.stage.getBoundingClientRect();
-    const reach = REACH[event.pointerType] ?? REACH.other;
+    const reach = event.pointerType === "touch" ? REACH.touch : REACH.other;
     const across = nearEnd(x, left, right, reach / width);
     const down = nearEnd(y, top, bottom, reach / height);
     if (across >= 0 && down >= 0) {
+      /** @type {Point} */
       const corner = [[left, right][across], [top, bottom][down]];
+      /** @type {Point} */
       const opposite = [[right, left][across], [bottom, top][down]];
+      /** @param {Point} point */
       const to = (point) => {
         const [u, v] = from(point);
         const next = between(opposite, [corner[0] + u, corner[1] + v]);
@@ -191,19 +229,10 @@ class Crop {
   }
 
   close() {
-    window.removeEventListener("keydown", this.hearKey, true);
+    window.removeEventListener("keydown", this.onKey, true);
     this.announce.cancel();
     this.releaseSoon.cancel();
   }
 }
 
-const crops = new WeakMap();
-
-/** Streamlit calls this at the first mount and again whenever the data or the theme has changed. */
-export default function ({ data, parentElement, setStateValue }) {
-  const root = parentElement.querySelector(".crop");
-  if (!crops.has(root)) crops.set(root, new Crop(root));
-  const crop = crops.get(root);
-  crop.update(data, setStateValue);
-  return () => crop.close();
-}
+export default mounted((parent) => new Crop(parent));

@@ -1,51 +1,72 @@
+// @ts-check
+import { counted, findParts, grouped, mounted } from "../base.js";
+
+/** @import { Mount, Send } from "../base.js" */
+
 /**
- * Groups of duplicates, each with the picture that stays before those that would go. What a button asks for, Python
- * hears; to look at two pictures side by side asks nobody.
+ * Groups of duplicates, each with the picture that stays before those that would go. What the buttons ask for goes to
+ * Python; a look at two pictures side by side does not.
  *
- * @typedef {{label: string, value: string, differs: boolean, mark: string}} Fact
- * @typedef {{id: string, src: string, full: string, url: string, name: string, note: string, facts: Fact[]}} Picture
+ * @typedef {{label: string, value: string, differs: boolean, mark: string}} Detail
+ * @typedef {{id: string, src: string, full: string, url: string, name: string, note: string, details: Detail[]}} Picture
  * @typedef {{id: string, pictures: Picture[]}} Group  the keeper comes first, and gives the group its id
  * @typedef {{groups: Group[], selected: string[], revision: string, label: string}} Data
  */
 
 const SHOWN = 8; // pictures of a group before "Show all"
 
-function make(name, attributes = {}, ...children) {
+/**
+ * An element with these properties and children.
+ *
+ * @template {keyof HTMLElementTagNameMap} Name
+ * @param {Name} name
+ * @param {Partial<HTMLElementTagNameMap[Name]>} properties
+ * @param {(Node | string)[]} children
+ * @returns {HTMLElementTagNameMap[Name]}
+ */
+function make(name, properties = {}, ...children) {
   const element = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key in element) element[key] = value;
-    else element.setAttribute(key, value);
-  }
+  Object.assign(element, properties);
   element.append(...children);
   return element;
 }
 
-const counted = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
-
 /** One mounted list. */
 class Groups {
-  unfolded = new Set(); // ids of groups that show all their pictures
-  pair = null; // {group, at} while two pictures are compared: the group, and the place of the duplicate
+  /** @type {Set<string>} ids of groups that show all their pictures */
+  unfolded = new Set();
+  /** @type {{group: Group, at: number} | null} while two are compared: the group, and the place of the duplicate */
+  pair = null;
+  /** @type {Data} */
+  data = { groups: [], selected: [], revision: "", label: "" };
+  /** @type {Set<string>} ids of groups */
+  selected = new Set();
+  shown = "";
+  /** @type {Send} */
+  setState = () => {};
+  /** @type {Send} */
+  setTrigger = () => {};
 
-  constructor(root) {
-    this.parts = {};
-    for (const part of root.querySelectorAll("[data-part]")) this.parts[part.dataset.part] = part;
+  /** @param {ParentNode} parent */
+  constructor(parent) {
+    this.parts = findParts(parent);
     const { compare, previous, next, close } = this.parts;
     previous.onclick = () => this.step(-1);
     next.onclick = () => this.step(1);
     close.onclick = () => compare.close();
-    compare.onclick = (event) => event.target === compare && compare.close();
-    compare.onkeydown = (event) => {
-      const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    compare.onclick = (/** @type {MouseEvent} */ event) => event.target === compare && compare.close();
+    compare.onkeydown = (/** @type {KeyboardEvent} */ event) => {
+      const step = event.key === "ArrowLeft" ? -1 : event.key === "ArrowRight" ? 1 : 0;
       if (!step) return;
       event.preventDefault();
       this.step(step);
     };
   }
 
-  update(data, setState, trigger) {
-    this.setState = setState;
-    this.trigger = trigger;
+  /** @param {Mount<Data>} mount */
+  update({ data, setStateValue, setTriggerValue }) {
+    this.setState = setStateValue;
+    this.setTrigger = setTriggerValue;
     const shown = JSON.stringify(data);
     if (shown === this.shown) return;
     this.shown = shown;
@@ -60,6 +81,7 @@ class Groups {
     this.parts.list.replaceChildren(...this.data.groups.map((group) => this.drawGroup(group)));
   }
 
+  /** @param {Group} group @returns {HTMLLIElement} */
   drawGroup(group) {
     const count = group.pictures.length - 1;
     const tick = make("input", { type: "checkbox", checked: this.selected.has(group.id) });
@@ -68,7 +90,7 @@ class Groups {
     const remove = make("button", { type: "button", className: "remove" }, `Remove ${title}`);
     remove.onclick = () => this.ask("remove", group.id);
     const different = make("button", { type: "button" }, "Not duplicates");
-    different.title = "None of these pictures is a duplicate of another. They are not grouped again.";
+    different.title = "These pictures are not duplicates of each other. They will not be grouped again.";
     different.onclick = () => this.ask("different", group.id);
     const all = this.unfolded.has(group.id) || group.pictures.length <= SHOWN + 1;
     const pictures = group.pictures.slice(0, all ? undefined : SHOWN);
@@ -78,7 +100,7 @@ class Groups {
       make(
         "div",
         { className: "head" },
-        make("label", {}, tick, `1 stays, ${count.toLocaleString("en")} would go`),
+        make("label", {}, tick, `1 stays, ${grouped(count)} would go`),
         make("div", {}, different, remove),
       ),
       make(
@@ -88,7 +110,7 @@ class Groups {
       ),
     );
     if (!all) {
-      const more = make("button", { type: "button", className: "more" }, `Show all ${group.pictures.length}`);
+      const more = make("button", { type: "button", className: "more" }, `Show all ${grouped(group.pictures.length)}`);
       more.onclick = () => {
         this.unfolded.add(group.id);
         item.replaceWith(this.drawGroup(group));
@@ -98,8 +120,14 @@ class Groups {
     return item;
   }
 
+  /**
+   * @param {Group} group
+   * @param {Picture} picture
+   * @param {number} at
+   * @param {(() => void) | null} open
+   */
   drawPicture(group, picture, at, open, src = picture.src) {
-    const image = make("img", { src, loading: "lazy", alt: picture.name });
+    const image = make("img", { loading: "lazy", alt: picture.name, src });
     image.onerror = () => {
       image.onerror = null;
       image.src = picture.src;
@@ -111,47 +139,51 @@ class Groups {
     const name = /^(https?:\/\/|\/)/.test(picture.url)
       ? make("a", { href: picture.url, target: "_blank", rel: "noopener noreferrer" }, picture.name)
       : picture.name;
-    const facts = make("dl", { className: "facts" });
-    for (const { label, value, differs, mark } of picture.facts) {
-      const said = make("dd", { className: differs ? "differs" : "" }, value);
-      if (mark) said.append(make("span", { className: "mark" }, mark));
-      facts.append(make("dt", {}, label), said);
+    const details = make("dl", { className: "details" });
+    for (const { label, value, differs, mark } of picture.details) {
+      const shown = make("dd", { className: differs ? "differs" : "" }, value);
+      if (mark) shown.append(make("span", { className: "mark" }, mark));
+      details.append(make("dt", {}, label), shown);
     }
     const figure = make(
       "figure",
       { className: at ? "picture" : "picture keeper" },
       frame,
       make("figcaption", { className: "name", title: picture.name }, name),
-      facts,
+      details,
     );
     if (at) figure.append(this.drawButtons(group, picture));
     return figure;
   }
 
+  /** @param {Group} group @param {Picture} picture */
   drawButtons(group, picture) {
     const keep = make("button", { type: "button" }, "Keep this one");
-    keep.title = "This picture stays instead. Those that are no duplicates of it leave the group.";
+    keep.title = "This picture stays instead. Pictures that are not duplicates of it leave the group.";
     keep.onclick = () => this.ask("keep", group.id, picture.id);
     const different = make("button", { type: "button" }, "Not a duplicate");
-    different.title = "This picture is no duplicate of the others. It is not grouped with them again.";
+    different.title = "This picture is not a duplicate of the others. They will not be grouped with it again.";
     different.onclick = () => this.ask("different", group.id, picture.id);
     return make("div", { className: "does" }, keep, different);
   }
 
-  /** The duplicate at a place of the group beside its keeper; for the keeper itself, the first duplicate. */
+  /** The duplicate at a place of the group beside its keeper; for the keeper itself, the first duplicate. @param {Group} group @param {number} at */
   open(group, at) {
     this.pair = { group, at: Math.max(1, at) };
     this.drawPair();
     if (!this.parts.compare.open) this.parts.compare.showModal();
   }
 
+  /** @param {number} by */
   step(by) {
+    if (!this.pair) return;
     const { group, at } = this.pair;
     const next = at + by;
     if (next >= 1 && next < group.pictures.length) this.open(group, next);
   }
 
   drawPair() {
+    if (!this.pair) return;
     const { group, at } = this.pair;
     const last = group.pictures.length - 1;
     const { place, previous, next, pair } = this.parts;
@@ -167,6 +199,7 @@ class Groups {
     );
   }
 
+  /** @param {string} id @param {boolean} on */
   select(id, on) {
     if (on) this.selected.add(id);
     else this.selected.delete(id);
@@ -174,17 +207,11 @@ class Groups {
     this.parts.live.textContent = `${counted(this.selected.size, "group")} selected`;
   }
 
+  /** @param {"keep" | "remove" | "different"} what @param {string} group */
   ask(what, group, picture = "") {
     if (this.parts.compare.open) this.parts.compare.close();
-    this.trigger("ask", { what, group, picture, revision: this.data.revision });
+    this.setTrigger("ask", { what, group, picture, revision: this.data.revision });
   }
 }
 
-const lists = new WeakMap();
-
-/** Streamlit calls this at the first mount and again whenever the data or the theme has changed. */
-export default function ({ data, parentElement, setStateValue, setTriggerValue }) {
-  const root = parentElement.querySelector(".groups");
-  if (!lists.has(root)) lists.set(root, new Groups(root));
-  lists.get(root).update(data, setStateValue, setTriggerValue);
-}
+export default mounted((parent) => new Groups(parent));

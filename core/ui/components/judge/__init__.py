@@ -14,7 +14,7 @@ _component = component("judge")
 
 
 class Pair(TypedDict):
-    """A match to judge. `querySrc` and `matchSrc` are addresses of images; a query of words has none."""
+    """A match to judge. `querySrc` and `matchSrc` are URLs of images; a text query has none."""
 
     id: str
     querySrc: str
@@ -28,17 +28,17 @@ def judge(pairs: Sequence[Pair], *, given: int, done: str, key: str, on_answer: 
     """Draw the first of the pairs, and the next one when it is answered.
 
     `given` counts the verdicts so far, `done` says that there is nothing more to judge. `on_answer` is called once
-    for each answer, before the script runs: with the pair's id and "yes", "no", "skip", or what takes
-    that back: "undo" and "unskip".
+    for each answer, before the script runs: with the pair's id and "yes", "no", "skip", or what undoes them:
+    "undo" and "unskip".
     """
 
-    def hear() -> bool:
+    def handle_answers() -> bool:
         return handle_events(key, "answers", on_answer)
 
-    if hear():
+    if handle_answers():
         st.rerun()
     _component(
         key=key,
-        data={"pairs": list(pairs), "given": given, "heard": handled_events(key), "done": done},
-        on_answers_change=hear,
+        data={"pairs": list(pairs), "given": given, "handled": handled_events(key), "done": done},
+        on_answers_change=handle_answers,
     )

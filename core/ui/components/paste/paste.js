@@ -1,3 +1,4 @@
+// @ts-check
 /**
  * Lets a picture be pasted or dropped anywhere on the page: it is handed to the page's file uploader as if it
  * had been chosen there.
@@ -5,13 +6,14 @@
 
 const DROPZONE = '[data-testid="stFileUploader"]';
 
-/** The first picture among transferred files, if any. */
+/** The first picture among transferred files, if any. @param {DataTransfer | null} transfer */
 function picture(transfer) {
   return [...(transfer?.files ?? [])].find((file) => file.type.startsWith("image/"));
 }
 
-/** Hand a file to the uploader. */
+/** Hand a file to the uploader. @param {File} file */
 function upload(file) {
+  /** @type {HTMLInputElement | null} */
   const input = document.querySelector(`${DROPZONE} input[type="file"]`);
   if (!input) return false;
   const transfer = new DataTransfer();
@@ -21,16 +23,19 @@ function upload(file) {
   return true;
 }
 
-/** Whether an event happens inside the uploader, which then sees to it itself. */
+/** Whether an event happens inside the uploader, which then sees to it itself. @param {Event} event */
 function inUploader(event) {
   return event.composedPath().some((node) => node instanceof Element && node.matches(DROPZONE));
 }
 
+/** @param {{parentElement: ParentNode}} mount */
 export default function ({ parentElement }) {
+  /** @param {Event} event @param {DataTransfer | null} transfer */
   const take = (event, transfer) => {
     const file = inUploader(event) ? undefined : picture(transfer);
     if (file && upload(file)) event.preventDefault();
   };
+  /** @type {Record<string, (event: any) => void>} */
   const listeners = {
     paste: (event) => take(event, event.clipboardData),
     drop: (event) => take(event, event.dataTransfer),
@@ -40,7 +45,7 @@ export default function ({ parentElement }) {
     },
   };
   for (const [name, listener] of Object.entries(listeners)) document.addEventListener(name, listener);
-  parentElement.querySelector("span").dataset.listening = ""; // for whoever needs to know, such as a test
+  parentElement.querySelector("span")?.setAttribute("data-listening", ""); // for whoever needs to know, such as a test
   return () => {
     for (const [name, listener] of Object.entries(listeners)) document.removeEventListener(name, listener);
   };

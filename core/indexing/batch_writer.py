@@ -1,0 +1,109 @@
+"""A batch of prepared pictures -> embeddings, and with them and what else became of items one transaction."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from uuid import UUID
+
+import psycopg
+
+from core.collection.metadata import add_item_metadata
+from core.collection.store import NewPicture, Store, picture_id
+from core.database.connection import Database
+from core.database.embedding_tables import Vector
+from core.database.job_queue import PAIR_COPIES, nudge
+from core.embedding.active_models import ActiveModel
+from core.errors import LookalikeError
+from core.indexing.claims import Claims, Item, Outcome
+from core.indexing.item_loader import UNFORESEEN, Ready
+from core.media.uploads import base_name
+from core.signed_urls import file_path
+
+logger = logging.getLogger(__name__)
+
+
+class BatchWriter:
+    """Embeds and writes batches with one model. Threads may share it."""
+
+    def __init__(self, database: Database, store: Store, claims: Claims, in_use: ActiveModel) -> None:
+        self._database = database
+        self._store = store
+        self._claims = claims
+        self._in_use = in_use
+
+    def finish(self, ready: Sequence[Ready], outcomes: Sequence[Outcome]) -> None:
+        """Embed a batch and write it. When that fails because of what is in it, the bad item fails alone.
+
+        Raises DatabaseError or psycopg.Error when the database is away, and EncoderError.
+        """
+        try:
+            self.write(ready, outcomes, self._embed(ready))
+        except Exception as error:
+            outage = isinstance(error, psycopg.Error) and not isinstance(
+                error, psycopg.DataError | psycopg.IntegrityError
+            )
+            if outage or isinstance(error, LookalikeError):
+                raise
+            if len(ready) + len(outcomes) > 1:
+                for entry in ready:
+                    self.finish([entry], [])
+                for outcome in outcomes:
+                    self.finish([], [outcome])
+                return
+            item = items_of(ready, outcomes)[0]
+            logger.exception("item %s of import %s", item.key.hex(), item.import_id)
+            self.write([], [Outcome(item, "failed", reason=UNFORESEEN)], {})
+
+    def _embed(self, ready: Sequence[Ready]) -> dict[UUID, Vector]:
+        """The embeddings of those pictures that have none yet."""
+        prepared = {picture_id(entry.picture.sha256): entry.prepared for entry in ready}
+        with self._database.connection() as connection:
+            known = self._store.embedded(connection, self._in_use.model, prepared)
+        fresh = [id for id in prepared if id not in known]
+        vectors = self._in_use.encoder.encode_prepared([prepared[id] for id in fresh])
+        return dict(zip(fresh, vectors, strict=True))
+
+    def write(self, ready: Sequence[Ready], outcomes: Sequence[Outcome], vectors: Mapping[UUID, Vector]) -> None:
+        """Write what became of a batch, in one transaction. Raises DatabaseError or psycopg.Error."""
+        with self._database.connection() as connection:
+            held = self._claims.lock_waiting(connection, items_of(ready, outcomes))
+            entries, new = list[tuple[UUID, Item]](), dict[UUID, NewPicture]()
+            for entry in ready:
+                item, id = entry.item, picture_id(entry.picture.sha256)
+                if item not in held:
+                    continue
+                entries.append((id, item))
+                if id in vectors and id not in new:
+                    title = base_name(item.url) if item.is_file else ""
+                    new[id] = NewPicture(item.key, _url(item, id), entry.picture, vectors[id], title)
+            made = self._store.add(connection, self._in_use.model, list(new.values()))
+            firsts = {id: item for id, item in reversed(entries) if id in made}
+            repeats = [(id, item) for id, item in entries if firsts.get(id) is not item]
+            self._store.add_sources(connection, [(item.key, _url(item, id), id) for id, item in repeats])
+            names = self._store.first_names(connection, {id for id, _ in repeats})
+            self._claims.record(
+                connection,
+                [
+                    *outcomes,
+                    *(Outcome(item, "indexed", picture=id) for id, item in firsts.items()),
+                    *(
+                        Outcome(item, "already_there", picture=id, reason=f"Same picture as {names[id]}")
+                        for id, item in repeats
+                    ),
+                ],
+            )
+            for import_id in {item.import_id for _, item in entries}:
+                add_item_metadata(connection, import_id, [id for id, item in entries if item.import_id == import_id])
+            if made:
+                nudge(connection, PAIR_COPIES)
+
+
+def items_of(ready: Iterable[Ready], outcomes: Iterable[Outcome]) -> list[Item]:
+    """The items of a batch."""
+    return [*(entry.item for entry in ready), *(outcome.item for outcome in outcomes)]
+
+
+def _url(item: Item, picture: UUID) -> str:
+    """Where the picture of an item can be had from now on."""
+    return file_path(picture) if item.is_file else item.url

@@ -1,0 +1,44 @@
+"""Pictures as cards, which the match gallery and the picture grid share: `cards.html`, `cards.css` and `cards.js`."""
+
+from __future__ import annotations
+
+from typing import Protocol, TypedDict
+from uuid import UUID
+
+from core.collection.store import picture_name
+from core.settings import Settings
+from core.signed_urls import link, thumbnail_path
+
+
+class Picture(Protocol):
+    """What a card needs to know of a picture. `url` is the first of its URLs, or ""."""
+
+    @property
+    def id(self) -> UUID: ...  # noqa: D102
+
+    @property
+    def url(self) -> str: ...  # noqa: D102
+
+    @property
+    def title(self) -> str: ...  # noqa: D102
+
+
+class Card(TypedDict):
+    """One picture as it is drawn."""
+
+    id: str
+    src: str  # URL of the thumbnail, such as /api/thumb/7
+    url: str  # where the picture comes from, or ""; a link when it is http or https, or a path on this server
+    name: str
+    note: str  # a short sentence below the name, such as "1,024 × 768", or ""
+
+
+def picture_card(settings: Settings, picture: Picture, note: str = "") -> Card:
+    """The card of a picture."""
+    return {
+        "id": str(picture.id),
+        "src": thumbnail_path(settings, picture.id),
+        "url": link(settings, picture.url),
+        "name": picture_name(picture.title, picture.url),
+        "note": note,
+    }

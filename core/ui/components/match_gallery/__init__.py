@@ -1,0 +1,154 @@
+"""Scored matches under a threshold that is moved in the browser: `match_gallery.html`, `.css` and `.js`, on the cards
+of `cards`.
+
+Python learns of a threshold only when the handle is let go of, of verdicts, of a selection, of a picture that was
+opened, and of a request for more or less like a picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+import streamlit as st
+
+from core.search.score import per_mille
+from core.ui.components.base import component
+from core.ui.components.cards import Card
+from core.ui.components.events import handle_events, handled_events, no_callback, revision_of, selected_ids
+
+_component = component("match_gallery")
+
+
+class MatchCard(Card):
+    """One match as it is drawn."""
+
+    similarity: float  # -1 to 1
+    copy_of: str  # the id of a better match that this is a near-copy of, and is folded under; or ""
+    badge: str  # a word or three on the picture, such as "In your query", or ""
+
+
+class Mark(TypedDict):
+    """A suggested threshold: a tick under the histogram, and a button that moves the threshold there."""
+
+    label: str  # one word, such as "Strict"
+    at: float  # a cosine; rounded down to a tenth of a percent, as similarities are
+    reason: str  # a sentence: why there
+
+
+@dataclass(frozen=True)
+class MatchGalleryState:
+    """What the gallery reports.
+
+    `released` is the threshold (0 to 1) last let go of in this gallery, None before the first time; `selected` the
+    ids of the selected pictures, best match first. The others are ids of pictures, set by the event that caused this
+    run, else None: the one that was opened, and the one that more or less like it is wanted of.
+    """
+
+    released: float | None
+    selected: tuple[str, ...]
+    opened: str | None
+    more_like: str | None
+    less_like: str | None
+
+
+def leaders(ranked: Sequence[MatchCard]) -> list[int | None]:
+    """For each of the matches, best first, the place of the one that it is folded under, None where it stands alone.
+
+    A copy of a copy goes under the first of them all; a `copy_of` that is no better match of this list is no leader.
+    """
+    first: dict[str, int] = {}
+    found: list[int | None] = []
+    for place, match in enumerate(ranked):
+        leader = first.get(match["copy_of"])
+        found.append(leader)
+        first[match["id"]] = place if leader is None else leader
+    return found
+
+
+def match_gallery(
+    matches: Sequence[MatchCard],
+    *,
+    threshold: float,
+    total: int,
+    key: str,
+    on_threshold: Callable[[float], None],
+    selectable: bool = True,
+    label: str = "Matches",
+    marks: Sequence[Mark] = (),
+    advice: str = "",
+    caution: bool = False,
+    verdicts: Mapping[str, bool] | None = None,
+    on_verdict: Callable[[str, bool | None], None] | None = None,
+) -> MatchGalleryState:
+    """Draw the matches that reach the threshold, and the controls to move it.
+
+    `threshold` is a cosine, 0 to 1, held to a tenth of a percent. The curator moves it at will; a value that
+    differs from the one given in the run before is an order, and is obeyed. `total` is the number of pictures in the
+    collection. `key` names this gallery in the page. `on_threshold` is called with the new threshold when the
+    handle is let go of, before the script runs. `selectable` puts a checkbox on each card. `label` names the list of
+    pictures for screen readers. `marks` are a few suggested thresholds, `advice` is a sentence beside them; `caution`
+    makes that sentence a notice that cannot be overlooked. `verdicts` says of pictures by id whether they are right,
+    and puts a button for yes and for no on each card; `on_verdict` is called with an id and the new verdict, None when
+    it was undone, before the script runs.
+
+    Copies (`copy_of`) that reach the threshold are folded under the card of the match they are copies of, and unfold
+    behind it. The sentences count pictures, folded or not.
+    """
+    ranked = sorted(matches, key=lambda match: -match["similarity"])
+    cards = [_drawn(match, leader) for match, leader in zip(ranked, leaders(ranked), strict=True)]
+    revision = revision_of(cards)
+    state: dict[str, Any] = st.session_state.get(key) or {}
+
+    def release() -> None:
+        on_threshold(float(st.session_state[key]["threshold"]["value"]))
+
+    def judge(id: str, verdict: str) -> None:
+        if on_verdict is not None:
+            on_verdict(id, {"yes": True, "no": False}.get(verdict))
+
+    def handle_verdicts() -> bool:
+        return handle_events(key, "verdicts", judge)
+
+    if handle_verdicts():
+        st.rerun()
+    result = _component(
+        key=key,
+        data={
+            "matches": cards,
+            "revision": revision,
+            "threshold": round(threshold * 1000),
+            "turn": (state.get("threshold") or {}).get("turn", 0),
+            "selected": selected_ids(state, revision),
+            "selectable": selectable,
+            "total": total,
+            "label": label,
+            "marks": [{**mark, "at": per_mille(mark["at"])} for mark in marks],
+            "advice": advice,
+            "caution": caution,
+            "verdicts": None if verdicts is None else dict(verdicts),
+            "handled": handled_events(key),
+        },
+        on_threshold_change=release,
+        on_selected_change=no_callback,
+        on_verdicts_change=handle_verdicts,
+        on_open_change=no_callback,
+        on_more_change=no_callback,
+        on_less_change=no_callback,
+    )
+    released = result.get("threshold")
+    return MatchGalleryState(
+        released=float(released["value"]) if released else None,
+        selected=tuple(selected_ids(result, revision)),
+        opened=result.get("open"),
+        more_like=result.get("more"),
+        less_like=result.get("less"),
+    )
+
+
+def _drawn(match: MatchCard, leader: int | None) -> dict[str, object]:
+    """A match as the script takes it."""
+    score = per_mille(match["similarity"])
+    kept = {name: value for name, value in match.items() if name not in ("similarity", "copy_of")}
+    return {**kept, "score": score, "leader": leader}

@@ -1,0 +1,232 @@
+"""The three ways to add pictures on the Index page: paste URLs, upload a list, upload files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import streamlit as st
+from streamlit.typing import UploadedFile
+
+from core.collection.metadata import NO_METADATA, Metadata, title_column
+from core.errors import LookalikeError
+from core.indexing.imports import Import
+from core.indexing.url_lists import ListedUrl, ListTable, read_lines, read_table, url_column
+from core.media.uploads import MAX_ZIP_BYTES, Findings, FoundFile, Upload, find_pictures, read_files
+from core.ui.app_status import engine
+from core.ui.formatting import counted
+
+MAX_PROBLEMS = 1_000
+"""Lines or files left out that are listed."""
+
+Color = Literal["green", "gray", "red"]
+Badge = tuple[int, str, str, Color]
+"""A count, what is counted, an icon and a colour."""
+
+
+def show_paste_form() -> None:
+    """A text area for URLs."""
+    text = st.text_area(
+        "One URL per line",
+        placeholder="https://example.org/pictures/one.jpg\nhttps://example.org/pictures/two.jpg",
+        height=190,
+        key="pasted",
+        persist_state="session",
+    )
+    _preview_lines("paste", "Pasted list", _pasted_lines(text))
+
+
+def show_list_form() -> None:
+    """An uploader for a file that lists URLs."""
+    file = st.file_uploader(
+        "A .txt, .csv or .xlsx file that lists the URLs of pictures",
+        type=["txt", "csv", "tsv", "xlsx"],
+        key=_uploader_key("list"),
+    )
+    if file is None:
+        return
+    try:
+        table = _uploaded_table(file.name, file.getvalue())
+    except LookalikeError as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    column, title, fields = _choose_columns(table) if len(table.columns) > 1 else (url_column(table), None, ())
+    _preview_lines("list", file.name, _table_lines(file.file_id, table, column, title, tuple(fields)))
+
+
+def show_files_form() -> None:
+    """An uploader for pictures and ZIPs of pictures."""
+    settings = engine().settings
+    files = st.file_uploader(
+        f"Pictures of up to {settings.max_file_mb:g} MB each, or a ZIP of them. Lookalike stores the files.",
+        accept_multiple_files=True,
+        max_upload_size=MAX_ZIP_BYTES // 1_000_000,
+        key=_uploader_key("files"),
+    )
+    if files:
+        found = _found_pictures(files, [file.file_id for file in files], settings.max_file_bytes)
+        _preview_files(files, found)
+
+
+def show_problem() -> None:
+    """Why the import that was just asked for did not start, if so."""
+    if problem := st.session_state.pop("index-problem", None):
+        st.error(problem, icon=":material/error:")
+
+
+def start_import(submit: Callable[[], Import]) -> bool:
+    """Start an import and say so, or remember why not for `show_problem`."""
+    try:
+        started = submit()
+    except LookalikeError as error:
+        st.session_state["index-problem"] = str(error)
+        return False
+    st.toast(f"Indexing {counted(started.total, 'picture')}. You can leave this page.", icon=":material/rocket_launch:")
+    return True
+
+
+@st.cache_data(max_entries=8, show_spinner="Reading the list…")
+def _pasted_lines(text: str) -> list[ListedUrl]:
+    return read_lines(text)
+
+
+@st.cache_data(max_entries=8, show_spinner="Reading the file…")
+def _uploaded_table(name: str, data: bytes) -> ListTable:
+    return read_table(name, data)
+
+
+@st.cache_data(max_entries=8, show_spinner="Reading the table…")
+def _table_lines(
+    file_id: str, _table: ListTable, column: int, title: int | None, fields: tuple[int, ...]
+) -> list[ListedUrl]:
+    return _table.lines(column, fields, title)
+
+
+@st.cache_data(max_entries=8, show_spinner="Reading the files…")
+def _found_pictures(_files: list[UploadedFile], ids: list[str], max_bytes: int) -> Findings:
+    return find_pictures(_uploads(_files), max_bytes)
+
+
+def _uploads(files: list[UploadedFile]) -> list[Upload]:
+    """The uploaded files; the bytes are Streamlit's own, not copies."""
+    return [Upload(file.name, file.getvalue()) for file in files]
+
+
+def _uploader_key(source: str) -> str:
+    return f"{source}-{st.session_state.get(f'{source}-round', 0)}"
+
+
+def _empty_uploader(source: str) -> None:
+    """A new key makes it a new widget."""
+    st.session_state[f"{source}-round"] = st.session_state.get(f"{source}-round", 0) + 1
+
+
+def _choose_columns(table: ListTable) -> tuple[int, int | None, list[int]]:
+    """The columns with the URLs and with the titles, and those that are stored as fields."""
+
+    def name(column: int | None) -> str:
+        return "None" if column is None else table.columns[column]
+
+    column = st.selectbox("URL column", range(len(table.columns)), index=url_column(table), format_func=name)
+    others = [other for other in range(len(table.columns)) if other != column]
+    titles = title_column(table.columns)
+    left, right = st.columns([1, 2])
+    title = left.selectbox(
+        "Title column",
+        [None, *others],
+        index=others.index(titles) + 1 if titles in others else 0,
+        format_func=name,
+        help="Fills in the titles of pictures that have none.",
+    )
+    fields = right.multiselect(
+        "Other columns to store with the pictures",
+        others,
+        default=others,
+        format_func=name,
+        help="They are shown with each picture, and you can filter by them. Values from an earlier list are replaced.",
+    )
+    return column, title, fields
+
+
+def _preview_lines(source: str, name: str, lines: list[ListedUrl]) -> None:
+    """What an import would do with each line, and the button that starts it."""
+    if not lines:
+        return
+    kept = [line for line in lines if line.key and line.url and not line.repeat_of]
+    urls = [(line.key, line.url) for line in kept if line.key and line.url]
+    metadata = {line.key: line.said for line in kept if line.key and line.said != NO_METADATA}
+    bad = sum(line.problem is not None for line in lines)
+    left_out = [line for line in lines if line.problem or line.repeat_of]
+    _show_badges(
+        (len(urls), "ready", ":material/check:", "green"),
+        (len(left_out) - bad, "repeated", ":material/content_copy:", "gray"),
+        (bad, "invalid", ":material/error:", "red"),
+    )
+    _show_left_out(
+        "lines",
+        {
+            "Line": [line.number for line in left_out[:MAX_PROBLEMS]],
+            "Text": [line.text[:300] for line in left_out[:MAX_PROBLEMS]],
+            "Reason": [line.problem or f"Repeats line {line.repeat_of}." for line in left_out[:MAX_PROBLEMS]],
+        },
+        expanded=bool(bad),
+    )
+    _index_button(source, len(urls), _start_urls, source, name, urls, metadata)
+
+
+def _preview_files(files: list[UploadedFile], found: Findings) -> None:
+    """What an import would do with each file, and the button that starts it."""
+    _show_badges(
+        (len(found.pictures), "ready", ":material/check:", "green"),
+        (len(found.repeats), "repeated", ":material/content_copy:", "gray"),
+        (found.hidden, "hidden", ":material/visibility_off:", "gray"),
+        (len(found.refused), "cannot be used", ":material/error:", "red"),
+    )
+    left_out = [*found.refused, *found.repeats][:MAX_PROBLEMS]
+    _show_left_out(
+        "files",
+        {"File": [file.name for file in left_out], "Reason": [file.reason for file in left_out]},
+        expanded=bool(found.refused),
+    )
+    name = files[0].name if len(files) == 1 else "Uploaded pictures"
+    _index_button("files", len(found.pictures), _start_files, name, files, found.pictures)
+
+
+def _show_badges(ready: Badge, *others: Badge) -> None:
+    """A badge for each count; those of nothing are left out, but for the first."""
+    with st.container(horizontal=True, gap="small"):
+        for count, what, icon, color in (ready, *(other for other in others if other[0])):
+            st.badge(f"{count:,} {what}", icon=icon, color=color)
+
+
+def _show_left_out(what: str, columns: dict[str, list[int] | list[str]], *, expanded: bool) -> None:
+    """The lines or files that are left out, where there are any."""
+    if columns["Reason"]:
+        with st.expander(f"Skipped {what}, and why", expanded=expanded):
+            st.dataframe(columns, hide_index=True, column_config={"Line": st.column_config.NumberColumn(width=60)})
+
+
+def _index_button(source: str, count: int, action: Callable[..., None], *args: object) -> None:
+    st.button(
+        f"Index {counted(count, 'picture')}",
+        key=f"index-{source}",
+        type="primary",
+        icon=":material/play_arrow:",
+        disabled=not count,
+        on_click=action,
+        args=args,
+    )
+
+
+def _start_urls(source: str, name: str, urls: list[tuple[bytes, str]], metadata: dict[bytes, Metadata]) -> None:
+    if start_import(lambda: engine().imports.submit(name, urls, metadata)):
+        if source == "paste":
+            st.session_state["pasted"] = ""
+        else:
+            _empty_uploader(source)
+
+
+def _start_files(name: str, files: list[UploadedFile], pictures: list[FoundFile]) -> None:
+    with st.spinner("Storing the files…"):
+        if start_import(lambda: engine().imports.submit_files(name, read_files(_uploads(files), pictures))):
+            _empty_uploader("files")

@@ -1,0 +1,165 @@
+"""The matches of a query on the Search page, with their threshold, verdicts and actions."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import streamlit as st
+
+from core.collection.filters import Filter
+from core.collection.store import Match
+from core.search.matches import Matches, default_threshold
+from core.search.query_parts import Part
+from core.search.query_vector import Query
+from core.search.score import per_mille
+from core.tuning.verdicts import Verdict, judged_query
+from core.ui.app_status import engine, model_label, notices
+from core.ui.components.cards import picture_card
+from core.ui.components.match_gallery import Mark, MatchCard, match_gallery
+from core.ui.formatting import counted, percent
+from core.ui.panels.search.match_actions import show_actions
+from core.ui.panels.search.query import NEGATIVE, NEW, add_parts
+from core.ui.picture_drawer import show_picture
+from core.ui.undo import offer_undo
+
+
+def show_results(query: Query, where: Filter) -> None:
+    """Draw the matches of a query among the pictures that a filter keeps. Raises DatabaseError or EncoderError."""
+    _forget_threshold_of_other_query(query)
+    matches = _find_matches(query, where)
+    threshold = _threshold(matches)
+    offer_undo()
+    bar = st.container()
+    judged = engine().verdicts.of_query(query.model, judged_query(query).key)
+    shown = match_gallery(
+        [_card(match, matches, note) for match, note in zip(matches.found, matches.notes, strict=True)],
+        threshold=threshold,
+        total=matches.total,
+        key="gallery",
+        on_threshold=_keep_threshold,
+        marks=_marks(matches),
+        advice=_advice(matches),
+        caution=bool(matches.cuts and matches.cuts.nothing),
+        verdicts={str(id): right for id, right in judged.items()},
+        on_verdict=lambda id, right: _save_verdict(matches, id, right),
+    )
+    st.caption(_summary(matches))
+    with bar:
+        show_actions(matches, matches.reaching(threshold), [UUID(id) for id in shown.selected], threshold)
+    if shown.more_like:
+        _add(Part(picture=UUID(shown.more_like)))
+    if shown.less_like:
+        _add(Part(picture=UUID(shown.less_like), weight=NEGATIVE))
+    if shown.opened:
+        match = next(match for match in matches.found if str(match.id) == shown.opened)
+        show_picture(match.id, _search_with, f"**{percent(match.similarity)}** similar")
+
+
+def _find_matches(query: Query, where: Filter) -> Matches:
+    """The matches, read from the database once a query and its options; moving the threshold reads nothing."""
+    state = st.session_state
+    leave_out = query.members if state.get("leave_out") else []
+    wanted = (query.parts, query.model.id, state["top_k"], where, state.get("exact"), tuple(leave_out))
+    matches: Matches | None
+    known, matches = state.get("matches", (None, None))
+    if matches is None or known != wanted:
+        exact = bool(state.get("exact"))
+        matches = engine().search(query, state["top_k"], where=where, exact=exact, leave_out=leave_out)
+        state["matches"] = (wanted, matches)
+        engine().verdicts.remember(judged_query(query))
+    return matches
+
+
+def _card(match: Match, matches: Matches, note: str) -> MatchCard:
+    return {
+        **picture_card(engine().settings, match, note),
+        "similarity": match.similarity,
+        "copy_of": str(matches.copies.get(match.id, "")),
+        "badge": "In your query" if match.id in matches.query.members else "",
+    }
+
+
+def _threshold(matches: Matches) -> float:
+    """The threshold in the URL, else the one saved for such queries, else the suggested or the default one."""
+    try:
+        value = float(st.query_params["threshold"])
+        if 0 <= value <= 1:
+            return value
+        st.warning(f"The threshold in the URL must be between 0 and 1, and {value:g} is not.")
+    except KeyError:
+        pass
+    except ValueError:
+        st.warning("The threshold in the URL is not a number; the suggested one is used.")
+    if matches.saved_threshold and matches.saved_threshold.threshold is not None:
+        return matches.saved_threshold.threshold
+    if matches.cuts:
+        return per_mille(matches.cuts.balanced) / 1000
+    return default_threshold(matches.model)
+
+
+def _keep_threshold(value: float) -> None:
+    st.query_params["threshold"] = f"{value:.3f}".rstrip("0").rstrip(".")
+
+
+def _forget_threshold_of_other_query(query: Query) -> None:
+    """A threshold that was set for another query means nothing for this one: its own is suggested."""
+    state = st.session_state
+    if state.setdefault("threshold-for", query.parts) != query.parts:
+        st.query_params.pop("threshold", None)
+        state["threshold-for"] = query.parts
+
+
+def _marks(matches: Matches) -> list[Mark]:
+    """The saved threshold and the suggested ones."""
+    saved, suggested = matches.saved_threshold, matches.cuts
+    marks: list[Mark] = []
+    if saved and saved.threshold is not None:
+        marks = [{"label": "Saved", "at": saved.threshold, "reason": saved.sentence or "Saved on the Tune page"}]
+    if suggested is None or suggested.nothing:
+        return marks
+    balanced: Mark = {"label": "Balanced", "at": suggested.balanced, "reason": "Where the scores drop most"}
+    others: list[Mark] = [
+        {"label": "Strict", "at": suggested.strict, "reason": "Few unrelated pictures would reach this by chance"},
+        balanced,
+        {"label": "Wide", "at": suggested.wide, "reason": "Where unrelated pictures begin"},
+    ]
+    return marks + [mark for mark in others if mark is balanced or mark["at"] != balanced["at"]]
+
+
+def _advice(matches: Matches) -> str:
+    saved = matches.saved_threshold
+    origin = f"Saved threshold, from {counted(saved.verdicts, 'verdict')}." if saved and saved.verdicts else ""
+    return " ".join(filter(None, [origin, matches.cuts.reason if matches.cuts else ""]))
+
+
+def _save_verdict(matches: Matches, id: str, right: bool | None) -> None:
+    match = next((match for match in matches.found if str(match.id) == id), None)
+    if match is None:
+        return
+    verdict = Verdict(judged_query(matches.query), match.id, match.similarity, right)
+    with notices():
+        engine().verdicts.judge(matches.query.model, verdict)
+
+
+def _summary(matches: Matches) -> str:
+    """How the matches were found, in a line."""
+    sentence = (
+        f"{counted(matches.total, 'picture')} compared in {matches.seconds * 1000:,.0f} ms "
+        f"with {model_label(matches.model)}."
+    )
+    if matches.approximate:
+        share = f" (finds about {percent(matches.recall)} of the matches)" if matches.recall is not None else ""
+        sentence += f" Approximate{share}: choose *Exact* under *Search options* to compare every picture."
+    if matches.query.kind == "words":
+        sentence += " Text searches score lower than picture searches: 20 to 35\u202f% is high."
+    return sentence
+
+
+def _add(part: Part) -> None:
+    add_parts([part])
+    st.rerun()
+
+
+def _search_with(picture: UUID) -> None:
+    add_parts([Part(picture=picture)], NEW)
+    st.rerun()

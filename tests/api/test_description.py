@@ -1,0 +1,102 @@
+"""The API does what its description says, whatever is sent to it."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import Case
+from schemathesis.checks import CHECKS
+from schemathesis.generation import GenerationMode
+from schemathesis.schemas import BaseSchema
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from bench.support.data import some_photos
+from bench.support.webserver import WebServer
+from core.api.routes import routes
+from core.engine import Engine
+from core.version import VERSION
+
+EXAMPLES = 30
+"""Requests of either kind to each call."""
+
+BEYOND = ["ignored_auth", "negative_data_rejection", "positive_data_acceptance"]
+"""What is not promised: the token is only asked for when one is set, a form's "" means the default, and a call may
+refuse what its description cannot exclude, such as a URL that nobody answers."""
+
+
+CALLS = [
+    ("POST", "/upsert"),
+    ("GET", "/imports/{id}"),
+    ("POST", "/query"),
+    ("POST", "/search"),
+    ("GET", "/thumb/{id}"),
+    ("GET", "/file/{id}"),
+    ("GET", "/collection"),
+    ("GET", "/health"),
+]
+
+
+@pytest.fixture(scope="module")
+def described(engine: Engine) -> BaseSchema:
+    """The description of the API of an engine with a few pictures."""
+    app = Starlette(routes=routes(lambda: engine, engine.settings))
+    photos = some_photos(3)
+    with WebServer({f"/{number}.jpg": path for number, path in enumerate(photos)}) as site:
+        images = [site.url(f"/{number}.jpg") for number in range(len(photos))]
+        answer = TestClient(app).post("/api/upsert?wait=60", json={"images": images})
+    assert answer.json()["counts"]["indexed"] == len(photos), answer.text
+    return schemathesis.openapi.from_asgi("/api/openapi.json", app)
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode))
+@pytest.mark.parametrize(("method", "path"), CALLS)
+def test_every_call_does_what_its_description_says(
+    described: BaseSchema, method: str, path: str, mode: GenerationMode
+) -> None:
+    """To requests that fit the description, and to those that do not."""
+
+    @given(case=described[path][method].as_strategy(generation_mode=mode))
+    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    def sent(case: Case[Any]) -> None:
+        if "wait" in (case.query or {}):
+            case.query["wait"] = "0.1"  # an import of made-up URLs takes its time
+        response = case.call()
+        case.validate_response(response, excluded_checks=cast(Any, CHECKS.get_by_names(BEYOND)))
+        if response.status_code >= 400:
+            assert isinstance(response.json()["error"], str)
+
+    try:
+        sent()
+    except Unsatisfiable:
+        assert (mode, path) == (GenerationMode.NEGATIVE, "/health")  # which takes nothing that could be wrong
+
+
+def test_the_description_names_every_call(client: TestClient) -> None:
+    described = client.get("/api/openapi.json").json()
+    assert described["info"]["version"] == VERSION
+    assert described["servers"] == [{"url": "/api"}]
+    assert {(method.upper(), path) for path, calls in described["paths"].items() for method in calls} == set(CALLS)
+    assert "422" not in str(described)
+
+
+def test_the_page_of_the_description_loads_nothing(client: TestClient) -> None:
+    answer = client.get("/api/docs")
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    for text in ("POST /api/upsert", "GET /api/collection", "Seconds to wait until the import is done", "leave_out"):
+        assert text in answer.text
+    assert not any(word in answer.text for word in ("<script", "<link", "<img", "src=", "@import", "url("))
+
+
+def test_there_is_one_version(client: TestClient) -> None:
+    project = tomllib.loads(Path("pyproject.toml").read_text())
+    assert project["project"]["dynamic"] == ["version"]
+    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "core.version.VERSION"}
+    assert client.get("/api/health").json()["version"] == VERSION
