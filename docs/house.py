@@ -23,7 +23,6 @@ ROOMS = {
     "worker": "runs without pages",
     "engine": "builds the parts",
     "background": "work behind the pages",
-    "maintenance": "work behind the pages",
     "tuning": "verdicts → thresholds",
     "indexing": "lists → pictures",
     "search": "a query → matches",
