@@ -102,7 +102,7 @@ def _answering(endpoint: Callable[..., Any]) -> Callable[..., Any]:
         except LookalikeError as error:
             return answer_to(error)
         except Exception:
-            logger.exception("GET or POST %s", endpoint.__name__)
+            logger.exception("call %s", endpoint.__name__)
             return error_answer(500, UNFORESEEN)
 
     return answering
