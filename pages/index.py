@@ -8,7 +8,7 @@ from core.collection.metadata import NO_METADATA, Metadata, title_column
 from core.errors import LookalikeError
 from core.indexing.imports import Import
 from core.indexing.llamaindex import Offer, find_offers, take_table
-from core.indexing.url_lists import ListedUrl, ListTable, read_lines, read_table, url_column
+from core.indexing.url_lists import ListedUrl, ListTable, count, read_lines, read_table, url_column
 from core.media.uploads import MAX_ZIP_BYTES, Findings, FoundFile, Upload, find_pictures, read_files
 from core.ui.app_status import engine, notices
 from core.ui.auto_refresh import auto_refresh
@@ -89,8 +89,11 @@ def ask_list() -> None:
     except LookalikeError as error:
         st.error(str(error), icon=":material/error:")
         return
+    for note in table.notes:
+        st.warning(plain(note), icon=":material/format_quote:")
     column, title, fields = choose_columns(table) if len(table.columns) > 1 else (url_column(table), None, ())
-    preview_lines("list", file.name, table_lines(file.file_id, table, column, title, tuple(fields)))
+    lines = table_lines(file.file_id, table, column, title, tuple(fields))
+    preview_lines("list", file.name, lines, table.given())
 
 
 def choose_columns(table: ListTable) -> tuple[int, int | None, list[int]]:
@@ -137,10 +140,14 @@ def ask_files() -> None:
     preview_files(files, found)
 
 
-def preview_lines(source: str, name: str, lines: list[ListedUrl]) -> None:
-    """Show what would happen to each line, and the button that makes it happen."""
+def preview_lines(source: str, name: str, lines: list[ListedUrl], given: int | None = None) -> None:
+    """Show what would happen to each line, and the button that makes it happen.
+
+    `given` counts the URLs in all columns.
+    """
     if not lines:
         return
+    st.caption(count(lines, given).sentence)
     kept = [line for line in lines if line.key and line.url and not line.repeat_of]
     good = [(line.key, line.url) for line in kept]
     said = {line.key: line.said for line in kept if line.said != NO_METADATA}
