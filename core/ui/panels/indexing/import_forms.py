@@ -12,9 +12,10 @@ from core.collection.metadata import NO_METADATA, Metadata, title_column
 from core.errors import LookalikeError
 from core.indexing.imports import Import
 from core.indexing.url_lists import ListedUrl, ListTable, read_lines, read_table, url_column
+from core.indexing.url_lists import count as count_urls
 from core.media.uploads import MAX_ZIP_BYTES, Findings, FoundFile, Upload, find_pictures, read_files
 from core.ui.app_status import engine
-from core.ui.formatting import counted
+from core.ui.formatting import counted, escaped
 
 MAX_PROBLEMS = 1_000
 """Lines or files left out that are listed."""
@@ -50,8 +51,11 @@ def show_list_form() -> None:
     except LookalikeError as error:
         st.error(str(error), icon=":material/error:")
         return
+    for note in table.notes:
+        st.warning(escaped(note), icon=":material/format_quote:")
     column, title, fields = _choose_columns(table) if len(table.columns) > 1 else (url_column(table), None, ())
-    _preview_lines("list", file.name, _table_lines(file.file_id, table, column, title, tuple(fields)))
+    lines = _table_lines(file.file_id, table, column, title, tuple(fields))
+    _preview_lines("list", file.name, lines, table.given())
 
 
 def show_files_form() -> None:
@@ -148,10 +152,11 @@ def _choose_columns(table: ListTable) -> tuple[int, int | None, list[int]]:
     return column, title, fields
 
 
-def _preview_lines(source: str, name: str, lines: list[ListedUrl]) -> None:
-    """What an import would do with each line, and the button that starts it."""
+def _preview_lines(source: str, name: str, lines: list[ListedUrl], given: int | None = None) -> None:
+    """What an import would do with each line, and the button that starts it; `given` counts the URLs in all columns."""
     if not lines:
         return
+    st.caption(count_urls(lines, given).sentence)
     kept = [line for line in lines if line.key and line.url and not line.repeat_of]
     urls = [(line.key, line.url) for line in kept if line.key and line.url]
     metadata = {line.key: line.said for line in kept if line.key and line.said != NO_METADATA}
