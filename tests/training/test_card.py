@@ -1,4 +1,4 @@
-"""The numbers on the card of the encoder in the box, measured again on a small sample."""
+"""The numbers on the card of the built-in encoder, measured again on a small sample."""
 
 from __future__ import annotations
 
