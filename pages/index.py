@@ -19,6 +19,7 @@ from core.ui.panels.onboarding import offer_sample, show_tour
 SHOWN_PROBLEMS = 1_000
 OFFERS_SECONDS = 60
 REPEATED: tuple[str, str, Literal["gray"]] = ("repeated", ":material/content_copy:", "gray")
+ELSEWHERE: tuple[str, str, Literal["gray"]] = ("in other columns", ":material/view_column:", "gray")
 REFUSED: tuple[str, Literal["red"]] = (":material/error:", "red")
 
 state = st.session_state
@@ -79,7 +80,7 @@ def ask_paste() -> None:
 def ask_list() -> None:
     file = st.file_uploader(
         "A .txt, .csv or .xlsx file with the addresses of pictures",
-        type=["txt", "csv", "tsv", "xlsx"],
+        type=["txt", "csv", "tsv", "xlsx", "json", "jsonl", "xml"],
         key=uploader_key("list"),
     )
     if file is None:
@@ -147,13 +148,15 @@ def preview_lines(source: str, name: str, lines: list[ListedUrl], given: int | N
     """
     if not lines:
         return
-    st.caption(count(lines, given).sentence)
     kept = [line for line in lines if line.key and line.url and not line.repeat_of]
     good = [(line.key, line.url) for line in kept]
     said = {line.key: line.said for line in kept if line.said != NO_METADATA}
     bad = sum(line.problem is not None for line in lines)
     odd = [line for line in lines if line.problem or line.repeat_of]
-    show_counts(len(good), [(len(odd) - bad, *REPEATED), (bad, "cannot be read", *REFUSED)])
+    found = count(lines, given)
+    others: list[tuple[int, str, str, Literal["gray", "red"]]]
+    others = [(found.repeated, *REPEATED), (found.problems, "cannot be read", *REFUSED), (found.elsewhere, *ELSEWHERE)]
+    show_counts(found.ready, others, counted(found.total, "URL"))
     if odd:
         with st.expander("Lines that are left out, and why", expanded=bool(bad)):
             st.dataframe(
@@ -189,8 +192,11 @@ def preview_files(files: list[UploadedFile], found: Findings) -> None:
     index_button("files", len(found.pictures), start_files, name, files, found.pictures)
 
 
-def show_counts(ready: int, others: list[tuple[int, str, str, Literal["gray", "red"]]]) -> None:
+def show_counts(ready: int, others: list[tuple[int, str, str, Literal["gray", "red"]]], found: str = "") -> None:
+    """What was `found`, and what becomes of it."""
     with st.container(horizontal=True, gap="small"):
+        if found:
+            st.badge(f"{found} found", icon=":material/link:", color="blue")
         st.badge(f"{ready:,} ready", icon=":material/check:", color="green")
         for count, what, icon, color in others:
             if count:
