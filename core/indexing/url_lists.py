@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from core.collection.metadata import MAX_TITLE, MAX_VALUE, NO_METADATA, Metadata, field_names, readable
 from core.errors import UrlError
 from core.indexing.readers.chooser import read_sheets
+from core.indexing.readers.iiif import is_iiif, read_iiif
+from core.indexing.readers.json import is_json, parse
 from core.indexing.readers.table import Table, as_table, url_column
 from core.indexing.readers.text import count_urls, plain, urls_in, with_escaped_spaces
 from core.media.urls import clean, key_of
 
-__all__ = ["ListTable", "ListedUrl", "UrlCount", "count", "read_lines", "read_table", "url_column"]
+__all__ = ["ListTable", "ListedUrl", "UrlCount", "read_lines", "read_table", "tally", "url_column"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +71,14 @@ class UrlCount:
     elsewhere: int = 0
 
     @property
+    def total(self) -> int:
+        """All that were found."""
+        return self.ready + self.repeated + self.problems + self.elsewhere
+
+    @property
     def sentence(self) -> str:
         """Such as "512 URLs found: 498 ready, 10 repeated, 4 problems."."""
-        total = self.ready + self.repeated + self.problems + self.elsewhere
+        total = self.total
         parts = [f"{self.ready:,} ready"]
         parts += [f"{self.repeated:,} repeated"] if self.repeated else []
         parts += [f"{self.problems:,} problem{'' if self.problems == 1 else 's'}"] if self.problems else []
@@ -79,7 +86,7 @@ class UrlCount:
         return f"{total:,} URL{'' if total == 1 else 's'} found: {', '.join(parts)}."
 
 
-def count(lines: Iterable[ListedUrl], given: int | None = None) -> UrlCount:
+def tally(lines: Iterable[ListedUrl], given: int | None = None) -> UrlCount:
     """What became of a list of lines. `given` says how many times `http(s)://` stands in all that was given, see
     `ListTable.given`; those that no line holds stand elsewhere."""
     ready = repeated = problems = held = 0
@@ -97,8 +104,12 @@ def count(lines: Iterable[ListedUrl], given: int | None = None) -> UrlCount:
 def read_lines(text: str) -> list[ListedUrl]:
     """The URLs in a pasted list, usually one a line, also with words, quotes, HTML or Markdown around them.
 
-    Blank lines and those that start with # are passed over, but a URL in one is told as a problem.
+    Blank lines and those that start with # are passed over, but a URL in one is told as a problem. Of a IIIF document
+    the images are taken, and not the URLs by which it names its parts.
     """
+    if "iiif.io/api" in text and is_json(text) and is_iiif(document := parse(text)):
+        sheet = read_iiif(document)
+        return _lines((number, row[0]) for number, row in zip(sheet.numbers, sheet.rows, strict=True))
     return _lines(enumerate(text.splitlines(), 1))
 
 

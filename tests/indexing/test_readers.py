@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import random
 import time
 
@@ -12,8 +13,10 @@ from hypothesis import strategies as st
 from openpyxl import Workbook
 
 from core.indexing.readers.encoding import decoded
+from core.indexing.readers.json import parse
 from core.indexing.readers.text import count_urls, plain
-from core.indexing.url_lists import count, read_lines, read_table, url_column
+from core.indexing.readers.xml import read_xml
+from core.indexing.url_lists import read_lines, read_table, tally, url_column
 from core.media.urls import MAX_LENGTH
 
 URLS = [f"https://pictures.example.org/{number}/vase.jpg" for number in range(40)]
@@ -70,8 +73,8 @@ def test_what_was_copied_out_of_other_programs(text: str, url: str) -> None:
 def test_a_url_in_a_line_that_is_left_out_is_told() -> None:
     lines = read_lines(f"# a comment\n# {URLS[0]}\n{URLS[1]}\n{URLS[1]}\nnothing")
     assert [line.problem for line in lines][:1] == ["This line begins with #, so it is left out."]
-    assert count(lines).sentence == "4 URLs found: 1 ready, 1 repeated, 2 problems."
-    assert count(read_lines(URLS[0])).sentence == "1 URL found: 1 ready."
+    assert tally(lines).sentence == "4 URLs found: 1 ready, 1 repeated, 2 problems."
+    assert tally(read_lines(URLS[0])).sentence == "1 URL found: 1 ready."
 
 
 @pytest.mark.parametrize(
@@ -172,7 +175,7 @@ def test_the_column_of_pictures_is_told_from_that_of_records_and_thumbnails() ->
         rows.append(f"https://a.example/record/{number},https://a.example/s/{number}.jpg,{image}")
     table = read_table("list.csv", "\n".join(rows).encode())
     assert table.columns[url_column(table)] == "Image"
-    assert count(table.lines(2), table.given()).sentence == "80 URLs found: 20 ready, 60 in other columns."
+    assert tally(table.lines(2), table.given()).sentence == "80 URLs found: 20 ready, 60 in other columns."
 
 
 @pytest.mark.parametrize(
@@ -264,7 +267,7 @@ def test_all_sheets_with_urls_are_one_table() -> None:
     assert table.columns == ["Sheet", "No", "Picture", "Note", "Column 1"]
     assert in_column("list.xlsx", saved(book)) == URLS
     assert table.frame["Sheet"].to_list() == ["Ground floor"] * 10 + ["Roof"] * 30 + ["Rules"]
-    assert count(table.lines(2), table.given()).elsewhere == 1
+    assert tally(table.lines(2), table.given()).elsewhere == 1
 
 
 def test_a_cell_far_below_and_a_link_over_a_column_take_no_memory() -> None:
@@ -296,7 +299,7 @@ WORDS = st.sampled_from(
 def test_each_url_of_a_paste_is_ready_repeated_or_told(text: str) -> None:
     lines = read_lines(text)
     assert sum(count_urls(line.text) for line in lines) == sum(count_urls(plain(line)) for line in text.splitlines())
-    counted = count(lines, sum(count_urls(plain(line)) for line in text.splitlines()))
+    counted = tally(lines, sum(count_urls(plain(line)) for line in text.splitlines()))
     assert counted.ready + counted.repeated + counted.problems == len(lines)
     assert counted.elsewhere == 0
     for line in lines:
@@ -340,3 +343,124 @@ def test_a_hundred_thousand_rows_in_random_order_are_all_there() -> None:
     data = "No;Image\n" + "".join(f"{number};https://a.example/{number}.jpg\n" for number in numbers)
     lines = read_table("list.csv", data.encode()).lines(1)
     assert [line.url for line in lines] == [f"https://a.example/{number}.jpg" for number in numbers]
+
+
+# JSON, IIIF, sitemaps and feeds
+
+
+def test_json_of_any_shape_is_a_table() -> None:
+    records = [
+        {"id": number, "image": {"url": url, "tags": ["a", "b"]}, "page": None} for number, url in enumerate(URLS)
+    ]
+    shapes = [
+        json.dumps(URLS),
+        json.dumps(records),
+        json.dumps({"next": None, "data": {"items": records}}, indent=2),
+        "\n".join(map(json.dumps, records)) + "\n",
+        json.dumps(records).replace("/", "\\/"),
+    ]
+    for text in shapes:
+        assert in_column("export.json", text.encode()) == URLS
+    table = read_table("export.json", shapes[1].encode())
+    assert table.columns == ["id", "image.url", "image.tags"]
+    assert table.rows[2] == ["2", URLS[2], "a\nb"]
+
+
+def test_a_url_outside_of_the_list_in_json_is_counted() -> None:
+    text = json.dumps({"next": "https://a.example/?page=2", "records": [{"image": url} for url in URLS]})
+    table = read_table("export.json", text.encode())
+    assert tally(table.lines(0), table.given()).sentence == "41 URLs found: 40 ready, 1 in other columns."
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.sampled_from(URLS),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("abc", max_size=2), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(JSON, min_size=1, max_size=4) | st.dictionaries(st.text("abc", max_size=2), JSON, min_size=1))
+def test_each_url_of_any_json_is_in_some_column(document: object) -> None:
+    text = json.dumps(document)
+    if "://" not in text:
+        return
+    table = read_table("any.json", text.encode())
+    lines = [line for column in range(len(table.columns)) for line in table.lines(column)]
+    assert sum(count_urls(line.text) for line in lines) == table.given() == count_urls(plain(text))
+
+
+def test_urls_that_are_keys_in_json_are_found() -> None:
+    text = json.dumps({url: {"title": "Vase"} for url in URLS}, indent=1)
+    table = read_table("map.json", text.encode())
+    found = [line.url for column in range(len(table.columns)) for line in table.lines(column)]
+    assert [url for url in found if url] == URLS
+
+
+def test_json_that_would_fill_the_memory_is_text() -> None:
+    assert parse("[" * 100_000 + "]" * 100_000) is None
+    assert parse("[" + "[]," * 3_000_000 + "[]]") is None
+
+
+def test_manifests_give_their_images_and_nothing_else() -> None:
+    service = {"id": "https://iiif.example/x", "type": "ImageService3", "profile": "level2"}
+    body = {"id": "https://iiif.example/x/full/max/0/default.jpg", "type": "Image", "service": [service]}
+    painting = {"type": "Annotation", "motivation": "painting", "body": body, "target": "https://a.example/canvas/1"}
+    plain_one = {**painting, "body": {"id": URLS[0], "type": "Image"}}
+    three = {
+        "@context": "http://iiif.io/api/presentation/3/context.json",
+        "id": "https://a.example/manifest",
+        "label": {"de": ["Vasen"], "en": ["Vases"]},
+        "metadata": [{"label": {"en": ["Maker"]}, "value": {"none": ["A", "B"]}}],
+        "items": [
+            {"id": "https://a.example/canvas/1", "label": {"none": ["Front"]}, "items": [{"items": [painting]}]},
+            {"id": "https://a.example/canvas/2", "label": {"none": ["Back"]}, "items": [{"items": [plain_one]}]},
+        ],
+    }
+    table = read_table("manifest.json", json.dumps(three).encode())
+    assert table.columns == ["Image", "Title", "Manifest", "Maker"]
+    assert table.rows == [
+        ["https://iiif.example/x/full/!1024,1024/0/default.jpg", "Front", "Vases", "A; B"],
+        [URLS[0], "Back", "Vases", "A; B"],
+    ]
+    old = {"@id": "https://iiif.example/y", "@context": "http://iiif.io/api/image/2/context.json", "profile": "x"}
+    two = {
+        "@context": "http://iiif.io/api/presentation/2/context.json",
+        "label": "Vases",
+        "sequences": [
+            {"canvases": [{"label": "p. 1", "images": [{"resource": {"@id": URLS[1], "service": old}}]}]},
+        ],
+    }
+    assert in_column("m.json", json.dumps(two).encode()) == ["https://iiif.example/y/full/!1024,1024/0/default.jpg"]
+    assert urls(json.dumps(three)) == ["https://iiif.example/x/full/!1024,1024/0/default.jpg", URLS[0]]
+    assert in_column("info.json", json.dumps(old).encode()) == ["https://iiif.example/y/full/!1024,1024/0/default.jpg"]
+
+
+SITEMAP = f"""<?xml version="1.0" encoding="ISO-8859-1"?>
+<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9" xmlns:image="http://www.google.com/schemas/sitemap-image/1.1">
+<url><loc>https://a.example/1</loc><image:image><image:loc>{URLS[0]}?a=1&amp;b=2</image:loc><image:title>Krüge</image:title>
+</image:image><image:image><image:loc>{URLS[1]}</image:loc></image:image></url>
+<url><loc>https://a.example/2</loc></url></urlset>"""
+
+FEED = f"""<rss version="2.0" xmlns:media="http://search.yahoo.com/mrss/"><channel><title>Vases</title>
+<item><title>One</title><link>https://a.example/1</link><enclosure url="{URLS[0]}" type="image/jpeg"/></item>
+<item><title>Two</title><media:content url="{URLS[1]}" medium="image"/><media:thumbnail url="{URLS[2]}"/></item>
+<item><title>Talk</title><enclosure url="https://a.example/talk.mp3" type="audio/mpeg"/></item></channel></rss>"""
+
+
+def test_sitemaps_and_feeds_give_their_images() -> None:
+    table = read_table("sitemap.xml", SITEMAP.encode("latin-1"))
+    assert table.rows == [
+        [f"{URLS[0]}?a=1&b=2", "Krüge", "https://a.example/1"],
+        [URLS[1], "", "https://a.example/1"],
+        ["", "", "https://a.example/2"],
+    ]
+    assert [line.url for line in table.lines(0)] == [f"{URLS[0]}?a=1&b=2", URLS[1]]
+    feed = read_table("feed.xml", FEED.encode())
+    assert [(row[0], row[1]) for row in feed.rows] == [(URLS[0], "One"), (URLS[1], "Two"), ("", "Talk")]
+
+
+def test_xml_that_grows_or_breaks_is_text() -> None:
+    entities = '<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]>'
+    assert read_xml(f'<?xml version="1.0"?>{entities}<urlset><url><loc>&b;</loc></url></urlset>') is None
+    assert in_column("sitemap.xml", SITEMAP[:-40].encode()) != []
