@@ -66,7 +66,7 @@ def images(client: TestClient, engine: Engine) -> Iterator[list[str]]:
         urls = [site.url(f"/{number}.jpg") for number in range(len(PHOTOS))]
         answer = client.post("/api/upsert?wait=60", json={"images": urls})
         assert answer.json()["counts"]["indexed"] == len(PHOTOS), answer.text
-        engine.submit_files("Dropped", [DroppedFile(SHA256, "photo.jpg", PHOTOS[0].read_bytes())])
+        engine.imports.submit_files("Dropped", [DroppedFile(SHA256, "photo.jpg", PHOTOS[0].read_bytes())])
         yield urls
 
 
@@ -102,18 +102,19 @@ def test_every_call_does_what_its_description_says(
     assert mode is GenerationMode.NEGATIVE or statuses & {200, 202}
 
 
-def made_real(case: Case, images: list[str]) -> Case:
+def made_real(case: Case[Any], images: list[str]) -> Case[Any]:
     """The request with something in it that is there."""
     if "id" in case.path_parameters:
         case.path_parameters["id"] = 1 if case.path.startswith("/imports") else str(PICTURE)
     if isinstance(case.body, dict):
-        case.body.update({"images": [*case.body["images"], images[0]]} if "images" in case.body else {})
+        body: dict[str, Any] = case.body
+        body.update({"images": [*body["images"], images[0]]} if "images" in body else {})
         if case.path == "/query":
-            case.body["file"] = PHOTOS[0].read_bytes()
+            body["file"] = PHOTOS[0].read_bytes()
         if case.path == "/search":
             for field in ("file", "parts", "text"):
-                case.body.pop(field, None)
-            case.body["url"] = images[0]
+                body.pop(field, None)
+            body["url"] = images[0]
     return case
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import random
 import time
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -218,13 +219,13 @@ def test_very_wide_rows_stay_bounded() -> None:
 # Excel
 
 
-def workbook(*sheets: tuple[str, list[list[object]]]) -> Workbook:
+def workbook(*sheets: tuple[str, Sequence[Sequence[object]]]) -> Workbook:
     book = Workbook()
-    book.remove(book.active)
+    del book["Sheet"]
     for title, rows in sheets:
         sheet = book.create_sheet(title)
         for row in rows:
-            sheet.append(row)
+            sheet.append(list(row))
     return book
 
 
@@ -256,7 +257,7 @@ def test_links_behind_cells_are_taken_and_what_the_cells_show_stays() -> None:
 
 
 def test_all_sheets_with_urls_are_one_table() -> None:
-    rows = [["No", "Picture"], *([number, url] for number, url in enumerate(URLS))]
+    rows: list[list[object]] = [["No", "Picture"], *([number, url] for number, url in enumerate(URLS))]
     book = workbook(
         ("About", [["Our vases"], ["of May"]]),
         ("Ground floor", rows[:11]),
