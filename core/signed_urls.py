@@ -10,11 +10,11 @@ from uuid import UUID
 from core.settings import Settings
 
 FILE_PATH = "/api/file/"
-"""Where kept files are served; the address of a picture that was dropped as a file is this and its id."""
+"""Where kept files are served; the URL of a picture that was dropped as a file is this and its id."""
 
 
 def file_path(picture: UUID) -> str:
-    """The address of a picture that was dropped as a file: a path on this server, for it has none in the web."""
+    """The URL of a picture that was dropped as a file: a path on this server, for it has none on the web."""
     return f"{FILE_PATH}{picture}"
 
 
@@ -22,31 +22,31 @@ COLLECTION_PATH = "/api/collection"
 
 
 def thumbnail_path(settings: Settings, picture: UUID) -> str:
-    """The address of a picture's thumbnail, signed when the API needs a token."""
+    """The URL of a picture's thumbnail, signed when the API needs a token."""
     return _signed(settings, f"/api/thumb/{picture}")
 
 
 def collection_path(settings: Settings, kind: str, *, thumbnails: bool, embeddings: bool) -> str:
-    """The address of the collection as a file, signed when the API needs a token."""
+    """The URL of the collection as a file, signed when the API needs a token."""
     choices = f"format={kind}&thumbnails={int(thumbnails)}&embeddings={int(embeddings)}"
     path = _signed(settings, COLLECTION_PATH)
     return f"{path}{'&' if '?' in path else '?'}{choices}"
 
 
 def is_signed_collection(settings: Settings, signature: str | None) -> bool:
-    """Whether this is the signature of that address."""
+    """Whether this is the signature of that URL."""
     return hmac.compare_digest((signature or "").encode(), _signature(settings, COLLECTION_PATH).encode())
 
 
 def link(settings: Settings, url: str) -> str:
-    """Where a picture's address can be opened; the path of a kept file is signed when the API needs a token."""
+    """Where a picture's URL can be opened; the path of a kept file is signed when the API needs a token."""
     return _signed(settings, url) if url.startswith(FILE_PATH) else url
 
 
 def is_signed(
     settings: Settings, picture: UUID, signature: str | None, what: Literal["thumb", "file"] = "thumb"
 ) -> bool:
-    """Whether this is the signature of the address of that picture's thumbnail or file."""
+    """Whether this is the signature of the URL of that picture's thumbnail or file."""
     return hmac.compare_digest((signature or "").encode(), _signature(settings, f"/api/{what}/{picture}").encode())
 
 

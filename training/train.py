@@ -19,7 +19,6 @@ import argparse
 import hashlib
 import math
 import queue
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -32,7 +31,7 @@ from safetensors.torch import save_file
 from torch.nn.functional import cross_entropy, normalize
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from core.embedding.checkpoint import BUILTIN_FOLDER, CONFIG, WEIGHTS
+from core.embedding.checkpoint import BUILTIN_FOLDER, CHECKSUMS, CONFIG, WEIGHTS, checksum_line
 from core.process import keep_freed_memory
 from training.augment import Augment
 from training.lessons import Lessons, prepare
@@ -187,7 +186,7 @@ def train(student: Student, lessons: Lessons, options: argparse.Namespace, devic
 
 
 def finish(student: Student, lessons: Lessons, folder: Path, seed: int) -> None:
-    """Give the averaged student its last layer, write it as float16, and its checksum on the card the app trusts."""
+    """Give the averaged student its last layer, write it as float16, and the checksum that the app wants of it."""
     module = student.average.module
     whiten(module, lessons, SIDES[-1][1], student.mean, student.std, seed)
     weights = {
@@ -195,9 +194,8 @@ def finish(student: Student, lessons: Lessons, folder: Path, seed: int) -> None:
         for name, tensor in module.state_dict().items()
     }
     save_file(weights, folder / WEIGHTS[0])
-    card, digest = folder / "README.md", hashlib.sha256((folder / WEIGHTS[0]).read_bytes()).hexdigest()
-    if card.is_file():
-        card.write_text(re.sub(r"\b[0-9a-f]{64}\b", digest, card.read_text("utf-8")), "utf-8")
+    digest = hashlib.sha256((folder / WEIGHTS[0]).read_bytes()).hexdigest()
+    (folder / CHECKSUMS).write_text(checksum_line(digest, folder / WEIGHTS[0]), "ascii")
     print(f"SHA-256 of the weights: {digest}")
 
 

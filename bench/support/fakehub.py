@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Literal, Self, get_args
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 VIT_B_32 = "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"
 Mode = Literal["whole", "cut", "garbage", "missing", "gated", "broken", "portal", "mute"]
@@ -26,14 +26,15 @@ Mode = Literal["whole", "cut", "garbage", "missing", "gated", "broken", "portal"
 class FakeHub:
     """Serves `repositories` (ORGANISATION/NAME to folder) while it is used in a `with` statement.
 
-    `mode` can be changed at any time: "cut" ends every answer after `cut_after` bytes, `cuts` times or, at -1,
-    always; "garbage" sends weights that are none, "missing" and "gated" refuse the repository, "broken" answers 503,
-    "portal" as a hotel's sign-in page does, and "mute" not at all. `rate` is in bytes a second; `requests` are
-    the (method, path, Range header) received.
+    `mode` can be changed at any time: "cut" ends every longer file after `cut_after` bytes, `cuts` times or, at -1,
+    always; "garbage" sends weights that are none, "missing" refuses the repository and "gated" its files, "broken"
+    answers 503, "portal" as a hotel's sign-in page does, and "mute" not at all. `rate` is in bytes a second;
+    `requests` are the (method, path, Range header) received. A repository that gets another folder has a new commit.
     """
 
     def __init__(self, repositories: Mapping[str, Path], port: int = 0) -> None:
         self.repositories = dict(repositories)
+        self.commits = dict[str, Path]()
         self.mode: Mode = "whole"
         self.cut_after = 0
         self.cuts = -1
@@ -59,6 +60,11 @@ class FakeHub:
         self._server.server_close()
 
 
+def commit_of(path: Path) -> str:
+    """What stands for the name of a commit, or of a file in it."""
+    return hashlib.sha1(str(path).encode()).hexdigest()
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = False
 
@@ -82,20 +88,41 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         hub = self.server.hub
         hub.requests.append((self.command, self.path, self.headers.get("Range")))
-        repository, found, rest = unquote(self.path).lstrip("/").partition("/resolve/")
-        folder = hub.repositories.get(repository)
+        path = unquote(urlsplit(self.path).path).lstrip("/")
+        described = path.startswith("api/models/")
+        repository, _, rest = path.removeprefix("api/models/").partition("/resolve/")
+        organisation, name, *asked = repository.split("/")
+        folder = hub.repositories.get(f"{organisation}/{name}")
         if hub.mode == "mute":
             hub.stopped.wait()
         elif hub.mode == "broken":
             self._refuse(503, "")
         elif hub.mode == "portal":
             self._start(200, 0, {"Content-Type": "text/html", "ETag": '"page"'})
+        elif hub.mode == "missing" or folder is None:
+            self._refuse(404, "RepoNotFound")
+        elif described:
+            self._describe(f"{organisation}/{name}", folder, *asked)
         elif hub.mode == "gated":
             self._refuse(401, "GatedRepo")
-        elif hub.mode == "missing" or not found or folder is None:
-            self._refuse(404, "RepoNotFound")
         else:
-            self._send(folder, rest.partition("/")[2])
+            revision, _, name = rest.partition("/")
+            self._send(hub.commits.get(revision, folder), name)
+
+    def _describe(self, repository: str, folder: Path, what: str = "revision", revision: str = "main") -> None:
+        """Its newest commit, or the files of a commit."""
+        if what == "revision":
+            self.server.hub.commits[commit_of(folder)] = folder
+            answer: object = {"_id": "0", "id": repository, "sha": commit_of(folder)}
+        else:
+            files = sorted(path for path in self.server.hub.commits[revision].iterdir() if path.is_file())
+            answer = [
+                {"type": "file", "path": path.name, "size": path.stat().st_size, "oid": commit_of(path)}
+                for path in files
+            ]
+        body = json.dumps(answer).encode()
+        self._start(200, len(body), {"Content-Type": "application/json"})
+        self.wfile.write(body)
 
     def _refuse(self, status: int, code: str) -> None:
         self._start(status, 0, {"X-Error-Code": code} if code else {})
@@ -107,7 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _send(self, folder: Path, name: str) -> None:
-        commit = hashlib.sha1(str(folder).encode()).hexdigest()
+        commit = commit_of(folder)
         path = folder / name
         if not path.is_file():
             self._start(404, 0, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": commit})
@@ -124,10 +151,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _stop_at(self, first: int, size: int) -> int:
         hub = self.server.hub
-        if hub.mode != "cut" or hub.cuts == 0:
+        if hub.mode != "cut" or hub.cuts == 0 or first + hub.cut_after >= size:
             return size
         hub.cuts -= 1
-        return min(size, first + hub.cut_after)
+        return first + hub.cut_after
 
     def _send_body(self, path: Path, first: int, stop: int) -> None:
         hub = self.server.hub

@@ -24,9 +24,12 @@ SIGNED: list[tuple[str, Literal["thumb", "file"]]] = [("/api/thumb/", "thumb"), 
 
 
 async def current_engine(request: Request) -> Engine:
-    """The one engine of this process, which may still have to be made."""
-    made: Engine = await run_in_threadpool(request.app.state.engine)
-    return made
+    """The one engine of this process, which the first call may have to wait for."""
+    state = request.app.state
+    if state.engine is None:
+        state.engine = await run_in_threadpool(state.make_engine)
+    engine: Engine = state.engine
+    return engine
 
 
 CurrentEngine = Annotated[Engine, Depends(current_engine)]

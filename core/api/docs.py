@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup, escape
 from starlette.requests import Request
 
 router = APIRouter(include_in_schema=False)
-
-PAGE = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True).get_template(
-    "docs.html"
-)
 
 HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"}
 
@@ -33,7 +31,7 @@ def docs(request: Request) -> HTMLResponse:
         own: dict[str, Any] = shape.get("properties", {})
         return own
 
-    return HTMLResponse(PAGE.render(schema=schema, models=models, fields=fields, kind=kind_of), headers=HEADERS)
+    return HTMLResponse(PAGE.render(schema=schema, models=models, fields=fields), headers=HEADERS)
 
 
 def kind_of(shape: dict[str, Any]) -> str:
@@ -46,8 +44,20 @@ def kind_of(shape: dict[str, Any]) -> str:
         return " or ".join(f'"{value}"' for value in shape["enum"])
     if "const" in shape:
         return f'"{shape["const"]}"'
+    if shape.get("items", {}).get("format") == "binary":
+        return "files"
     if shape.get("type") == "array":
         return f"list of {kind_of(shape.get('items', {}))}"
     if shape.get("type") == "string":
         return "file" if shape.get("format") == "binary" else str(shape.get("format", "text"))
     return str(shape.get("type", "any"))
+
+
+def prose(text: str) -> Markup:
+    """A description as HTML: what stands between backticks is code, and an empty line ends a paragraph."""
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))).replace("\n\n", "<p>"))  # noqa: S704
+
+
+_pages = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
+_pages.filters |= {"kind": kind_of, "prose": prose}
+PAGE = _pages.get_template("docs.html")

@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
@@ -84,28 +85,32 @@ def sentence_of(problems: Sequence[Mapping[str, Any]], wanted: str = "The reques
 
 
 class ErrorsAsJson(APIRoute):
-    """A call whose errors become answers in the thread where they happen.
+    """A call that runs in a thread, and whose errors become answers there.
 
     An error that crosses to another thread is held by the future that carries it, and holds the frames it came
-    through: a decoder and its picture stayed in memory until the garbage collector looked for such circles.
+    through: a decoder and its picture stayed in memory until the garbage collector looked for such circles. Answers
+    are serialized outside of the thread, for FastAPI would need another one for that.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        super().__init__(path, endpoint if inspect.iscoroutinefunction(endpoint) else _answering(endpoint), **options)
+        super().__init__(path, endpoint if inspect.iscoroutinefunction(endpoint) else _in_thread(endpoint), **options)
 
 
-def _answering(endpoint: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(endpoint)
-    def answering(*args: Any, **arguments: Any) -> Any:
+def _in_thread(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+    def answer(arguments: dict[str, Any]) -> Any:
         try:
-            return endpoint(*args, **arguments)
+            return endpoint(**arguments)
         except LookalikeError as error:
             return answer_to(error)
         except Exception:
-            logger.exception("GET or POST %s", endpoint.__name__)
+            logger.exception("call %s", endpoint.__name__)
             return error_answer(500, UNFORESEEN)
 
-    return answering
+    @functools.wraps(endpoint)
+    async def answered(**arguments: Any) -> Any:
+        return await run_in_threadpool(answer, arguments)
+
+    return answered
 
 
 def answer_to(error: LookalikeError) -> JSONResponse:

@@ -67,7 +67,7 @@ def routes(engine: Callable[[], Engine], settings: Settings) -> list[BaseRoute]:
             Exception: on_unforeseen,
         },
     )
-    api.state.engine = engine
+    api.state.make_engine, api.state.engine = engine, None
     for part in (imports, search, pictures, health, docs):
         api.include_router(part.router)
     return [Mount("/api", api)]

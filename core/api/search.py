@@ -23,7 +23,7 @@ from core.signed_urls import link, thumbnail_path
 YES, NO = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
 
 MAX_ID = 10**18
-"""Above every id that a `bigint` of Postgres counts up to in practice."""
+"""The highest id of an import that is asked for: a `bigint` of Postgres holds it."""
 
 router = APIRouter(route_class=ErrorsAsJson, dependencies=[Depends(guard)], tags=["search"])
 
@@ -102,13 +102,15 @@ class SearchFields(Limits):
 class SearchBody(SearchFields):
     """A query as JSON: one of `url`, `text` and `parts`."""
 
-    parts: SkipValidation[list[Part] | None] = Field(None, max_length=MAX_PARTS)
+    parts: SkipValidation[list[Part] | None] = Field(
+        None, max_length=MAX_PARTS, description="The pictures and words that the query is made of."
+    )
 
 
 class SearchForm(SearchFields):
     """A query as a form: one of `file` (one or several), `url`, `text` and `parts`."""
 
-    file: list[bytes] = Field([], max_length=MAX_PARTS)
+    file: list[bytes] = Field([], max_length=MAX_PARTS, description="The pictures, one after the other.")
     parts: Any = Field(
         None,
         description="A JSON list of parts, as in the JSON body; a part's `file` is the place of a file, from 0.",

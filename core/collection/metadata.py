@@ -83,7 +83,9 @@ NO_METADATA = Metadata()
 
 def readable(text: str, most: int) -> str:
     """Text as it is kept: without characters that cannot be shown, trimmed, and at most `most` of them."""
-    text = "".join(character for character in text if character.isprintable() or character in "\n\t").strip()
+    if not text.isprintable():
+        text = "".join(character for character in text if character.isprintable() or character in "\n\t")
+    text = text.strip()
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 

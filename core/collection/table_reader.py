@@ -48,9 +48,9 @@ def read_table_rows(name: str, file: IO[bytes]) -> Iterator[list[TableRow]]:
         raise TransferError(f"{name} is empty.")
     batches = _parquet(name, file) if start == b"PAR1" else _csv(name, file)
     for batch, lost in batches:
+        names = [str(name) for name in batch.columns]
         rows = [
-            read_row(int(number), {str(name): cell for name, cell in cells.items()})
-            for number, cells in zip(batch.index, batch.to_dict("records"), strict=True)
+            read_row(number, dict(zip(names, cells, strict=True))) for number, *cells in batch.itertuples(name=None)
         ]
         yield [*rows, *(TableRow(number, [], "", [], {}, notes=[sentence]) for number, sentence in lost)]
 

@@ -142,7 +142,7 @@ class Comparisons:
                 return _Turn(self._database, model, threshold, begun_at, stop).run(file)
         except _StoppedError:
             return False
-        except (MemoryError, OSError) as error:
+        except (MemoryError, OSError, RuntimeError) as error:  # torch tells of a lack of memory by a RuntimeError
             logger.exception("comparison")
             self._fail(model, f"The pictures could not be compared: {error or 'there was not enough memory'}.")
             return False

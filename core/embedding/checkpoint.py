@@ -5,35 +5,35 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
-from core.embedding.hub_download import OnDownloadProgress, discard, fetch
+from core.embedding.hub_download import OnDownloadProgress, cached_revision, discard, fetch, newest_revision
 from core.errors import EncoderError
 
 if TYPE_CHECKING:
     import torch
-    from PIL import Image
 
 CONFIG = "open_clip_config.json"
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 """What open_clip's `push_to_hf_hub` calls the files of a model; safetensors first, as open_clip prefers."""
 
 BUILTIN = "built-in"
-"""CLIP_MODEL's value for the encoder in the box: Lookalike's own, which ships with it."""
+"""CLIP_MODEL's value for the built-in encoder: Lookalike's own, which ships with it."""
 
 BUILTIN_FOLDER = Path(__file__).parent / "builtin"
-"""Its folder. The model card there, README.md, tells the SHA-256 of the weights."""
+"""Its folder."""
+
+CHECKSUMS = "SHA256SUMS"
+"""The file there that says what its weights must be, as `sha256sum --check` reads it."""
 
 SMALLEST_TEXT_TOWER = 1_000_000
 """Parameters below which a text transformer was never meant to read: the smallest of open_clip's own
 configurations (ViT-S-32-alt, 10 layers of width 256) has 7.9 million."""
 
-Preprocess = Callable[["Image.Image"], "torch.Tensor"]
 Tokenizer = Callable[[Sequence[str]], "torch.Tensor"]
 
 
@@ -52,8 +52,8 @@ class ClipModel:
     cached: bool
     quick_gelu: bool = False
 
-    def load(self, device: str, precision: str) -> tuple[torch.nn.Module, Preprocess]:
-        """The module, in evaluation mode, and its own preprocessing of a picture into a (3, H, W) tensor.
+    def load(self, device: str, precision: str) -> torch.nn.Module:
+        """The module, in evaluation mode.
 
         `precision` is open_clip's "fp32" or "bf16". Pickled weights are read as plain tensors, never run. Raises
         EncoderError; damaged files of the hub leave the cache, so that another try downloads them again.
@@ -63,12 +63,13 @@ class ClipModel:
         from safetensors import SafetensorError
 
         try:
-            module, preprocess = open_clip.create_model_from_pretrained(
+            module: torch.nn.Module = open_clip.create_model_from_pretrained(
                 self.architecture,
                 pretrained=self.tag,
                 device=device,
                 precision=precision,
                 force_quick_gelu=self.quick_gelu,
+                return_transform=False,
             )
         except (MemoryError, torch.OutOfMemoryError) as error:
             raise EncoderError(f"{self.name} needs more memory than there is: choose a smaller CLIP_MODEL.") from error
@@ -85,7 +86,7 @@ class ClipModel:
         if sum(isinstance(part, torch.nn.Conv2d) for part in module.modules()) > 1:
             # Convolutional networks run faster so; a transformer has one convolution, which cuts the patches.
             module.to(memory_format=torch.channels_last)
-        return module, preprocess
+        return module
 
     def load_tokenizer(self, module: torch.nn.Module) -> Tokenizer:
         """What turns words into tokens, (n, context) long. Raises EncoderError when `module` cannot read words.
@@ -121,7 +122,7 @@ def find_model(setting: str, on_progress: OnDownloadProgress) -> ClipModel:
     `on_progress` hears of the weights' bytes while they come. Raises EncoderError, and what `on_progress` raises.
     """
     if setting == BUILTIN:
-        return _in_the_box()
+        return _built_in()
     kind, colon, rest = setting.partition(":")
     if kind == "local-dir" and colon:
         return _in_folder(Path(rest).expanduser())
@@ -152,44 +153,38 @@ def _in_folder(folder: Path) -> ClipModel:
     return ClipModel(name, f"local-dir:{folder}", None, (config, *weights), cached=False)
 
 
-def _in_the_box() -> ClipModel:
-    """Our own encoder, once its weights are those of its card. Raises EncoderError."""
-    weights = BUILTIN_FOLDER / WEIGHTS[0]
+def _built_in() -> ClipModel:
+    """Our own encoder, once its weights are those that ship with Lookalike. Raises EncoderError."""
+    config, weights = BUILTIN_FOLDER / CONFIG, BUILTIN_FOLDER / WEIGHTS[0]
     try:
-        promised = re.findall(r"\b[0-9a-f]{64}\b", (BUILTIN_FOLDER / "README.md").read_text("utf-8"))
+        promised = (BUILTIN_FOLDER / CHECKSUMS).read_text("ascii")
         with weights.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, UnicodeDecodeError):
-        promised, digest = [], ""
-    if promised != [digest] or not (BUILTIN_FOLDER / CONFIG).is_file() or not _is_config(BUILTIN_FOLDER / CONFIG):
+        promised, digest = "", ""
+    if promised != checksum_line(digest, weights) or not config.is_file() or not _is_config(config):
         raise EncoderError(
-            f"The encoder that ships with Lookalike is damaged: the files in {BUILTIN_FOLDER} are not those of its "
-            "model card: copy that folder from Lookalike's repository once more, or set CLIP_MODEL."
+            f"The encoder that ships with Lookalike is damaged: the files in {BUILTIN_FOLDER} are not those of "
+            f"{CHECKSUMS}: copy that folder from Lookalike's repository once more, or set CLIP_MODEL."
         )
-    return ClipModel(
-        f"{BUILTIN}@{digest[:12]}",
-        f"local-dir:{BUILTIN_FOLDER}",
-        None,
-        (BUILTIN_FOLDER / CONFIG, weights),
-        cached=False,
-    )
+    return ClipModel(f"{BUILTIN}@{digest[:12]}", f"local-dir:{BUILTIN_FOLDER}", None, (config, weights), cached=False)
+
+
+def checksum_line(digest: str, path: Path) -> str:
+    """The line of CHECKSUMS for a file with that SHA-256 (64 hexadecimal digits)."""
+    return f"{digest}  {path.name}\n"
 
 
 def _on_hub(setting: str, repository: str, on_progress: OnDownloadProgress) -> ClipModel:
-    def fetch_config() -> Path:
-        return fetch(repository, [CONFIG], lambda done, total: None)
-
-    config = fetch_config()
+    folder = cached_revision(repository, [CONFIG], WEIGHTS) or newest_revision(repository, CONFIG)
+    config = fetch(repository, folder, [CONFIG], lambda done, total: None)
     if not _is_config(config):
         discard(config)
         raise EncoderError(
             f"The {CONFIG} of {repository} on the model hub is not an open_clip model's: choose another CLIP_MODEL."
         )
-    weights = fetch(repository, WEIGHTS, on_progress)
-    # The cache keeps the files of one version side by side, so open_clip can load them with no word to the hub. A
-    # config that lay there before the weights came may be of another version.
-    files = (fetch_config(), weights)
-    return ClipModel(setting, f"local-dir:{weights.parent}", None, files, cached=True)
+    weights = fetch(repository, folder, WEIGHTS, on_progress)
+    return ClipModel(setting, f"local-dir:{folder}", None, (config, weights), cached=True)
 
 
 def _by_tag(setting: str, on_progress: OnDownloadProgress) -> ClipModel:
@@ -207,7 +202,8 @@ def _by_tag(setting: str, on_progress: OnDownloadProgress) -> ClipModel:
         )
     repository, _, file = entry["hf_hub"].rpartition("/")
     names = [str(Path(file).with_suffix(".safetensors")), file] if file else WEIGHTS
-    weights = fetch(repository, names, on_progress)
+    folder = cached_revision(repository, names) or newest_revision(repository, CONFIG)
+    weights = fetch(repository, folder, names, on_progress)
     # With "file" in its entry, open_clip loads the tag from there and keeps the tag's own preprocessing.
     entry["file"] = str(weights)
     return ClipModel(setting, name, tag, (weights,), cached=True, quick_gelu=bool(entry.get("quick_gelu")))

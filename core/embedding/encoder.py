@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from core.embedding.checkpoint import Preprocess, Tokenizer, find_model
+from core.embedding.checkpoint import Tokenizer, find_model
 from core.embedding.hub_download import OnDownloadProgress
 from core.embedding.preprocessing import split
 from core.errors import EncoderError
@@ -28,7 +28,7 @@ Vectors = NDArray[np.float32]
 
 SLICE, GPU_SLICE = 32, 64
 """Pictures in one forward pass: on a processor with AMX ViT-B/32 gains a quarter over eight in bfloat16, and the
-encoder in the box half. More gain nothing, and need more memory (`core.process`)."""
+built-in encoder half. More gain nothing, and need more memory (`core.process`)."""
 
 CLOSING = 20.0
 """Seconds: loading into memory cannot be broken off, and takes a few."""
@@ -49,12 +49,12 @@ class Encoder:
         self,
         name: str,
         module: torch.nn.Module,
-        preprocess: Preprocess,
         tokenizer: Tokenizer | EncoderError,
         device: str,
         dtype: torch.dtype,
     ) -> None:
         """`tokenizer` is what turns words into tokens, or the error that says why there is none."""
+        import open_clip
         from PIL import Image
 
         self.name = name
@@ -62,7 +62,7 @@ class Encoder:
         self.precision = str(dtype).removeprefix("torch.")
         self.reads_words = not isinstance(tokenizer, EncoderError)
         self.module: Any = module
-        self._prepare, self._normalise = split(preprocess)
+        self._prepare, self._normalise = split(open_clip.get_model_preprocess_cfg(module))
         self._tokenizer = tokenizer
         self._dtype = dtype
         self._turns = {True: threading.Semaphore(), False: threading.Semaphore(BATCHES if device == "cpu" else 1)}
@@ -143,17 +143,17 @@ def load_encoder(
     found = find_model(model.strip(), on_progress or (lambda done, total: None))
     device = _best_device()
     chosen = precision or ("bf16" if _has_bfloat16(device) else "fp32")
-    module, preprocess = found.load(device, chosen)
+    module = found.load(device, chosen)
     if precision is None and chosen == "bf16" and _is_batch_normalised(module):
         chosen = "fp32"
-        module, preprocess = found.load(device, chosen)
+        module = found.load(device, chosen)
     tokenizer: Tokenizer | EncoderError
     try:
         tokenizer = found.load_tokenizer(module)
     except EncoderError as error:
         tokenizer = error
     dtype = torch.bfloat16 if chosen == "bf16" else torch.float32
-    return Encoder(found.name, module, preprocess, tokenizer, device, dtype)
+    return Encoder(found.name, module, tokenizer, device, dtype)
 
 
 def _best_device() -> str:

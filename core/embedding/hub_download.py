@@ -1,4 +1,4 @@
-"""Files of the Hugging Face hub: taken from its cache on this computer, else downloaded into it."""
+"""Files of the Hugging Face hub: taken from its cache on this computer, else downloaded into it, of one revision."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 # The library reads these when it is imported. Plain HTTPS passes proxies, resumes after a cut and tells its progress,
@@ -16,19 +15,12 @@ from typing import Any, Self
 os.environ["HF_HUB_DISABLE_XET"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
-from huggingface_hub import (
-    HfFileMetadata,
-    constants,
-    get_hf_file_metadata,
-    hf_hub_download,
-    hf_hub_url,
-    try_to_load_from_cache,
-)
+from huggingface_hub import HfApi, constants, get_cached_repo_tree, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import (
-    EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
+    LocalEntryNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
 )
@@ -39,103 +31,99 @@ OnDownloadProgress = Callable[[int, int | None], None]
 """Called with the bytes that are there and the bytes there will be, or None when that is unknown."""
 
 TIMEOUT_SECONDS = 15.0
-"""Seconds for the hub's first answer, all addresses of its name and the look-up of that name included."""
+"""Seconds for the hub to say what its newest revision holds, the look-up of its name included."""
 
-_LOCAL = "set CLIP_MODEL=local-dir:FOLDER to a model that lies on this computer"
+_LOCAL = "set CLIP_MODEL=local-dir:FOLDER to a model that is on this computer"
 
 
-def fetch(repository: str, names: Sequence[str], on_progress: OnDownloadProgress) -> Path:
-    """The path of the first of `names` that `repository` (ORGANISATION/NAME) has.
+def cached_revision(repository: str, *files: Sequence[str]) -> Path | None:
+    """The folder of the revision of `repository` (ORGANISATION/NAME) in the cache that was the newest one last time.
 
-    A file in the cache is taken without asking the hub. Raises EncoderError, and whatever `on_progress` raises.
+    None when it lacks a file: of each of `files`, alternatives by name, it must have one. The hub is not asked.
+    Raises EncoderError when `repository` cannot be the name of one.
     """
-    try:
-        cached = [try_to_load_from_cache(repository, name) for name in names]
-    except HFValidationError:
-        raise EncoderError(
-            f"“{repository}” is no name of a model on the hub: CLIP_MODEL=hf-hub: needs ORGANISATION/NAME."
-        ) from None
-    for path in cached:
-        if isinstance(path, str):
-            return Path(path)
-    for name in names:
+    folder = None
+    for names in files:
         try:
-            metadata = _ask(repository, name)
-        except EntryNotFoundError:
-            continue
-        if metadata.commit_hash is None:
-            raise _unreachable("what answers there is no model hub")
-        return _download(repository, name, metadata.size, on_progress)
-    raise EncoderError(
-        f"{repository} on the model hub has no file {' or '.join(names)}, so it is no open_clip model: "
-        "choose another CLIP_MODEL."
-    )
+            found = [try_to_load_from_cache(repository, name) for name in names]
+        except HFValidationError:
+            raise EncoderError(
+                f"“{repository}” is no name of a model on the hub: CLIP_MODEL=hf-hub: needs ORGANISATION/NAME."
+            ) from None
+        folder = next((Path(path).parent for path in found if isinstance(path, str)), None)
+        if folder is None:
+            return None
+    return folder
 
 
-def is_cached(repository: str, names: Sequence[str]) -> bool:
-    """Whether this computer has one of `names` of `repository`, so that `fetch` need not ask the hub."""
-    return any(isinstance(try_to_load_from_cache(repository, name), str) for name in names)
+def newest_revision(repository: str, name: str) -> Path:
+    """The folder of the newest revision of `repository`, with its file `name` in it if it has one.
+
+    Raises EncoderError.
+    """
+    answer: Future[str] = Future()
+
+    def ask() -> None:
+        try:
+            # Asked first, for a snapshot may come from the cache when the hub is away, and what is missing would be
+            # asked for again and again.
+            HfApi().model_info(repository, timeout=TIMEOUT_SECONDS)
+            answer.set_result(snapshot_download(repository, allow_patterns=[name], tqdm_class=_progress()))
+        except BaseException as error:  # noqa: BLE001 - handed to the waiting thread
+            answer.set_exception(error)
+
+    # A thread, left behind when it takes too long: the library asks without a time limit.
+    threading.Thread(target=ask, name="model hub", daemon=True).start()
+    try:
+        return Path(answer.result(TIMEOUT_SECONDS))
+    except TimeoutError as error:
+        raise _unreachable(f"no answer in {TIMEOUT_SECONDS:.0f} seconds") from error
+    except Exception as error:
+        raise _failure(repository, error) from error
+
+
+def fetch(repository: str, folder: Path, names: Sequence[str], on_progress: OnDownloadProgress) -> Path:
+    """The path of the first of `names` that `repository` has, in the `folder` of one of its revisions.
+
+    What is there is taken, and a download that broke off goes on. Raises EncoderError, and whatever `on_progress`
+    raises, which ends the download.
+    """
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    sizes = {file.path: file.size for file in get_cached_repo_tree(repository, revision=folder.name)}
+    chosen = next((name for name in names if name in sizes), None)
+    if chosen is None:
+        raise EncoderError(
+            f"{repository} on the model hub has no file {' or '.join(names)}, so it is no open_clip model: "
+            "choose another CLIP_MODEL."
+        )
+    _download(repository, folder, chosen, sizes[chosen], on_progress)
+    return folder / chosen
 
 
 def discard(path: Path) -> None:
-    """Take a file that `fetch` returned out of the cache, so that the next `fetch` downloads it again."""
+    """Take a downloaded file out of the cache, so that it is downloaded again."""
     blob = path.resolve()
     path.unlink(missing_ok=True)
     blob.unlink(missing_ok=True)
 
 
-def _ask(repository: str, name: str) -> HfFileMetadata:
-    answer: Future[HfFileMetadata] = Future()
-
-    def ask() -> None:
-        try:
-            answer.set_result(get_hf_file_metadata(hf_hub_url(repository, name), timeout=constants.HF_HUB_ETAG_TIMEOUT))
-        except BaseException as error:  # noqa: BLE001 - handed to the waiting thread
-            answer.set_exception(error)
-
-    # A thread, left behind when it takes too long: neither the look-up of a name nor the row of attempts at each
-    # of its addresses can be given a time limit.
-    threading.Thread(target=ask, name="model hub", daemon=True).start()
-    try:
-        return answer.result(TIMEOUT_SECONDS)
-    except EntryNotFoundError:
-        raise
-    except TimeoutError as error:
-        raise _unreachable(f"no answer in {TIMEOUT_SECONDS:.0f} seconds") from error
-    except OfflineModeIsEnabled as error:
-        raise _unreachable("HF_HUB_OFFLINE forbids it") from error
-    except HfHubHTTPError as error:
-        raise _refusal(repository, error) from error
-    except Exception as error:
-        raise _unreachable(str(error) or type(error).__name__) from error
-
-
-def _download(repository: str, name: str, size: int | None, on_progress: OnDownloadProgress) -> Path:
+def _download(repository: str, folder: Path, name: str, size: int, on_progress: OnDownloadProgress) -> None:
     done = 0
 
-    class Bar:
-        """What the library takes for a progress bar."""
-
-        def __init__(self, *_: Any, initial: int = 0, **__: Any) -> None:
-            self.update(initial)
-
-        def __enter__(self) -> Self:
-            return self
-
-        def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-            return None
-
-        def update(self, count: float | None = 1) -> None:
-            nonlocal done
-            done += int(count or 0)
-            on_progress(done, size)
+    def advance(count: int) -> None:
+        nonlocal done
+        done = min(max(done, count), size)
+        on_progress(done, size)
 
     try:
-        return Path(hf_hub_download(repository, name, tqdm_class=Bar))
+        advance(0)
+        snapshot_download(repository, revision=folder.name, allow_patterns=[name], tqdm_class=_progress(advance))
     except EncoderError:
         raise
-    except HfHubHTTPError as error:
-        raise _refusal(repository, error) from error
+    except (HfHubHTTPError, LocalEntryNotFoundError) as error:
+        raise _failure(repository, error) from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise EncoderError(
@@ -150,6 +138,52 @@ def _download(repository: str, name: str, size: int | None, on_progress: OnDownl
         raise _cut(name, done, size) from error
     except Exception as error:
         raise _cut(name, done, size) from error
+
+
+def _progress(on_bytes: Callable[[int], None] = lambda count: None) -> type:
+    """What the library takes for the class of its progress bars: two for bytes, received and written, one for files.
+
+    `on_bytes` hears how many bytes one of the first two has counted so far.
+    """
+
+    class Bar:
+        def __init__(self, *_: Any, total: float | None = None, unit: str = "", **__: Any) -> None:
+            self.total, self.n = total, 0
+            self._counts_bytes = unit == "B"
+
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def update(self, count: float | None = 1) -> None:
+            self.n += int(count or 0)
+            if self._counts_bytes:
+                on_bytes(self.n)
+
+        def refresh(self) -> None:
+            pass
+
+        def set_description(self, *_: Any) -> None:
+            pass
+
+        set_description_str = set_description
+
+    return Bar
+
+
+def _failure(repository: str, error: Exception) -> EncoderError:
+    """What an error of the library means, or the one that led to it when that was hidden by a look into the cache."""
+    if isinstance(error, LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    if isinstance(error, OfflineModeIsEnabled):
+        return _unreachable("HF_HUB_OFFLINE forbids it")
+    if isinstance(error, HfHubHTTPError):
+        return _refusal(repository, error)
+    if isinstance(error, ValueError | KeyError | TypeError | AssertionError):  # no JSON, or not the hub's
+        return _unreachable("what answers there is no model hub")
+    return _unreachable(str(error) or type(error).__name__)
 
 
 def _unreachable(reason: str) -> EncoderError:
@@ -176,12 +210,12 @@ def _refusal(repository: str, error: HfHubHTTPError) -> EncoderError:
     )
 
 
-def _cut(name: str, done: int, size: int | None) -> EncoderError:
+def _cut(name: str, done: int, size: int) -> EncoderError:
     return EncoderError(
         f"The download of {name} broke off after {_megabytes(done)} of {_megabytes(size)}: check the connection "
         "and press Try again."
     )
 
 
-def _megabytes(count: int | None) -> str:
-    return "an unknown size" if count is None else f"{count / 1e6:.0f} MB"
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:.0f} MB"

@@ -49,7 +49,7 @@ class EncoderLoader:
                 self._thread.start()
 
     def retry(self) -> None:
-        """Begin anew after a failure; otherwise do nothing."""
+        """Begin again after a failure; otherwise do nothing."""
         with self._changed:
             if self._state.state == "failed":
                 self._state = LoadState(self._state.model)

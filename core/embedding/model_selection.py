@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 
 from core.embedding.checkpoint import BUILTIN, WEIGHTS
-from core.embedding.hub_download import is_cached
+from core.embedding.hub_download import cached_revision
 from core.embedding.loader import EncoderLoader, LoadState
 
 logger = logging.getLogger(__name__)
@@ -24,14 +24,14 @@ class ModelSelection:
     """The loaders of the models that may work, and which of them does now. All methods may be called from any thread.
 
     CLIP_MODEL's model works whatever comes of it. When that is unset, CLIP works at once if the hub's cache has it;
-    otherwise, or when it turns out to be damaged, the encoder in the box works until CLIP has come.
+    otherwise, or when it turns out to be damaged, the built-in encoder works until CLIP has come.
     """
 
     def __init__(self, setting: str) -> None:
         """`setting` is CLIP_MODEL's value, "" when it is unset."""
         self._wanted = EncoderLoader(setting or DEFAULT_CLIP)
-        self._box = None if setting else EncoderLoader(BUILTIN)
-        self._here = bool(setting) or is_cached(CLIP_REPOSITORY, WEIGHTS)
+        self._builtin = None if setting else EncoderLoader(BUILTIN)
+        self._here = bool(setting) or cached_revision(CLIP_REPOSITORY, WEIGHTS) is not None
         self._closing = threading.Event()
         self._watcher: threading.Thread | None = None
 
@@ -43,32 +43,34 @@ class ModelSelection:
     @property
     def loader(self) -> EncoderLoader:
         """That of the model that works now, or will when it is loaded."""
-        if self._box is None:
+        if self._builtin is None:
             return self._wanted
         state = self._wanted.state.state
         if state == "failed":
             self._here = False
-        return self._wanted if state == "ready" or self._here else self._box
+        return self._wanted if state == "ready" or self._here else self._builtin
 
     @property
     def awaited(self) -> LoadState | None:
-        """How far CLIP is while the encoder in the box works in its place; None when it does not."""
-        return self._wanted.state if self.loader is self._box else None
+        """How far CLIP is while the built-in encoder works in its place; None when it does not."""
+        return self._wanted.state if self.loader is self._builtin else None
 
     def start(self, on_change: Callable[[EncoderLoader], None]) -> None:
         """Begin to load. `on_change` hears, in a thread of its own, of each other loader to work with from then on."""
         working = self.loader
         working.start()
         self._wanted.start()
-        if self._box is not None:
-            self._watcher = threading.Thread(target=self._watch, args=(working, on_change), name="choice", daemon=True)
+        if self._builtin is not None:
+            self._watcher = threading.Thread(
+                target=self._watch, args=(working, on_change), name="model selection", daemon=True
+            )
             self._watcher.start()
 
     def retry(self) -> None:
         """Try again to load what could not be loaded."""
         self._wanted.retry()
-        if self._box is not None:
-            self._box.retry()
+        if self._builtin is not None:
+            self._builtin.retry()
 
     def close(self) -> None:
         """Break off what is still loading, and wait for the change in hand."""
@@ -76,8 +78,8 @@ class ModelSelection:
         if self._watcher is not None:
             self._watcher.join()
         self._wanted.close()
-        if self._box is not None:
-            self._box.close()
+        if self._builtin is not None:
+            self._builtin.close()
 
     def _watch(self, working: EncoderLoader, on_change: Callable[[EncoderLoader], None]) -> None:
         while not self._closing.wait(WATCH_SECONDS):

@@ -1,11 +1,9 @@
-"""A model's own preprocessing of pictures, read off open_clip's and done a little quicker."""
+"""A model's own preprocessing of pictures, by open_clip's settings for it and a little quicker."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
-
-from core.embedding.checkpoint import Preprocess
 
 if TYPE_CHECKING:
     import torch
@@ -15,50 +13,50 @@ if TYPE_CHECKING:
 
 Prepare = Callable[["Image.Image", "PixelBox"], "torch.Tensor"]
 Normalise = Callable[["torch.Tensor"], "torch.Tensor"]
+Resize = Callable[["Image.Image", "PixelBox"], "Image.Image"]
 
 
-def split(preprocess: Preprocess) -> tuple[Prepare, Normalise]:
+def split(settings: Mapping[str, Any]) -> tuple[Prepare, Normalise]:
     """A model's preprocessing as what is done to each picture, and what can be done to a batch of them as well.
 
-    The first makes a tensor of shape (3, height, width) of what lies in a box of an RGB picture.
+    `settings` are those that `open_clip.get_model_preprocess_cfg` reads off a model. The first of the two makes a
+    tensor of shape (3, height, width) of what lies in a box of an RGB picture; its pixels are still bytes.
     """
-    from torchvision.transforms import Compose, Normalize, PILToTensor, ToTensor
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+    from torchvision.transforms import Compose, Normalize, PILToTensor
 
-    match getattr(preprocess, "transforms", []):
-        case [*steps, ToTensor(), Normalize(mean=mean, std=std)]:
-            mean, std = ([255 * channel for channel in channels] for channels in (mean, std))
-            normalise = Normalize(mean, std, inplace=True)
-            resize, steps = _resizing(steps)
-            rest = Compose([*steps, PILToTensor()])
-            return lambda image, box: rest(resize(image, box)), lambda batch: normalise(batch.float())
-    return lambda image, box: preprocess(image), lambda batch: batch
+    config = PreprocessCfg(**settings)
+    *steps, _, last = image_transform_v2(config, is_train=False).transforms  # …, to numbers from 0 to 1, normalised
+    mean, std = ([255 * channel for channel in channels] for channels in (last.mean, last.std))
+    normalise = Normalize(mean, std, inplace=True)
+    resize = _resizing(config)
+    if resize is None:
+        rest = Compose([*steps, PILToTensor()])
+        return lambda image, box: rest(image), lambda batch: normalise(batch.float())
+    to_tensor = PILToTensor()
+    return lambda image, box: to_tensor(resize(image, box)), lambda batch: normalise(batch.float())
 
 
-def _resizing(steps: list[Any]) -> tuple[Callable[[Image.Image, PixelBox], Image.Image], list[Any]]:
-    """The first of a model's steps, those that resize, as one that reads a box; and the other steps.
+def _resizing(config: Any) -> Resize | None:
+    """open_clip's resizing for a PreprocessCfg, as one step that reads a box; None where it keeps more than the box.
 
-    Rows first, then columns, as in a resize of the whole: what is clipped in between is clipped alike. Steps of other
-    kinds read the whole image instead of the box.
+    Rows first, then columns, as in a resize of the whole: what is clipped in between is clipped alike.
     """
     from PIL.Image import Resampling
-    from torchvision.transforms import CenterCrop, Resize
 
-    match steps:
-        case [
-            Resize(size=int(short), max_size=None, interpolation=how),
-            CenterCrop(size=(int(height), int(width))),
-            *rest,
-        ] if max(height, width) <= short:
+    height, width = (config.size, config.size) if isinstance(config.size, int) else config.size
+    how = Resampling.BILINEAR if config.interpolation == "bilinear" else Resampling.BICUBIC
+    if config.resize_mode == "squash":
+        return lambda image, box: image.resize((width, height), how, box)
+    if config.resize_mode != "shortest" or width != height:
+        return None
 
-            def resize(image: Image.Image, box: PixelBox) -> Image.Image:
-                left, top, right, bottom = _centre(box, short, width, height)
-                rows = image.resize((width, image.height), Resampling[how.name], (left, 0, right, image.height))
-                return rows.resize((width, height), Resampling[how.name], (0, top, width, bottom))
+    def resize(image: Image.Image, box: PixelBox) -> Image.Image:
+        left, top, right, bottom = _centre(box, width, width, height)
+        rows = image.resize((width, image.height), how, (left, 0, right, image.height))
+        return rows.resize((width, height), how, (0, top, width, bottom))
 
-            return resize, rest
-        case [Resize(size=(int(height), int(width)), interpolation=how), *rest]:
-            return lambda image, box: image.resize((width, height), Resampling[how.name], box), rest
-    return lambda image, box: image, steps
+    return resize
 
 
 def _centre(box: PixelBox, short: int, width: int, height: int) -> PixelBox:

@@ -1,38 +1,25 @@
-"""Pasted text and tables -> clean URLs, each with its identity key."""
+"""Pasted text and uploaded lists, whatever their format -> clean URLs, each with its key, and a count of them."""
 
 from __future__ import annotations
 
-import html
-import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from core.collection.metadata import MAX_TITLE, MAX_VALUE, NO_METADATA, Metadata, field_names, readable
-from core.collection.spreadsheets import read_rows
 from core.errors import UrlError
-from core.media.urls import _BARE, _INVISIBLE, clean, key_of
+from core.indexing.readers.chooser import read_sheets
+from core.indexing.readers.iiif import is_iiif, read_iiif
+from core.indexing.readers.json import is_json, parse
+from core.indexing.readers.table import Table, as_table, url_column
+from core.indexing.readers.text import count_urls, plain, urls_in, with_escaped_spaces
+from core.media.urls import clean, key_of
 
-_ODD = re.compile(r"[\s<>\"'`“”„‚‘’«»()\[\]{},;|]")
-
-
-_HTML = re.compile(r"\b(?:href|src)\s*=\s*[\"']?([^\"'\s>]+)", re.IGNORECASE)
-
-
-_MARKDOWN = re.compile(r"\]\(\s*<?((?:[^\s()<>]|\([^\s()]*\))+)")
-
-
-_SEPARATOR = re.compile(r"\t|[,;|](?=\s|https?://|www\.)", re.IGNORECASE)
-
-
-_OPENING, _CLOSING = "<([{\"'`“„‚‘«", ">)]}\"'`”’»,;.|"
-
-
-_PICTURE = re.compile(r"\.(?:jpe?g|png|webp|gif|avif|bmp|tiff?|hei[cf])(?:[?#]\S*)?$", re.IGNORECASE)
+__all__ = ["ListTable", "ListedUrl", "UrlCount", "read_lines", "read_table", "tally", "url_column"]
 
 
 @dataclass(frozen=True, slots=True)
 class ListedUrl:
-    """An address in a list: `url` to be fetched and its 32-byte `key`, or else the `problem` with `text`.
+    """A URL in a list: `url` to be fetched and its 32-byte `key`, or else the `problem` with `text`.
 
     `number` counts lines or rows from 1; `repeat_of` is the number where the same key was first seen. `said` is what
     the row says beside it.
@@ -48,109 +35,119 @@ class ListedUrl:
 
 
 @dataclass(frozen=True)
-class ListTable:
-    """Rows of text under named columns; rows may be shorter than the columns. `first` is the first row's number."""
+class ListTable(Table):
+    """An uploaded list."""
 
-    columns: list[str]
-    rows: list[list[str]]
-    first: int
+    @property
+    def rows(self) -> list[list[str]]:
+        """The cells."""
+        return self.frame.to_numpy().tolist()
 
     def lines(self, column: int, fields: Collection[int] = (), title: int | None = None) -> list[ListedUrl]:
-        """The addresses in one column, with the columns `fields` and the title beside each; empty cells say nothing."""
-        lines = _lines((number, row[column]) for number, row in enumerate(self.rows, self.first) if column < len(row))
+        """The URLs in one column, with the columns `fields` and the title beside each; empty cells say nothing."""
         if not fields and title is None:
-            return lines
+            return _lines(self.column(column))
         names = field_names(self.columns)
-        return [replace(line, said=self._said(line.number, names, fields, title)) for line in lines]
+        kept = {names[place]: self._texts(place, MAX_VALUE) for place in fields}
+        titles = [""] * len(self.frame) if title is None else self._texts(title, MAX_TITLE)
+        rows = zip(*kept.values(), strict=True) if kept else [()] * len(self.frame)
+        said = [
+            Metadata(" ".join(name.split()), {field: text for field, text in zip(kept, texts, strict=True) if text})
+            for name, texts in zip(titles, rows, strict=True)
+        ]
+        return _lines(self.column(column), said)
 
-    def _said(self, number: int, names: list[str], fields: Collection[int], title: int | None) -> Metadata:
-        cells = dict(enumerate(self.rows[number - self.first]))
-        told = {names[column]: readable(cells.get(column, ""), MAX_VALUE) for column in fields}
-        name = "" if title is None else " ".join(readable(cells.get(title, ""), MAX_TITLE).split())
-        return Metadata(name, {name: value for name, value in told.items() if value})
+    def _texts(self, column: int, most: int) -> list[str]:
+        return [readable(cell, most) for cell in self.frame.iloc[:, column].to_numpy(object)]
+
+
+@dataclass(frozen=True)
+class UrlCount:
+    """What became of the URLs in a list: `elsewhere` are those in columns that were not chosen."""
+
+    ready: int
+    repeated: int
+    problems: int
+    elsewhere: int = 0
+
+    @property
+    def total(self) -> int:
+        """All that were found."""
+        return self.ready + self.repeated + self.problems + self.elsewhere
+
+    @property
+    def sentence(self) -> str:
+        """Such as "512 URLs found: 498 ready, 10 repeated, 4 problems."."""
+        total = self.total
+        parts = [f"{self.ready:,} ready"]
+        parts += [f"{self.repeated:,} repeated"] if self.repeated else []
+        parts += [f"{self.problems:,} problem{'' if self.problems == 1 else 's'}"] if self.problems else []
+        parts += [f"{self.elsewhere:,} in other columns"] if self.elsewhere else []
+        return f"{total:,} URL{'' if total == 1 else 's'} found: {', '.join(parts)}."
+
+
+def tally(lines: Iterable[ListedUrl], given: int | None = None) -> UrlCount:
+    """What became of a list of lines. `given` says how many times `http(s)://` stands in all that was given, see
+    `ListTable.given`; those that no line holds stand elsewhere."""
+    ready = repeated = problems = held = 0
+    for line in lines:
+        held += count_urls(line.text)
+        if line.problem is not None:
+            problems += 1
+        elif line.repeat_of is not None:
+            repeated += 1
+        else:
+            ready += 1
+    return UrlCount(ready, repeated, problems, max(0, given - held) if given is not None else 0)
 
 
 def read_lines(text: str) -> list[ListedUrl]:
-    """The addresses in a pasted list, usually one a line, also with words, quotes, HTML or Markdown around them.
+    """The URLs in a pasted list, usually one a line, also with words, quotes, HTML or Markdown around them.
 
-    Blank lines and those that start with # are passed over.
+    Blank lines and those that start with # are passed over, but a URL in one is told as a problem. Of a IIIF document
+    the images are taken, and not the URLs by which it names its parts.
     """
+    if "iiif.io/api" in text and is_json(text) and is_iiif(document := parse(text)):
+        sheet = read_iiif(document)
+        return _lines((number, row[0]) for number, row in zip(sheet.numbers, sheet.rows, strict=True))
     return _lines(enumerate(text.splitlines(), 1))
 
 
 def read_table(name: str, data: bytes) -> ListTable:
-    """The table in an uploaded .txt, .csv, .tsv or .xlsx file. Raises UrlError when it holds none."""
-    rows = read_rows(name, data)
-    width = max(map(len, rows))
-    top = next(number for number, row in enumerate(rows) if any(row))
-    is_plain_list = width == 1 and (len(rows) == 1 or name.lower().endswith(".txt"))
-    if is_plain_list or any(map(_is_address, rows[top])):
-        return ListTable([f"Column {number}" for number in range(1, width + 1)], rows, 1)
-    names = [cell.strip() for cell in rows[top]] + [""] * (width - len(rows[top]))
-    columns = [column or f"Column {number}" for number, column in enumerate(names, 1)]
-    return ListTable(columns, rows[top + 1 :], top + 2)
+    """The table in an uploaded list, whatever its format. Raises UrlError when it holds none."""
+    table = as_table(read_sheets(name, data), is_list=name.lower().endswith(".txt"))
+    return ListTable(table.frame, table.links, table.notes)
 
 
-def url_column(table: ListTable) -> int:
-    """The index of the column with the most addresses, those that end like a picture's file counting twice."""
-    scores = [0] * len(table.columns)
-    for row in table.rows:
-        for column, cell in enumerate(row):
-            if _is_address(cell):
-                scores[column] += 1 + bool(_PICTURE.search(cell.strip()))
-    return scores.index(max(scores))
-
-
-def _is_address(text: str) -> bool:
-    """Whether a token or cell looks like an address, be it a good one or not."""
-    return "://" in text or _BARE.fullmatch(text.strip()) is not None
-
-
-def _lines(texts: Iterable[tuple[int, str]]) -> list[ListedUrl]:
-    lines, seen = list[ListedUrl](), dict[bytes, int]()
-    for number, text in texts:
-        text = text.strip().strip(_INVISIBLE)
-        if not text or text.startswith("#"):
+def _lines(cells: Iterable[tuple[int, str]], said: Sequence[Metadata] | None = None) -> list[ListedUrl]:
+    lines, seen = list[ListedUrl](), dict[bytes, ListedUrl]()
+    for place, (number, cell) in enumerate(cells):
+        text = plain(cell).strip()
+        if not text or (text.startswith("#") and "://" not in text):
             continue
-        for address in _addresses(text):
-            try:
-                url = clean(address)
-            except UrlError as error:
-                lines.append(ListedUrl(number, address, problem=str(error)))
-                continue
-            key = key_of(url)
-            lines.append(ListedUrl(number, address, url, key, repeat_of=seen.get(key)))
-            seen.setdefault(key, number)
+        metadata = said[place] if said else NO_METADATA
+        for url in _listed(number, text, metadata):
+            if url.key is not None and (first := seen.setdefault(url.key, url)) is not url:
+                url = replace(url, repeat_of=first.number)
+            lines.append(url)
     return lines
 
 
-def _addresses(text: str) -> Iterator[str]:
-    """The addresses in one line or cell, or all of it when there is none."""
-    if not _ODD.search(text):
-        yield text
-    elif found := _HTML.findall(text) or _MARKDOWN.findall(text):
-        yield from map(html.unescape, found)
-    else:
-        yield from [address for field in _SEPARATOR.split(text) for address in _in_words(field)] or [text]
-
-
-def _in_words(field: str) -> Iterator[str]:
-    """The addresses among the words of a field, each with the words behind it when they may belong to it."""
-    found = list[list[str]]()
-    for token in field.split():
-        word = _unwrapped(token)
-        if _is_address(word):
-            found.append([word])
-        elif found:
-            found[-1].append(token)
-    for address, *words in found:
-        caption = not words or words[0].startswith("#") or (_PICTURE.search(address) and not _PICTURE.search(words[-1]))
-        yield address if caption else " ".join([address, *words])
-
-
-def _unwrapped(token: str) -> str:
-    """A word without the quotes, brackets and punctuation around it; brackets that are its own stay."""
-    word = re.split(r"[<>\"“”]", token.lstrip(_OPENING))[0]
-    while word and word[-1] in _CLOSING and not (word[-1] in ")]}" and word.count(")") == word.count("(") > 0):
-        word = word[:-1]
-    return word
+def _listed(number: int, text: str, said: Metadata) -> Iterator[ListedUrl]:
+    """What a line or cell holds; each `http(s)://` in it stands in one of them."""
+    if text.startswith("#"):
+        yield ListedUrl(number, text, problem="This line begins with #, so it is left out.")
+        return
+    held = 0
+    for found in urls_in(text):
+        held += count_urls(found)
+        try:
+            url = clean(with_escaped_spaces(found))
+        except UrlError as error:
+            yield ListedUrl(number, found, problem=str(error))
+        else:
+            yield ListedUrl(number, found, url, key_of(url), said=said)
+    if held != count_urls(text):  # it never was; but if it is, it is told
+        yield ListedUrl(
+            number, text, problem="The URLs in this line run into each other. Put each on a line of its own."
+        )

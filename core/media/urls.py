@@ -29,12 +29,19 @@ _PLAIN = re.compile(
     re.ASCII,
 )
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):(//)?", re.IGNORECASE)
-_BARE = re.compile(
+BARE_URL = re.compile(
     r"(?:www\.[\w-]+(?:\.[\w-]+)+(?::\d+)?(?:[/?]\S*)?|[\w-]+(?:\.[\w-]+)*\.[^\W\d_]{2,}(?::\d+)?/\S+)", re.IGNORECASE
 )
 _HOST = re.compile(r"(?=.{1,254}\Z)[\w-]{1,63}(?:\.[\w-]{1,63})*\.?", re.ASCII)
 _NO_ESCAPE = re.compile(r"%(?![0-9a-f]{2})", re.IGNORECASE)
-_INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"
+INVISIBLE = "\ufeff\u200b\u2060\u00ad"
+"""Characters without width that word processors and chats put into URLs, and that mean nothing there."""
+
+_JOINERS = "\u200c\u200d"  # they mean something inside of a word or an emoji, and nothing around it
+
+
+_WITHOUT_WIDTH = dict.fromkeys(map(ord, INVISIBLE))
+_WITHOUT_JOINERS = dict.fromkeys(map(ord, _JOINERS))
 
 
 def clean(url: str) -> str:
@@ -44,10 +51,10 @@ def clean(url: str) -> str:
     """
     if len(url) <= MAX_LENGTH and _PLAIN.fullmatch(url):
         return url
-    text = _with_scheme(url.strip().strip(_INVISIBLE).strip())
+    text = _with_scheme(url.translate(_WITHOUT_WIDTH).strip().strip(_JOINERS).strip())
     if len(text) > MAX_LENGTH:
         raise UrlError(f"This address has more than {MAX_LENGTH:,} characters, so no site would take it.")
-    if " " in text or not text.isprintable():
+    if " " in text or not text.translate(_WITHOUT_JOINERS).isprintable():
         raise UrlError("This address has a space in it. Write %20 for it, or put each address on a line of its own.")
     try:
         safe = _NO_ESCAPE.sub("%25", safe_url_string(text))
@@ -72,7 +79,7 @@ def _with_scheme(text: str) -> str:
         raise UrlError("There is no web address here.")
     if text.startswith("//"):
         return f"https:{text}"
-    if _BARE.fullmatch(text):
+    if BARE_URL.fullmatch(text):
         return f"https://{text}"
     found = _SCHEME.match(text)
     scheme, slashes = (found[1].lower(), found[2]) if found else ("", None)

@@ -10,9 +10,11 @@ from uuid import UUID
 
 import pandas as pd
 
-from core.collection.spreadsheets import read_rows, to_csv, without_apostrophe
+from core.collection.spreadsheets import to_csv, without_apostrophe
 from core.database.embedding_tables import Model
 from core.errors import LookalikeError, QueryError
+from core.indexing.readers.chooser import read_sheets
+from core.indexing.readers.table import as_table
 from core.search.query_parts import checked_parts, kind_of, read_parts
 from core.tuning.verdicts import ImportedVerdicts, JudgedQuery, StoredVerdict, Verdict, query_key
 
@@ -43,16 +45,15 @@ def as_csv(verdicts: Iterable[StoredVerdict], model: Model) -> bytes:
 
 def read_csv(name: str, data: bytes, model: Model) -> VerdictTable:
     """The verdicts in such a table that are about this model. Raises LookalikeError when it is no such table."""
-    rows = read_rows(name, data)
-    heads = [head.strip().lower() for head in rows[0]]
+    table = as_table(read_sheets(name, data), header=True).frame.map(without_apostrophe)
+    heads = [str(head).strip().lower() for head in table.columns]
     if absent := [column for column in COLUMNS if column.lower() not in heads]:
         raise LookalikeError(
             f"{name} is no table of verdicts: there is no column “{absent[0]}”. Choose a file that was downloaded here."
         )
     places = [heads.index(column.lower()) for column in COLUMNS]
     verdicts, times, refused = list[Verdict](), list[datetime](), Counter[str]()
-    for row in rows[1:]:
-        cells = [without_apostrophe(row[place]) if place < len(row) else "" for place in places]
+    for cells in table.iloc[:, places].itertuples(index=False, name=None):
         if cells[5] != model.name:
             refused["given with another model"] += 1
             continue

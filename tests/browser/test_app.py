@@ -226,3 +226,39 @@ def test_no_match_above_the_threshold_offers_the_closest(full: App, page: Page) 
 def test_a_foreign_host_name_is_refused(full: App) -> None:
     answer = httpx2.get(f"{full.url}/api/health", headers={"Host": "evil.example"})
     assert answer.status_code == 400
+
+
+CONTRAST = """element => {
+    const canvas = new OffscreenCanvas(1, 1).getContext('2d', {willReadFrequently: true});
+    const paint = color => {
+        canvas.fillStyle = color;
+        canvas.fillRect(0, 0, 1, 1);
+        return [...canvas.getImageData(0, 0, 1, 1).data];
+    };
+    const light = () => {
+        const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].map(v => v / 255)
+            .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const around = [];
+    for (let node = element; node; node = node.parentElement) around.unshift(getComputedStyle(node));
+    for (const style of around) paint(style.backgroundColor);
+    const back = light();
+    canvas.globalAlpha = around.reduce((alpha, style) => alpha * style.opacity, 1);
+    paint(getComputedStyle(element).color);
+    const front = light();
+    return (Math.max(back, front) + 0.05) / (Math.min(back, front) + 0.05);
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_captions_and_primary_buttons_can_be_read(full: App, new_page: Callable[..., Page], scheme: str) -> None:
+    page = new_page(color_scheme=scheme)
+    page.goto(f"{full.url}/duplicates?tab=Look-alikes")
+    button = page.get_by_role("button", name="Compare all pictures")
+    expect(button).to_be_visible()
+    assert button.evaluate(CONTRAST) >= 4.5
+    button.hover()
+    assert button.evaluate(CONTRAST) >= 4.5
+    caption = page.get_by_text("Pictures that are in the collection more than once.")
+    assert caption.evaluate(CONTRAST) >= 4.5

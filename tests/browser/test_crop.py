@@ -95,7 +95,7 @@ def test_at_first_the_whole_picture_counts(visit: Visit) -> None:
     page = visit("alt=A+ship+<b>")
     expect_known(page, None)
     expect(page.get_by_role("img", name="A ship <b>")).to_be_visible()
-    expect(page.locator("[data-part=hint]")).to_have_text("Drag over the part that counts")
+    expect(page.locator("[data-part=hint]")).to_have_text("Drag to select a part of the picture")
     expect(page.locator(".foot button")).to_be_hidden()
     expect(page.locator(".box i").first).to_be_hidden()
 
@@ -115,7 +115,7 @@ def test_a_rectangle_is_drawn_from_any_corner(visit: Visit, points: tuple[Point,
     page = visit()
     drag(page, *points)
     expect_known(page, [0.2, 0.3, 0.7, 0.8])
-    expect(page.locator("[data-part=hint]")).to_have_text("Only this part counts")
+    expect(page.locator("[data-part=hint]")).to_have_text("Only this part is used")
     assert known(page)["runs"] <= 2, "Python learns of the release only"
     run_again(page)
     expect_known(page, [0.2, 0.3, 0.7, 0.8])
@@ -211,7 +211,7 @@ def test_the_button_takes_the_whole_picture_and_the_focus_stays(visit: Visit) ->
 
 def test_the_keys_size_and_move_the_box(visit: Visit) -> None:
     page = visit()
-    box = page.get_by_role("application", name="Part of the picture: all of it")
+    box = page.get_by_role("application", name="Crop: the whole picture")
     box.focus()
     for key in ["ArrowRight", "Shift+ArrowRight", "Shift+ArrowDown"]:
         page.keyboard.press(key)
@@ -227,7 +227,7 @@ def test_the_keys_size_and_move_the_box(visit: Visit) -> None:
     expect(page.locator(".box")).to_be_focused()
     expect(page.locator(".box")).to_have_attribute(
         "aria-label",
-        "Part of the picture: 82\u202f% wide, 82\u202f% high, 4\u202f% from the left, 0\u202f% from the top",
+        "Crop: 82\u202f% wide, 82\u202f% high, 4\u202f% from the left, 0\u202f% from the top",
     )
     expect(page.locator("[data-part=live]")).to_have_text(re.compile("^82.% wide"))
     page.keyboard.press("Escape")

@@ -164,8 +164,8 @@ def test_what_is_no_duplicate_is_remembered_and_taken_back(filled: App, page: Pa
     page.get_by_text("Marked as not duplicates").click()
     expect(page.get_by_text("3 pairs of pictures")).to_be_visible()
     for left in (2, 1, 0):
-        page.get_by_role("button", name="Undo").first.click()
-        expect(page.get_by_role("button", name="Undo")).to_have_count(left)
+        page.get_by_test_id("stExpander").get_by_role("button", name="Undo").first.click()
+        expect(page.get_by_test_id("stExpander").get_by_role("button", name="Undo")).to_have_count(left)
     expect(groups(page)).to_have_count(3)
     expect(group_of(page, 0)).to_contain_text("1 stays, 2 would go")
 

@@ -304,7 +304,7 @@ def test_a_link_that_leads_nowhere_says_so(app: App, page: Page, query: str, sen
     expect(page.get_by_text(re.compile(re.escape(sentence)))).to_be_visible()
 
 
-@pytest.mark.parametrize(("threshold", "sentence"), [("7", "between 0 and 1"), ("high", "is no number")])
+@pytest.mark.parametrize(("threshold", "sentence"), [("7", "between 0 and 1"), ("high", "is not a number")])
 def test_an_invalid_threshold_is_reported(app: App, page: Page, threshold: str, sentence: str) -> None:
     query = quote(json.dumps([{"picture": ids(app)["5.jpg"]}]))
     page.goto(f"{app.url}/?q={query}&threshold={threshold}")

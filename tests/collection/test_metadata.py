@@ -13,6 +13,7 @@ from core.collection.metadata import MAX_VALUE, Metadata, add_item_metadata, fie
 from core.collection.store import Store
 from core.database.connection import Database
 from core.indexing.imports import Imports
+from core.indexing.readers.table import text_frame
 from core.indexing.url_lists import ListTable, read_table
 from core.media.urls import key_of
 from core.search.nearest import Nearest
@@ -66,7 +67,7 @@ def test_columns_of_a_table_are_said_of_its_addresses() -> None:
 
 
 def test_a_cell_is_kept_as_the_database_can() -> None:
-    table = ListTable(["url", "a"], [["https://a.example/1.jpg", "\0x\ud800" + "x" * 3000]], 2)
+    table = ListTable(text_frame([["https://a.example/1.jpg", "\0x\ud800" + "x" * 3000]], ["url", "a"], [2]))
     said = table.lines(0, [1])[0].said.fields["a"]
     assert len(said) == MAX_VALUE
     assert said.endswith("x…")

@@ -16,9 +16,10 @@ import pytest
 from PIL import Image
 
 from bench.support.data import MODEL, MODEL_SETTING, some_photos
-from bench.support.fakehub import VIT_B_32, FakeHub, Mode, make_vit_b_32
+from bench.support.fakehub import VIT_B_32, FakeHub, Mode, commit_of, make_vit_b_32
 from core.embedding import hub_download as core_hub
 from core.embedding.encoder import load_encoder
+from core.embedding.hub_download import newest_revision
 from core.embedding.loader import EncoderLoader
 from core.errors import EncoderError
 
@@ -177,7 +178,38 @@ def test_a_wrong_name_is_met_with_near_ones(hub: FakeHub, model: str, words: str
 
 def test_the_hub_hears_only_what_it_must(hub: FakeHub) -> None:
     load_encoder(SMALL)
-    assert {path.rpartition("/")[2] for _, path, _ in hub.requests} == {"open_clip_config.json", WEIGHTS.name}
+    commit = commit_of(MODEL)
+    files = [f"/test/small/resolve/{commit}/{name}" for name in ("open_clip_config.json", WEIGHTS.name)]
+    assert [(method, path.partition("?")[0]) for method, path, _ in hub.requests] == [
+        ("GET", "/api/models/test/small"),
+        ("GET", "/api/models/test/small/revision/main"),
+        ("GET", f"/api/models/test/small/tree/{commit}"),
+        *((method, file) for file in files for method in ("HEAD", "GET")),
+    ]
+
+
+def test_all_files_are_of_one_revision(hub: FakeHub, tmp_path: Path) -> None:
+    """The model is replaced on the hub while it is downloaded: what comes is what there was at the beginning."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    shutil.copytree(MODEL, old)
+    shutil.copytree(MODEL, new)
+    (new / "open_clip_model.safetensors").write_bytes(b"of another config")
+    hub.repositories["test/small"] = old
+
+    encoder = load_encoder(SMALL, on_progress=lambda *_: hub.repositories.update({"test/small": new}))
+    assert encoder.dim == 512
+    (folder,) = (tmp_path / "hub" / "models--test--small" / "snapshots").iterdir()
+    assert folder.name == commit_of(old)
+
+
+def test_a_hub_that_goes_away_after_the_config_is_named(
+    hub: FakeHub, use_hub: Callable[[str], Path], nobody: str
+) -> None:
+    newest_revision("test/small", "open_clip_config.json")
+    use_hub(nobody)
+    started = time.monotonic()
+    assert f"The model hub {nobody} cannot be reached" in failure(SMALL)
+    assert time.monotonic() - started < 10
 
 
 def test_the_loader_fails_is_retried_and_gets_ready(hub: FakeHub) -> None:
@@ -263,7 +295,7 @@ def test_the_default_model_comes_whole_through_a_cut_connection(tmp_path: Path) 
             environment["HF_ENDPOINT"] = hub.url
             done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
             assert done.returncode == 0, done.stderr
-            ranges = [first for method, _, first in hub.requests if method == "GET"]
+            ranges = [first for method, path, first in hub.requests if (method, path[-6:]) == ("GET", "ensors")]
         report = json.loads(done.stdout)
         assert ranges == [None, "bytes=104857600-"]
         assert report["name"] == "ViT-B-32/laion2b_s34b_b79k"

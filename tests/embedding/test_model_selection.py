@@ -1,4 +1,4 @@
-"""With CLIP_MODEL unset: CLIP when it can be had, else the encoder in the box."""
+"""With CLIP_MODEL unset: CLIP when it can be had, else the built-in encoder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from core.background import follower, worker
 from core.embedding import checkpoint as clip_model
 from core.embedding import model_selection as core_choice
 from core.embedding.encoder import load_encoder
-from core.embedding.hub_download import fetch
+from core.embedding.hub_download import fetch, newest_revision
 from core.embedding.model_selection import CLIP_REPOSITORY, DEFAULT_CLIP, ModelSelection
 from core.engine import Engine
 from core.errors import EncoderError
@@ -51,17 +51,23 @@ def test_clip_is_what_open_clip_calls_so() -> None:
     assert entry["hf_hub"].endswith("/"), "the files have open_clip's usual names"
 
 
+def download() -> Path:
+    """The weights of that small CLIP, in the cache."""
+    folder = newest_revision("test/small", clip_model.CONFIG)
+    return fetch("test/small", folder, clip_model.WEIGHTS, lambda done, total: None)
+
+
 @pytest.fixture
-def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the encoder in the box, for the app to use."""
+def builtin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the built-in encoder, for the app to use."""
     folder = tmp_path / "builtin"
     shutil.copytree(clip_model.BUILTIN_FOLDER, folder)
     monkeypatch.setattr(clip_model, "BUILTIN_FOLDER", folder)
     return folder
 
 
-def test_the_encoder_in_the_box_is_an_open_clip_model_that_reads_no_words(box: Path) -> None:
-    (box / "open_clip_pytorch_model.bin").write_bytes(b"never looked at")
+def test_the_built_in_encoder_is_an_open_clip_model_that_reads_no_words(builtin: Path) -> None:
+    (builtin / "open_clip_pytorch_model.bin").write_bytes(b"never looked at")
     encoder = load_encoder("built-in")
     assert (encoder.dim, encoder.precision) == (512, "float32")
     assert encoder.name.startswith("built-in@")
@@ -70,40 +76,52 @@ def test_the_encoder_in_the_box_is_an_open_clip_model_that_reads_no_words(box: P
     assert sum(path.stat().st_size for path in clip_model.BUILTIN_FOLDER.iterdir()) <= 8_000_000
 
 
-def damage_weights(box: Path) -> None:
-    weights = box / "open_clip_model.safetensors"
+def damage_weights(builtin: Path) -> None:
+    weights = builtin / "open_clip_model.safetensors"
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1
     weights.write_bytes(data)
 
 
-def use_foreign_weights(box: Path) -> None:
-    shutil.copy(MODEL / "open_clip_model.safetensors", box)
+def use_foreign_weights(builtin: Path) -> None:
+    shutil.copy(MODEL / "open_clip_model.safetensors", builtin)
 
 
-def use_pickled_weights(box: Path) -> None:
-    (box / "open_clip_model.safetensors").rename(box / "open_clip_pytorch_model.bin")
+def use_pickled_weights(builtin: Path) -> None:
+    (builtin / "open_clip_model.safetensors").rename(builtin / "open_clip_pytorch_model.bin")
 
 
-def lose_the_card(box: Path) -> None:
-    (box / "README.md").unlink()
+def lose_the_checksum(builtin: Path) -> None:
+    (builtin / "SHA256SUMS").unlink()
 
 
-def lose_the_config(box: Path) -> None:
-    (box / "open_clip_config.json").write_text("[]")
+def give_another_checksum(builtin: Path) -> None:
+    (builtin / "SHA256SUMS").write_text(f"{'0' * 64}  open_clip_model.safetensors\n")
+
+
+def lose_the_config(builtin: Path) -> None:
+    (builtin / "open_clip_config.json").write_text("[]")
 
 
 @pytest.mark.parametrize(
-    "harm", [damage_weights, use_foreign_weights, use_pickled_weights, lose_the_card, lose_the_config]
+    "harm",
+    [
+        damage_weights,
+        use_foreign_weights,
+        use_pickled_weights,
+        lose_the_checksum,
+        give_another_checksum,
+        lose_the_config,
+    ],
 )
-def test_what_is_not_as_its_card_says_is_refused(box: Path, harm: Callable[[Path], None]) -> None:
-    harm(box)
+def test_what_does_not_match_its_checksum_is_refused(builtin: Path, harm: Callable[[Path], None]) -> None:
+    harm(builtin)
     with pytest.raises(EncoderError, match=r"ships with Lookalike is damaged.*copy that folder.*or set CLIP_MODEL\.$"):
         load_encoder("built-in")
 
 
 def test_clip_works_at_once_when_the_cache_has_it(small_clip: FakeHub) -> None:
-    fetch("test/small", clip_model.WEIGHTS, lambda done, total: None)
+    download()
     choice = ModelSelection("")
     assert choice.loader.state.model == SMALL
     assert choice.awaited is None
@@ -111,8 +129,8 @@ def test_clip_works_at_once_when_the_cache_has_it(small_clip: FakeHub) -> None:
     assert (explicit.loader.state.model, explicit.awaited) == ("local-dir:/nowhere", None)
 
 
-def test_the_box_steps_in_for_a_damaged_clip_until_it_is_mended(small_clip: FakeHub) -> None:
-    path = fetch("test/small", clip_model.WEIGHTS, lambda done, total: None)
+def test_the_built_in_encoder_steps_in_for_a_damaged_clip_until_it_is_mended(small_clip: FakeHub) -> None:
+    path = download()
     path.resolve().write_bytes(b"\xff" * 1000)
     changes = list[str]()
     choice = ModelSelection("")
@@ -130,7 +148,7 @@ def test_the_box_steps_in_for_a_damaged_clip_until_it_is_mended(small_clip: Fake
         choice.close()
 
 
-def test_the_collection_is_embedded_anew_when_clip_comes(
+def test_the_collection_is_embedded_again_when_clip_comes(
     small_clip: FakeHub, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(follower, "PAUSE_SECONDS", 0.1)
@@ -143,7 +161,7 @@ def test_the_collection_is_embedded_anew_when_clip_comes(
         wait_until(lambda: (state := engine.model_selection.awaited) is not None and state.state == "failed")
         with WebServer({f"/{number}.jpg": data for number, data in enumerate(PHOTOS)}) as site:
             addresses = [(key_of(url), url) for url in map(site.url, (f"/{n}.jpg" for n in range(len(PHOTOS))))]
-            before = engine.imports.submit("with the encoder in the box", addresses[:8])
+            before = engine.imports.submit("with the built-in encoder", addresses[:8])
             wait_until(lambda: engine.imports.read(before.id).done)
             found = engine.search(engine.query_encoder.compose(engine.serving(), [Part(file=0)], [PHOTOS[3]]), 1)
             assert found.model.startswith("built-in@")
@@ -161,7 +179,7 @@ def test_the_collection_is_embedded_anew_when_clip_comes(
         engine.close()
 
 
-def test_a_collection_of_clips_is_served_by_the_box_while_clip_is_away(
+def test_a_collection_of_clips_is_served_by_the_built_in_encoder_while_clip_is_away(
     small_clip: FakeHub, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(follower, "PAUSE_SECONDS", 0.1)

@@ -118,14 +118,14 @@ class Crop {
     const all = same(box, WHOLE);
     parts.box.classList.toggle("all", all);
     parts.whole.hidden = all;
-    parts.hint.textContent = all ? "Drag over the part that counts" : "Only this part counts";
-    parts.box.setAttribute("aria-label", `Part of the picture: ${this.described()}`);
+    parts.hint.textContent = all ? "Drag to select a part of the picture" : "Only this part is used";
+    parts.box.setAttribute("aria-label", `Crop: ${this.described()}`);
   }
 
   /** The box in words, for screen readers. */
   described() {
     const [left, top, right, bottom] = this.box;
-    if (same(this.box, WHOLE)) return "all of it";
+    if (same(this.box, WHOLE)) return "the whole picture";
     const size = `${percent(right - left)} wide, ${percent(bottom - top)} high`;
     return `${size}, ${percent(left)} from the left, ${percent(top)} from the top`;
   }

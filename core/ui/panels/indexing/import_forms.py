@@ -11,10 +11,10 @@ from streamlit.typing import UploadedFile
 from core.collection.metadata import NO_METADATA, Metadata, title_column
 from core.errors import LookalikeError
 from core.indexing.imports import Import
-from core.indexing.url_lists import ListedUrl, ListTable, read_lines, read_table, url_column
+from core.indexing.url_lists import ListedUrl, ListTable, read_lines, read_table, tally, url_column
 from core.media.uploads import MAX_ZIP_BYTES, Findings, FoundFile, Upload, find_pictures, read_files
 from core.ui.app_status import engine
-from core.ui.formatting import counted
+from core.ui.formatting import counted, escaped
 
 MAX_PROBLEMS = 1_000
 """Lines or files left out that are listed."""
@@ -39,8 +39,8 @@ def show_paste_form() -> None:
 def show_list_form() -> None:
     """An uploader for a file that lists URLs."""
     file = st.file_uploader(
-        "A .txt, .csv or .xlsx file that lists the URLs of pictures",
-        type=["txt", "csv", "tsv", "xlsx"],
+        "A list of picture URLs: text, CSV, Excel, JSON, a sitemap, a feed or a IIIF manifest",
+        type=["txt", "csv", "tsv", "xlsx", "json", "jsonl", "xml"],
         key=_uploader_key("list"),
     )
     if file is None:
@@ -50,8 +50,11 @@ def show_list_form() -> None:
     except LookalikeError as error:
         st.error(str(error), icon=":material/error:")
         return
+    for note in table.notes:
+        st.warning(escaped(note), icon=":material/format_quote:")
     column, title, fields = _choose_columns(table) if len(table.columns) > 1 else (url_column(table), None, ())
-    _preview_lines("list", file.name, _table_lines(file.file_id, table, column, title, tuple(fields)))
+    lines = _table_lines(file.file_id, table, column, title, tuple(fields))
+    _preview_lines("list", file.name, lines, table.given())
 
 
 def show_files_form() -> None:
@@ -148,19 +151,21 @@ def _choose_columns(table: ListTable) -> tuple[int, int | None, list[int]]:
     return column, title, fields
 
 
-def _preview_lines(source: str, name: str, lines: list[ListedUrl]) -> None:
-    """What an import would do with each line, and the button that starts it."""
+def _preview_lines(source: str, name: str, lines: list[ListedUrl], given: int | None = None) -> None:
+    """What an import would do with each line, and the button that starts it; `given` counts the URLs in all columns."""
     if not lines:
         return
     kept = [line for line in lines if line.key and line.url and not line.repeat_of]
     urls = [(line.key, line.url) for line in kept if line.key and line.url]
     metadata = {line.key: line.said for line in kept if line.key and line.said != NO_METADATA}
-    bad = sum(line.problem is not None for line in lines)
+    found = tally(lines, given)
     left_out = [line for line in lines if line.problem or line.repeat_of]
     _show_badges(
-        (len(urls), "ready", ":material/check:", "green"),
-        (len(left_out) - bad, "repeated", ":material/content_copy:", "gray"),
-        (bad, "invalid", ":material/error:", "red"),
+        (found.ready, "ready", ":material/check:", "green"),
+        (found.repeated, "repeated", ":material/content_copy:", "gray"),
+        (found.problems, "invalid", ":material/error:", "red"),
+        (found.elsewhere, "in other columns", ":material/view_column:", "gray"),
+        total=counted(found.total, "URL"),
     )
     _show_left_out(
         "lines",
@@ -169,7 +174,7 @@ def _preview_lines(source: str, name: str, lines: list[ListedUrl]) -> None:
             "Text": [line.text[:300] for line in left_out[:MAX_PROBLEMS]],
             "Reason": [line.problem or f"Repeats line {line.repeat_of}." for line in left_out[:MAX_PROBLEMS]],
         },
-        expanded=bool(bad),
+        expanded=bool(found.problems),
     )
     _index_button(source, len(urls), _start_urls, source, name, urls, metadata)
 
@@ -192,9 +197,11 @@ def _preview_files(files: list[UploadedFile], found: Findings) -> None:
     _index_button("files", len(found.pictures), _start_files, name, files, found.pictures)
 
 
-def _show_badges(ready: Badge, *others: Badge) -> None:
-    """A badge for each count; those of nothing are left out, but for the first."""
+def _show_badges(ready: Badge, *others: Badge, total: str = "") -> None:
+    """How many there are in all, and a badge for each count; those of nothing are left out, but for the first."""
     with st.container(horizontal=True, gap="small"):
+        if total:
+            st.badge(f"{total} found", icon=":material/link:", color="blue")
         for count, what, icon, color in (ready, *(other for other in others if other[0])):
             st.badge(f"{count:,} {what}", icon=icon, color=color)
 

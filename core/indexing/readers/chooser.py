@@ -1,0 +1,49 @@
+"""An uploaded list -> its sheets, by the reader that its content asks for; its name and suffix may lie."""
+
+from __future__ import annotations
+
+from core.errors import UrlError
+from core.indexing.readers.delimited import read_delimited
+from core.indexing.readers.encoding import decoded
+from core.indexing.readers.iiif import is_iiif, read_iiif
+from core.indexing.readers.json import is_json, parse, read_json
+from core.indexing.readers.table import Sheet
+from core.indexing.readers.xlsx import read_xlsx
+from core.indexing.readers.xml import is_xml, read_xml
+from core.media.file_types import NOT_PICTURES, kind_of
+
+_OLD_OFFICE = b"\xd0\xcf\x11\xe0"
+_SAVE_AS = "Save the list as .txt, .csv or .xlsx."
+
+
+def read_document(text: str) -> Sheet | None:
+    """The rows of JSON, JSON Lines, a IIIF document, a sitemap or a feed; None for any other text."""
+    if is_json(text) and (document := parse(text)) is not None:
+        if is_iiif(document):
+            return read_iiif(document)
+        sheet = read_json(document)
+        # URLs that are keys name columns, where none would be taken: the text's reader finds them.
+        return None if any("://" in name for name in sheet.header or ()) else sheet
+    return read_xml(text) if is_xml(text) else None
+
+
+def read_sheets(name: str, data: bytes) -> list[Sheet]:
+    """The sheets of a list, of which at least one has rows. `name` is the file's, for messages. Raises UrlError."""
+    if not data:
+        raise UrlError(f"{name} is empty.")
+    if data.startswith(_OLD_OFFICE):
+        raise UrlError(f"{name} is an old or protected Excel file. Save it without a password as .xlsx or .csv.")
+    kind = kind_of(data)
+    if kind == "zip":
+        sheets = read_xlsx(name, data)
+    elif kind in {"text", "unknown", "page", "svg"}:
+        text = decoded(data)
+        if text is None:
+            raise UrlError(f"{name} holds no text that can be read. {_SAVE_AS}")
+        sheets = [read_document(text) or read_delimited(name, text)]
+    else:
+        what = NOT_PICTURES[kind].split(",")[0] if kind in NOT_PICTURES else "a picture"
+        raise UrlError(f"{name} is {what}, not a list of URLs. {_SAVE_AS}")
+    if not any(sheet.rows for sheet in sheets):
+        raise UrlError(f"{name} is empty.")
+    return [sheet.unescaped() for sheet in sheets]
