@@ -11,7 +11,7 @@ import huggingface_hub
 import open_clip
 import pytest
 
-from core import maintenance as upkeep
+from core.background import follower, worker
 from core.embedding import checkpoint as clip_model
 from core.embedding import model_selection as core_choice
 from core.embedding.encoder import load_encoder
@@ -132,7 +132,8 @@ def test_the_box_steps_in_for_a_damaged_clip_until_it_is_mended(small_clip: Fake
 def test_the_collection_is_embedded_anew_when_clip_comes(
     small_clip: FakeHub, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upkeep, "PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(follower, "PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(worker, "SWEEP_SECONDS", 0.1)
     small_clip.mode = "broken"
     engine = Engine(settings.model_copy(update={"clip_model": ""}))
     engine.start()
@@ -162,7 +163,8 @@ def test_the_collection_is_embedded_anew_when_clip_comes(
 def test_a_collection_of_clips_is_served_by_the_box_while_clip_is_away(
     small_clip: FakeHub, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upkeep, "PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(follower, "PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(worker, "SWEEP_SECONDS", 0.1)
     with WebServer({f"/{number}.jpg": data for number, data in enumerate(PHOTOS)}) as site:
         urls = [site.url(f"/{number}.jpg") for number in range(len(PHOTOS))]
         first = Engine(settings.model_copy(update={"clip_model": SMALL}))
