@@ -6,7 +6,7 @@ import streamlit as st
 from core.collection.filters import Filter
 from core.collection.store import Match
 from core.errors import LookalikeError
-from core.search.matches import DEFAULT_TOP_K, Matches, default_threshold
+from core.search.matches import DEFAULT_TOP_K, Matches
 from core.search.query_parts import Part
 from core.search.query_vector import Query
 from core.search.saved_thresholds import SavedThreshold
@@ -25,6 +25,12 @@ from core.ui.panels.match_actions import show_actions
 from core.ui.panels.onboarding import offer_sample, show_tour
 from core.ui.picture_drawer import show_picture
 from core.ui.undo import offer_undo
+
+QUESTIONS = {
+    "thing": ("Same thing", "Where the few best drop to the rest"),
+    "kind": ("Same kind", "As far as others of its kind stand out"),
+}
+"""The suggested cuts, by the question that each answers: its label, and why it is there."""
 
 TOP_KS = [10, 20, 50, 100, 200, 500, 1000]
 
@@ -72,12 +78,15 @@ def asked_threshold(matches: Matches) -> float:
     if matches.yours and matches.yours.threshold is not None:
         return matches.yours.threshold
     if matches.cuts:
-        return per_mille(matches.cuts.balanced) / 1000
-    return default_threshold(matches.model)
+        return per_mille(getattr(matches.cuts, state.get("question", "balanced"))) / 1000
+    return matches.default
 
 
-def keep_threshold(value: float) -> None:
+def keep_threshold(value: float, cuts: SuggestedThresholds | None) -> None:
+    """Remember a threshold, and the question it answers if it is a suggested cut: the next query begins with that."""
     st.query_params["threshold"] = f"{value:.3f}".rstrip("0").rstrip(".")
+    chosen = [question for question in QUESTIONS if cuts and per_mille(getattr(cuts, question)) == per_mille(value)]
+    state["question"] = chosen[0] if chosen else "balanced"
 
 
 def advice(matches: Matches) -> str:
@@ -101,11 +110,10 @@ def marks(cuts: SuggestedThresholds | None, yours: SavedThreshold | None) -> lis
     if cuts is None or cuts.nothing:
         return saved
     found: list[Mark] = [
-        {"label": "Strict", "at": cuts.strict, "reason": "Few unrelated pictures would reach this by chance"},
-        {"label": "Balanced", "at": cuts.balanced, "reason": "Where the scores drop most"},
-        {"label": "Wide", "at": cuts.wide, "reason": "Where unrelated pictures begin"},
+        {"label": label, "at": getattr(cuts, question), "reason": reason}
+        for question, (label, reason) in QUESTIONS.items()
     ]
-    return saved + [mark for mark in found if mark["label"] == "Balanced" or mark["at"] != cuts.balanced]
+    return saved + found[: 1 if cuts.thing == cuts.kind else 2]
 
 
 def forget_foreign_threshold(query: Query) -> None:
@@ -164,7 +172,7 @@ def results(query: Query) -> None:
         threshold=threshold,
         total=matches.total,
         key="gallery",
-        on_threshold=keep_threshold,
+        on_threshold=lambda value: keep_threshold(value, matches.cuts),
         selectable=True,
         marks=marks(matches.cuts, matches.yours),
         advice=advice(matches),

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from core.api.parsing import error_answer, is_form, read_file, read_form, read_json, read_number
 from core.collection.filters import Filter
 from core.engine import Engine
-from core.search.matches import DEFAULT_TOP_K, MAX_TOP_K, Matches, default_threshold
+from core.search.matches import DEFAULT_TOP_K, MAX_TOP_K, Matches
 from core.search.query_parts import MAX_PARTS, Part, checked_parts, read_parts
 from core.signed_urls import link, thumbnail_path
 
@@ -25,6 +25,9 @@ FIELDS = {
     *("tag", "import", "domain", "since", "until", "exact", "leave_out"),
 }
 """What POST /api/search reads; a misspelt field would silently find something else."""
+
+CUTS = ("strict", "balanced", "wide", "thing", "kind", "unrelated")
+"""The thresholds of an answer's `cuts`, as `core.search.suggested_thresholds` has them."""
 
 YES, NO = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
 
@@ -40,7 +43,7 @@ async def query(engine: Engine, request: Request) -> Response:
         if data is None:
             return error_answer(400, "Send a picture as the multipart field 'file'.")
     matches = await run_in_threadpool(lambda: engine.search(engine.picture_query(data), top_k))
-    reached = matches.reaching(default_threshold(matches.model) if threshold is None else threshold)
+    reached = matches.reaching(matches.default if threshold is None else threshold)
     return JSONResponse([link(engine.settings, match.url) for match in reached if match.url])
 
 
@@ -143,9 +146,12 @@ def _answer(engine: Engine, matches: Matches, threshold: float) -> dict[str, Any
         "approximate": matches.approximate,
         "cuts": cuts
         and {
-            **{name: round(getattr(cuts, name), 4) for name in ("strict", "balanced", "wide")},
+            **{name: round(getattr(cuts, name), 4) for name in CUTS},
             "nothing": cuts.nothing,
             "reason": cuts.reason,
+            "question": cuts.question,
+            "verdict": cuts.verdict,
+            "chance": None if cuts.share is None else round(cuts.share, 4),
         },
         "yours": matches.yours and matches.yours.threshold,
         "matches": [

@@ -12,8 +12,10 @@ import numpy as np
 
 from core.collection.filters import Filter
 from core.collection.store import Match, Store
+from core.database.embedding_tables import Vector
 from core.embedding.checkpoint import BUILTIN
-from core.search.nearest import Nearest
+from core.search.match_evidence import BEYOND, Calibration, crowding
+from core.search.nearest import Nearest, Sample
 from core.search.query_vector import Query
 from core.search.saved_thresholds import SavedThreshold
 from core.search.suggested_thresholds import SuggestedThresholds, suggest_thresholds
@@ -22,6 +24,13 @@ DEFAULT_THRESHOLD, BUILTIN_THRESHOLD = 0.9, 0.6
 """The guide's 90 %, as a cosine, and what serves as well with the encoder in the box, whose similarities are lower (its
 card has them)."""
 
+OWN_MODEL = "local-dir:"
+"""What the names of models begin with that were copied here: their cosines may lie anywhere. CLIP's default stays the
+guide's until it is measured."""
+
+RANKED = BEYOND + 1
+"""Matches that are fetched at least, for the cuts."""
+
 DEFAULT_TOP_K = 100
 MAX_TOP_K = 1000
 
@@ -29,19 +38,27 @@ RANKED_FROM = 20
 """Pictures below which "closer than 95 % of the collection" says less than the picture's place does."""
 
 
-def default_threshold(model: str) -> float:
-    """The threshold (a cosine) of POST /api/query when it is given none, by the name of the model that serves."""
-    return BUILTIN_THRESHOLD if model.startswith(f"{BUILTIN}@") else DEFAULT_THRESHOLD
+def default_threshold(model: str, calibration: Calibration | None = None) -> float:
+    """The threshold (a cosine) of POST /api/query when it is given none, by the name of the model that serves.
+
+    With the built-in encoder, and with a model of one's own, it is where unrelated pictures of the collection end.
+    """
+    builtin = model.startswith(f"{BUILTIN}@")
+    if calibration is not None and (builtin or model.startswith(OWN_MODEL)):
+        return calibration.threshold
+    return BUILTIN_THRESHOLD if builtin else DEFAULT_THRESHOLD
 
 
 @dataclass(frozen=True)
 class Matches:
-    """The pictures most similar to a query, best first, of `total` in the collection.
+    """The pictures most similar to a query, best first, of `total` that were compared: those a filter keeps, and
+    none that was left out.
 
     `cuts` are the thresholds suggested for the query; `copies` maps each match that is a copy of a better one to
     that; `notes` says of each match what its similarity means, "" where there is nothing to say. `approximate`
     says that an index was searched, which by its last probe finds the share `recall` of the true matches. `seconds`
-    is what the search took. `yours` is the threshold that was saved for such queries.
+    is what the search took. `yours` is the threshold that was saved for such queries, and `default` the one for whoever
+    gives none and looks at no cuts.
     """
 
     query: Query
@@ -53,6 +70,7 @@ class Matches:
     approximate: bool
     recall: float | None
     seconds: float
+    default: float
     yours: SavedThreshold | None = None
 
     @property
@@ -83,23 +101,50 @@ def search(
     begun = time.perf_counter()
     top_k = max(1, min(top_k, MAX_TOP_K))
     where = where or Filter()
-    found = nearest.search(query.model, query.vector, top_k, where=where, exact=exact, leave_out=leave_out)
+    fetched = max(top_k, RANKED + len(query.members))
+    found = nearest.search(query.model, query.vector, fetched, where=where, exact=exact, leave_out=leave_out)
     seconds = time.perf_counter() - begun
-    total = store.count()
-    background = nearest.sample(query.model, total) @ query.vector
-    members = set(query.members)
-    others = [match.similarity for match in found.matches if match.id not in members]
+    total = store.count() if where == Filter() else nearest.count(where)
+    sample = nearest.sample(query.model, total, where)
+    left_out = set(leave_out) if where == Filter() else nearest.kept(where, leave_out)
+    matches = found.matches[:top_k]
     return Matches(
         query=query,
-        found=found.matches,
-        total=total,
-        cuts=suggest_thresholds(np.array(others), background, total, besides=bool(members)),
-        copies=_copies(store, found.matches),
-        notes=_notes(found.matches, total) if where == Filter() and not leave_out else [""] * len(found.matches),
+        found=matches,
+        total=total - len(left_out),
+        cuts=_suggest(store, sample, query, found.matches, left_out),
+        copies=_copies(store, matches),
+        notes=_notes(matches, total) if where == Filter() and not leave_out else [""] * len(matches),
         approximate=found.approximate,
         recall=found.recall,
         seconds=seconds,
+        default=default_threshold(query.model.name, sample.calibration),
     )
+
+
+def _suggest(
+    store: Store, sample: Sample, query: Query, found: list[Match], left_out: Collection[UUID]
+) -> SuggestedThresholds | None:
+    """The cuts for a query; the evidence for its best match only where it is a picture alone, as the sample's are."""
+    members = set(query.members)
+    others = [match for match in found if match.id not in members]
+    aside = members | set(left_out)
+    alone = query.kind == "picture" and len(query.parts) == 1
+    vector = _vector(store, sample, query, others[0].id) if others and alone else None
+    return suggest_thresholds(
+        np.array([match.similarity for match in others]),
+        sample.others(query.vector, aside),
+        sample.total - len(aside),
+        calibration=None if vector is None else sample.calibration,
+        crowding=0.0 if vector is None else crowding(sample.others(vector, [others[0].id])),
+        besides=bool(members),
+    )
+
+
+def _vector(store: Store, sample: Sample, query: Query, picture: UUID) -> Vector | None:
+    """The embedding of a picture, from the sample where it is in it."""
+    row = sample.places.get(picture)
+    return store.embedding(query.model, picture) if row is None else sample.vectors[row]
 
 
 def _copies(store: Store, matches: list[Match]) -> dict[UUID, UUID]:

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from core.search.match_evidence import Calibration, calibrate, crowding, evidence, slope, verdict
+
+DIM = 32
+
+
+def collection(groups: int, size: int, spread: float, seed: int = 0) -> NDArray[np.float64]:
+    """Unit rows in groups about random directions, shuffled."""
+    rng = np.random.default_rng(seed)
+    centres = np.repeat(rng.standard_normal((groups, DIM)), size, axis=0)
+    rows = centres + spread * rng.standard_normal(centres.shape)
+    rows = rng.permutation(rows)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+
+
+def found(vectors: NDArray[np.float64], query: NDArray[np.float64]) -> float:
+    """The evidence that a query from outside has a match among the rows."""
+    scores = vectors @ query
+    best = int(np.argmax(scores))
+    return evidence(np.sort(scores)[::-1], crowding(np.delete(vectors @ vectors[best], best)))
+
+
+def direction(seed: int) -> NDArray[np.float64]:
+    vector = np.random.default_rng(seed).standard_normal(DIM)
+    return np.asarray(vector / np.linalg.norm(vector))
+
+
+def near(vector: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+    """Another photo of the same thing."""
+    vector = vector + 0.4 * direction(seed)
+    return np.asarray(vector / np.linalg.norm(vector))
+
+
+@pytest.mark.parametrize(("groups", "size"), [(600, 1), (200, 3), (12, 50)])
+def test_what_is_there_is_told_from_what_is_not(groups: int, size: int) -> None:
+    vectors = collection(groups, size, 0.4)
+    calibration = calibrate(vectors, len(vectors))
+    assert calibration is not None
+    there = [verdict(calibration.share(found(vectors, near(vectors[row], row)))) for row in range(100)]
+    foreign = [verdict(calibration.share(found(vectors, direction(1000 + row)))) for row in range(100)]
+    assert there.count("nothing") <= 3
+    assert foreign.count("match") <= 10
+    assert foreign.count("nothing") >= 40
+
+
+def test_a_picture_whose_group_is_left_out_finds_as_much_as_half_of_them() -> None:
+    vectors = collection(700, 1, 0.4)
+    calibration = calibrate(vectors[:400], 400)
+    assert calibration is not None
+    shares = [calibration.share(found(vectors[:400], vectors[row])) for row in range(400, 700)]
+    assert np.mean(shares) == pytest.approx(0.5, abs=0.2)
+
+
+def test_of_more_pictures_than_the_sample_the_best_are_expected_to_be_better() -> None:
+    vectors = collection(3000, 1, 0.4)
+    small, large = calibrate(vectors[:500], 500), calibrate(vectors[:500], len(vectors))
+    true = calibrate(vectors, len(vectors))
+    assert small is not None and large is not None and true is not None
+    middles = [float(np.median(calibration.chance)) for calibration in (small, large, true)]
+    assert middles[0] < middles[1]
+    assert abs(middles[1] - middles[2]) < abs(middles[0] - middles[2])
+    assert small.threshold < large.threshold
+
+
+def test_the_share_falls_as_the_evidence_rises() -> None:
+    calibration = Calibration(np.array([0.1, 0.2, 0.3]), 0.0, 0.5)
+    shares = [calibration.share(value) for value in (0.0, 0.1, 0.15, 0.3, 0.4)]
+    assert shares == [1.0, 1.0, 0.75, 0.5, 0.25]
+    assert [verdict(share) for share in (0.0, 0.05, 0.06, 0.49, 0.5, 1.0)] == [
+        *("match", "match", "perhaps", "perhaps", "nothing", "nothing")
+    ]
+
+
+def test_the_slope_tells_a_few_from_many() -> None:
+    few = np.concatenate([[0.9, 0.85], np.linspace(0.3, 0.2, 60)])
+    many = np.concatenate([np.linspace(0.9, 0.8, 20), np.linspace(0.3, 0.2, 60)])
+    assert slope(few) < -0.4 < slope(many)
+
+
+@pytest.mark.parametrize("count", [0, 1, 30, 59])
+def test_a_small_sample_teaches_nothing(count: int) -> None:
+    assert calibrate(collection(max(count, 1), 1, 0.4)[:count], count) is None
+
+
+def test_a_collection_of_one_kind_and_one_of_copies_do_not_break_it() -> None:
+    for vectors in (collection(1, 100, 0.3), np.tile(direction(1), (100, 1))):
+        calibration = calibrate(vectors, len(vectors))
+        assert calibration is not None
+        assert np.isfinite(calibration.chance).all()
+        assert np.isfinite([calibration.slope, calibration.threshold]).all()
