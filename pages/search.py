@@ -107,7 +107,7 @@ def marks(cuts: SuggestedThresholds | None, yours: SavedThreshold | None) -> lis
     saved: list[Mark] = []
     if yours and yours.threshold is not None:
         saved = [{"label": "Yours", "at": yours.threshold, "reason": yours.sentence or "Saved on the Tune page"}]
-    if cuts is None or cuts.nothing:
+    if cuts is None:
         return saved
     found: list[Mark] = [
         {"label": label, "at": getattr(cuts, question), "reason": reason}

@@ -130,12 +130,13 @@ def _suggest(
     others = [match for match in found if match.id not in members]
     aside = members | set(left_out)
     alone = query.kind == "picture" and len(query.parts) == 1
-    vector = _vector(store, sample, query, others[0].id) if others and alone else None
+    calibration = sample.calibration if others and alone else None
+    vector = _vector(store, sample, query, others[0].id) if calibration else None
     return suggest_thresholds(
         np.array([match.similarity for match in others]),
         sample.others(query.vector, aside),
         sample.total - len(aside),
-        calibration=None if vector is None else sample.calibration,
+        calibration=None if vector is None else calibration,
         crowding=0.0 if vector is None else crowding(sample.others(vector, [others[0].id])),
         besides=bool(members),
     )
