@@ -1,9 +1,9 @@
 """How good the suggested cuts are, how honest the end of the unrelated, and how far "nothing like it" can be believed.
 
-"The same kind" is asked of the 20 classes of photos that no encoder here was trained on. "The same thing" is asked of 802
-photos of scenes, 298 or so of which show one of the others' scenes: two to four views cut out of one photo, overlapping
-little or not at all, turned in perspective, lit and coloured otherwise, and recompressed. They are as hard as true photos
-of one scene: the built-in encoder ranks a right one first for three queries of four.
+"The same kind" is asked of the 20 classes of photos that no encoder here was trained on. "The same thing" is asked of
+802 photos of scenes, 298 or so of which show one of the others' scenes: two to four views cut out of one photo,
+overlapping little or not at all, turned in perspective, lit and coloured otherwise, and recompressed. They are as hard
+as true photos of one scene: the built-in encoder ranks a right one first for three queries of four.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ CURVE = (0.3, 0.4, 0.5, 0.6, 0.7)
 """Other values of `match_evidence.NOTHING`."""
 
 GOALS = {"built-in encoder": ("built-in", 0.60, 0.23), "small model": (MODEL_SETTING, 0.50, 0.60)}
-"""Each model's setting, and the macro F1 it must reach for the same thing and for the same kind. For the small model the
-views of a scene are harder than true photos are: cut with hindsight at the widest gap they reach 0.57."""
+"""Each model's setting, and the macro F1 it must reach for the same thing and for the same kind. For the small model
+the views of a scene are harder than true photos: with every query known to ask for the same thing, it is 0.57."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Photos:
 def run(report: Report) -> None:
     """Both questions with both models."""
     scenes = sorted((DATA / "photos-more" / "openstax-photos").glob("*.jpg"))
-    random.Random(1).shuffle(scenes)  # noqa: S311
+    random.Random(1).shuffle(scenes)
     for name, (setting, thing, kind) in GOALS.items():
         encoder = load_encoder(setting)
         classes, labels = _classes(encoder)
@@ -76,8 +76,8 @@ def _measure(report: Report, name: str, photos: Photos, goal: float) -> None:
     scores, unrelated, fixed = list[float](), list[int](), list[float]()
     matched, hidden, taken = list[SuggestedThresholds](), 0, list[SuggestedThresholds]()
     for query in photos.queries:
-        vector = photos.vectors[query]
-        similarities, right, cuts = _search(photos, calibration, vector, np.arange(len(photos.vectors)) != query, query)
+        vector, present = photos.vectors[query], np.ones(len(photos.vectors), bool)
+        similarities, right, cuts = _search(photos, calibration, vector, present, query)
         scores.append(_f1(similarities, right, cuts.balanced))
         fixed.append(_f1(similarities, right, calibration.threshold))
         unrelated.append(int(((similarities >= cuts.unrelated) & ~right).sum()))
@@ -104,10 +104,12 @@ def _search(
     photos: Photos, calibration: Calibration, vector: Vectors, searched: NDArray[np.bool_], query: int | None
 ) -> tuple[Vectors, NDArray[np.bool_], SuggestedThresholds]:
     """The similarities to the searched pictures, best first; which are right; and the cuts."""
-    similarities = photos.vectors[searched] @ vector
+    others = np.flatnonzero(searched)
+    if query is not None:
+        others = others[others != query]
+    similarities = photos.vectors[others] @ vector
     order = np.argsort(-similarities)
-    match = photos.vectors[searched][order[0]]
-    around = np.sort(photos.vectors @ match)[:-1]
+    around = np.sort(photos.vectors[searched] @ photos.vectors[others[order[0]]])[:-1]
     cuts = suggest_thresholds(
         similarities[order[:DEFAULT_TOP_K]],
         similarities,
@@ -116,7 +118,7 @@ def _search(
         crowding=crowding(around),
     )
     assert cuts is not None
-    names = photos.shown[searched][order]
+    names = photos.shown[others[order]]
     return similarities[order], names == (photos.shown[query] if query is not None else ""), cuts
 
 
@@ -136,7 +138,7 @@ def _scenes(encoder: Encoder, paths: Sequence[Path]) -> tuple[Vectors, NDArray[n
     """Views of the first photos until there are QUERIES, then one photo each until there are SCENES."""
     files, shown = list[bytes](), list[str]()
     for number, path in enumerate(paths):
-        dice = random.Random(number)  # noqa: S311
+        dice = random.Random(number)
         views = dice.choices([2, 3, 4], [10, 7, 3])[0] if len(files) < QUERIES else 0
         if len(files) == SCENES:
             break

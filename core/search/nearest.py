@@ -142,7 +142,8 @@ class Nearest:
         """How many pictures a filter keeps, as many as there were at most RECOUNT_FACTOR times as long ago as it took
         to count them. Raises DatabaseError."""
         begun = time.monotonic()
-        fresh_until, count = self._counts.get(where, (0.0, 0))
+        with self._lock:
+            fresh_until, count = self._counts.get(where, (0.0, 0))
         if begun < fresh_until:
             return count
         kept, values = conditions(where)
@@ -157,6 +158,8 @@ class Nearest:
 
     def kept(self, where: Filter, ids: Collection[UUID]) -> set[UUID]:
         """Those of the pictures that a filter keeps. Raises DatabaseError."""
+        if not ids:
+            return set()
         kept, values = conditions(where)
         query = sql.SQL("SELECT id FROM pictures p WHERE {} AND id = ANY(%(ids)s)").format(kept)
         with self._database.connection() as connection:

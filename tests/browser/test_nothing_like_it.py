@@ -47,7 +47,7 @@ def test_of_a_foreign_photo_it_says_that_there_is_probably_nothing_like_it(app: 
             r"here find without their own look-alikes\. Unrelated pictures end at about \d+.%\.$"
         )
     )
-    expect(advice.locator("svg")).to_be_visible()
+    expect(page.locator(".advice svg")).to_be_visible()
     expect(page.get_by_role("button", name=re.compile("^Same thing"))).to_be_visible()  # nothing is kept from view
     cuts = app.post("/api/search", files={"file": FOREIGN.read_bytes()})["cuts"]
     assert (cuts["nothing"], cuts["verdict"]) == (True, "nothing")
