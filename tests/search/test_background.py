@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from core.search.background import Background, read_background
@@ -50,16 +51,17 @@ def test_a_query_among_hubs_has_its_unrelated_pictures_end_higher() -> None:
     assert read_background(hub).level(TOTAL) > read_background(lone).level(TOTAL) + 0.1
 
 
+@settings(deadline=None)
 @given(
-    st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=80),
+    arrays(np.float64, st.integers(1, 80), elements=st.floats(-1, 1, width=32)),
     st.floats(0.1, 50),
     st.floats(1.01, 10),
     st.integers(1, 10**7),
 )
 def test_the_level_falls_with_how_many_may_lie_above_and_rises_with_the_total(
-    similarities: list[float], above: float, more: float, total: int
+    similarities: NDArray[np.float64], above: float, more: float, total: int
 ) -> None:
-    background = read_background(np.array(similarities))
+    background = read_background(similarities)
     assert background.low <= background.start
     assert background.level(total, above * more) <= background.level(total, above)
     assert background.level(2 * total, above) >= background.level(total, above)

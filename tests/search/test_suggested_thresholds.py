@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from core.search.match_evidence import Calibration
 from core.search.suggested_thresholds import suggest_thresholds, widest_gap
 
 TOTAL = 5000
+COSINES = st.floats(-1, 1, width=32)
 THINGS = Calibration(np.linspace(0.1, 1.1, 300), -0.9, 0.45)
 """Of a collection of single things; half of its pictures find evidence of 0.6 without their own group."""
 
@@ -107,22 +109,23 @@ def test_too_little_says_nothing(matches: int, sample: int) -> None:
     assert suggest_thresholds(np.linspace(0.9, 0.5, matches), np.linspace(0, 0.3, sample), 100) is None
 
 
+@settings(deadline=None)
 @given(
-    st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=100),
-    st.lists(st.floats(-1, 1, width=32), min_size=30, max_size=90),
+    arrays(np.float64, st.integers(1, 100), elements=COSINES),
+    arrays(np.float64, st.integers(30, 90), elements=COSINES),
     st.sampled_from([None, THINGS, KINDS]),
     st.floats(-1, 1),
     st.integers(1, 10**6),
 )
 def test_the_cuts_are_ordered_as_they_are_called_and_show_the_best(
-    similarities: list[float],
-    background: list[float],
+    similarities: NDArray[np.float64],
+    background: NDArray[np.float64],
     calibration: Calibration | None,
     crowding: float,
     total: int,
 ) -> None:
     scores = np.sort(similarities)[::-1]
-    cuts = suggest_thresholds(scores, np.array(background), total, calibration=calibration, crowding=crowding)
+    cuts = suggest_thresholds(scores, background, total, calibration=calibration, crowding=crowding)
     assert cuts is not None
     assert scores[0] >= cuts.strict >= cuts.balanced >= cuts.wide
     assert cuts.thing >= cuts.kind
