@@ -162,7 +162,7 @@ def test_counts_and_cuts_speak_of_what_was_searched(engine: Engine, client: Test
 
 def test_few_matches_have_the_cuts_of_many(client: TestClient, ids: list[str]) -> None:
     body = {"parts": [{"picture": ids[3]}]}
-    few, many = search(client, **body, top_k=2), search(client, **body)
+    few, many = search(client, **body, top_k="2"), search(client, **body)
     assert len(few["matches"]) == 2
     assert few["cuts"] == many["cuts"]
 
