@@ -14,7 +14,7 @@ from core.process import keep_freed_memory
 
 BENCHES = (
     *("builtin", "indexing", "queue", "memory", "people", "search", "query", "page", "retrieval"),
-    *("browse", "duplicates", "tuning", "curator"),
+    *("browse", "duplicates", "tuning", "curator", "cuts"),
 )
 """Modules of this package with a function `run(report)`, each measuring for some minutes."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends
@@ -16,11 +16,14 @@ from core.api.errors import ErrorsAsJson, errors
 from core.collection.filters import Filter
 from core.engine import Engine
 from core.errors import QueryError
-from core.search.matches import DEFAULT_TOP_K, MAX_TOP_K, Matches, default_threshold
+from core.search.matches import DEFAULT_TOP_K, MAX_TOP_K, Matches
 from core.search.query_parts import MAX_PARTS, Part, checked_parts, read_parts
 from core.signed_urls import link, thumbnail_path
 
 YES, NO = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
+
+CUTS = ("strict", "balanced", "wide", "thing", "kind", "unrelated")
+"""The thresholds of an answer's `cuts`, as `core.search.suggested_thresholds` has them."""
 
 MAX_ID = 10**18
 """The highest id of an import that is asked for: a `bigint` of Postgres holds it."""
@@ -124,8 +127,16 @@ class Cuts(BaseModel):
     strict: float
     balanced: float
     wide: float
-    nothing: bool = Field(description="Whether even the best match is no closer than chance would make it.")
+    thing: float = Field(description="Where the same thing ends: few pictures, far above the rest.")
+    kind: float = Field(description="Where the same kind of thing ends: many pictures, on a long slope.")
+    unrelated: float = Field(description="On average one unrelated picture scores above it.")
+    nothing: bool = Field(description="Whether there is probably nothing like the query.")
     reason: str
+    question: Literal["thing", "kind"] = Field(description="Which of the two the scores look like.")
+    verdict: Literal["match", "perhaps", "nothing"]
+    chance: float | None = Field(
+        description="The share of the collection's pictures that, without their own group, find something as close."
+    )
 
 
 class FoundPicture(BaseModel):
@@ -171,12 +182,13 @@ async def _query_form(request: Request) -> QueryForm:
 def query(engine: CurrentEngine, form: Annotated[QueryForm, Depends(_query_form)]) -> list[str]:
     """The URLs of the pictures that look like one, best first.
 
-    A picture that was dropped as a file has the path of its file here for its URL. The threshold is 0.9 unless the form
-    has one, and 0.6 with the built-in encoder.
+    A picture that was dropped as a file has the path of its file here for its URL. Unless the form
+    has a threshold, it is 0.9 with CLIP, and with the built-in encoder or a model in a folder where unrelated pictures
+    of the collection end.
     """
     query = engine.query_encoder.compose(engine.serving(), [Part(file=0)], [form.file])
     matches = engine.search(query, form.top_k)
-    reached = matches.reaching(default_threshold(matches.model) if form.threshold is None else form.threshold)
+    reached = matches.reaching(matches.default if form.threshold is None else form.threshold)
     return [link(engine.settings, match.url) for match in reached if match.url]
 
 
@@ -230,11 +242,12 @@ def _answer(engine: Engine, matches: Matches, threshold: float) -> SearchAnswer:
         approximate=matches.approximate,
         cuts=cuts
         and Cuts(
-            strict=round(cuts.strict, 4),
-            balanced=round(cuts.balanced, 4),
-            wide=round(cuts.wide, 4),
+            **{name: round(getattr(cuts, name), 4) for name in CUTS},
             nothing=cuts.nothing,
             reason=cuts.reason,
+            question=cuts.question,
+            verdict=cuts.verdict,
+            chance=None if cuts.share is None else round(cuts.share, 4),
         ),
         yours=matches.saved_threshold and matches.saved_threshold.threshold,
         matches=[

@@ -12,8 +12,10 @@ import numpy as np
 
 from core.collection.filters import Filter
 from core.collection.store import Match, Store
+from core.database.embedding_tables import Vector
 from core.embedding.checkpoint import BUILTIN
-from core.search.nearest import Nearest
+from core.search.match_evidence import BEYOND, Calibration, crowding
+from core.search.nearest import Nearest, Sample
 from core.search.query_vector import Query
 from core.search.saved_thresholds import SavedThreshold, SavedThresholds
 from core.search.suggested_thresholds import SuggestedThresholds, suggest_thresholds
@@ -21,6 +23,13 @@ from core.search.suggested_thresholds import SuggestedThresholds, suggest_thresh
 DEFAULT_THRESHOLD, BUILTIN_THRESHOLD = 0.9, 0.6
 """The guide's 90 %, as a cosine, and what serves as well with the built-in encoder, whose similarities are lower (its
 card has them)."""
+
+OWN_MODEL = "local-dir:"
+"""What the names of models begin with that were copied here: their cosines may lie anywhere. CLIP's default stays the
+guide's until it is measured."""
+
+RANKED = BEYOND + 1
+"""Matches that are fetched at least, for the cuts."""
 
 DEFAULT_TOP_K, MAX_TOP_K = 100, 1000
 """Matches that are fetched when nothing is said, and at most: pgvector's index gives no more than 1000."""
@@ -30,19 +39,27 @@ RANKED_FROM = 20
 even the best match is closer than 95 %."""
 
 
-def default_threshold(model: str) -> float:
-    """The threshold (a cosine) of POST /api/query when it is given none, by the name of the model that serves."""
-    return BUILTIN_THRESHOLD if model.startswith(f"{BUILTIN}@") else DEFAULT_THRESHOLD
+def default_threshold(model: str, calibration: Calibration | None = None) -> float:
+    """The threshold (a cosine) of POST /api/query when it is given none, by the name of the model that serves.
+
+    With the built-in encoder, and with a model of one's own, it is where unrelated pictures of the collection end.
+    """
+    builtin = model.startswith(f"{BUILTIN}@")
+    if calibration is not None and (builtin or model.startswith(OWN_MODEL)):
+        return calibration.threshold
+    return BUILTIN_THRESHOLD if builtin else DEFAULT_THRESHOLD
 
 
 @dataclass(frozen=True)
 class Matches:
-    """The pictures most similar to a query, best first, of `total` in the collection.
+    """The pictures most similar to a query, best first, of `total` that were compared: those a filter keeps, and
+    none that was left out.
 
     `cuts` are the thresholds suggested for the query; `copies` maps each match that is a copy of a better one to
     that; `notes` says of each match what its similarity means, "" where there is nothing to say. `approximate`
     says that an index was searched, which by its last probe finds the share `recall` of the true matches. `seconds`
-    is what the search took. `saved_threshold` is the one that was saved for such queries.
+    is what the search took. `saved_threshold` is the one that was saved for such queries, and `default` the one for
+    whoever gives none and looks at no cuts.
     """
 
     query: Query
@@ -55,6 +72,7 @@ class Matches:
     recall: float | None
     seconds: float
     saved_threshold: SavedThreshold | None
+    default: float
 
     @property
     def model(self) -> str:
@@ -91,24 +109,52 @@ class Matcher:
         begun = time.perf_counter()
         top_k = max(1, min(top_k, MAX_TOP_K))
         where = where or Filter()
-        found = self._nearest.search(query.model, query.vector, top_k, where=where, exact=exact, leave_out=leave_out)
+        fetched = max(top_k, RANKED + len(query.members))
+        found = self._nearest.search(query.model, query.vector, fetched, where=where, exact=exact, leave_out=leave_out)
         seconds = time.perf_counter() - begun
-        total = self._store.count()
-        background = self._nearest.sample(query.model, total) @ query.vector
-        members = set(query.members)
-        others = [match.similarity for match in found.matches if match.id not in members]
+        total = self._store.count() if where == Filter() else self._nearest.count(where)
+        sample = self._nearest.sample(query.model, total, where)
+        left_out = set(leave_out) if where == Filter() else self._nearest.kept(where, leave_out)
+        matches = found.matches[:top_k]
         return Matches(
             query=query,
-            found=found.matches,
-            total=total,
-            cuts=suggest_thresholds(np.array(others), background, total, besides=bool(members)),
-            copies=_copies(self._store, found.matches),
-            notes=_notes(found.matches, total) if where == Filter() and not leave_out else [""] * len(found.matches),
+            found=matches,
+            total=total - len(left_out),
+            cuts=_suggest(self._store, sample, query, found.matches, left_out),
+            copies=_copies(self._store, matches),
+            notes=_notes(matches, total) if where == Filter() and not leave_out else [""] * len(matches),
             approximate=found.approximate,
             recall=found.recall,
             seconds=seconds,
             saved_threshold=self._saved_thresholds.current(query.model, query.kind),
+            default=default_threshold(query.model.name, sample.calibration),
         )
+
+
+def _suggest(
+    store: Store, sample: Sample, query: Query, found: list[Match], left_out: Collection[UUID]
+) -> SuggestedThresholds | None:
+    """The cuts for a query; the evidence for its best match only where it is a picture alone, as the sample's are."""
+    members = set(query.members)
+    others = [match for match in found if match.id not in members]
+    aside = members | set(left_out)
+    alone = query.kind == "picture" and len(query.parts) == 1
+    calibration = sample.calibration if others and alone else None
+    vector = _vector(store, sample, query, others[0].id) if calibration else None
+    return suggest_thresholds(
+        np.array([match.similarity for match in others]),
+        sample.others(query.vector, aside),
+        sample.total - len(aside),
+        calibration=None if vector is None else calibration,
+        crowding=0.0 if vector is None else crowding(sample.others(vector, [others[0].id])),
+        besides=bool(members),
+    )
+
+
+def _vector(store: Store, sample: Sample, query: Query, picture: UUID) -> Vector | None:
+    """The embedding of a picture, from the sample where it is in it."""
+    row = sample.places.get(picture)
+    return store.embedding(query.model, picture) if row is None else sample.vectors[row]
 
 
 def _copies(store: Store, matches: list[Match]) -> dict[UUID, UUID]:

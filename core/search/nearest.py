@@ -7,10 +7,12 @@ import time
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
 import numpy as np
+from cachetools import LRUCache
 from pgvector import HalfVector
 from psycopg import Connection, sql
 from psycopg.rows import class_row, scalar_row
@@ -28,12 +30,19 @@ from core.collection.store import FIRST_URL, RECOUNT_FACTOR, Match, count_pictur
 from core.database.connection import Database
 from core.database.embedding_tables import Model, Vector
 from core.search.hnsw_index import Hnsw, IndexLimits, prepare
+from core.search.match_evidence import Calibration, calibrate
 
 SAMPLE = 2_000
 """Embeddings in the random sample: 4 MB at 512 dimensions, and enough to tell the one in a thousand that is nearest."""
 
 SAMPLE_SECONDS = 600.0
 """How long a sample is kept while the collection stays as large as it was, for pictures may be exchanged."""
+
+COUNT_SECONDS = 0.005
+"""Counts that take no longer are not remembered."""
+
+SAMPLES = 8
+"""Samples that are kept, one for each model and filter."""
 
 GROWTH = 0.1
 """The change in the number of pictures, as a share, after which a sample is renewed: a tenth hardly moves its
@@ -50,11 +59,29 @@ class Found:
     recall: float | None
 
 
-@dataclass
-class _Sample:
+@dataclass(frozen=True)
+class Sample:
+    """Random pictures of the `total` that a search compares, and their embeddings, of shape (n, dim)."""
+
+    ids: list[UUID]
     vectors: Vector
-    pictures: int
+    total: int
     taken: float
+
+    @cached_property
+    def calibration(self) -> Calibration | None:
+        """What searches give by chance, see `core.search.match_evidence`; computed once, in about 0.1 s."""
+        return calibrate(self.vectors, self.total)
+
+    @cached_property
+    def places(self) -> dict[UUID, int]:
+        """The row of each picture."""
+        return {id: row for row, id in enumerate(self.ids)}
+
+    def others(self, vector: Vector, ids: Collection[UUID]) -> Vector:
+        """The similarities of a unit vector of shape (dim,) to all but some pictures, of shape (at most n,)."""
+        rows = [self.places[id] for id in set(ids) if id in self.places]
+        return np.delete(self.vectors @ vector, rows)
 
 
 class Nearest:
@@ -66,7 +93,8 @@ class Nearest:
     def __init__(self, database: Database, thresholds: IndexLimits | None = None) -> None:
         self.index = Hnsw(database, self, thresholds or IndexLimits())
         self._database = database
-        self._samples = dict[int, _Sample]()
+        self._samples = LRUCache[tuple[int, Filter], Sample](SAMPLES)
+        self._counts = LRUCache[Filter, tuple[float, int]](SAMPLES)
         self._facets: tuple[float, int, FilterOptions] | None = None
         self._lock = threading.Lock()
 
@@ -93,22 +121,50 @@ class Nearest:
         with self._database.connection() as connection:
             return Found(_matches(connection, model, vector, limit, where, leave_out, scans=True), False, None)
 
-    def sample(self, model: Model, pictures: int) -> Vector:
-        """Embeddings of up to SAMPLE random pictures of the collection, which has so many, of shape (n, dim).
+    def sample(self, model: Model, pictures: int, where: Filter | None = None) -> Sample:
+        """Up to SAMPLE random pictures of the collection, or of what a filter keeps, which are so many.
 
-        They are kept in memory until the collection has changed by GROWTH, or for SAMPLE_SECONDS. Raises
-        DatabaseError.
+        They are kept in memory until that has changed by GROWTH, or for SAMPLE_SECONDS. Raises DatabaseError.
         """
+        where = where or Filter()
         with self._lock:
             now = time.monotonic()
-            sample = self._samples.get(model.id)
+            sample = self._samples.get((model.id, where))
             if (
                 sample is None
                 or now > sample.taken + SAMPLE_SECONDS
-                or abs(pictures - sample.pictures) > GROWTH * sample.pictures
+                or abs(pictures - sample.total) > GROWTH * sample.total
             ):
-                sample = self._samples[model.id] = _Sample(self.random(model, SAMPLE), pictures, now)
-            return sample.vectors
+                ids, vectors = self.members(model, SAMPLE, where)
+                sample = self._samples[model.id, where] = Sample(ids, vectors, pictures, now)
+            return sample
+
+    def count(self, where: Filter) -> int:
+        """How many pictures a filter keeps, as many as there were at most RECOUNT_FACTOR times as long ago as it took
+        to count them. Raises DatabaseError."""
+        begun = time.monotonic()
+        with self._lock:
+            fresh_until, count = self._counts.get(where, (0.0, 0))
+        if begun < fresh_until:
+            return count
+        kept, values = conditions(where)
+        query = sql.SQL("SELECT count(*) FROM pictures p WHERE {}").format(kept)
+        with self._database.connection() as connection:
+            ((count,),) = connection.execute(query, values).fetchall()
+        counted = time.monotonic()
+        if counted - begun > COUNT_SECONDS:
+            with self._lock:
+                self._counts[where] = counted + RECOUNT_FACTOR * (counted - begun), int(count)
+        return int(count)
+
+    def kept(self, where: Filter, ids: Collection[UUID]) -> set[UUID]:
+        """Those of the pictures that a filter keeps. Raises DatabaseError."""
+        if not ids:
+            return set()
+        kept, values = conditions(where)
+        query = sql.SQL("SELECT id FROM pictures p WHERE {} AND id = ANY(%(ids)s)").format(kept)
+        with self._database.connection() as connection:
+            return {row[0] for row in connection.execute(query, {**values, "ids": list(ids)})}
 
     def facets(self) -> FilterOptions:
         """What a search can keep to: counted again when the collection has changed size, or when RECOUNT_FACTOR times
@@ -145,21 +201,25 @@ class Nearest:
         DatabaseError."""
         return self.members(model, count)[1]
 
-    def members(self, model: Model, count: int) -> tuple[list[UUID], Vector]:
+    def members(self, model: Model, count: int, where: Filter | None = None) -> tuple[list[UUID], Vector]:
         """`count` random pictures, fewer when there are fewer, and their embeddings, of shape (n, dim).
 
         The ids of pictures are hashes, so those that follow a random id are a random sample, which an index finds.
         Raises DatabaseError.
         """
-        part = sql.SQL(
-            """SELECT picture, embedding FROM {} e WHERE (SELECT removed_at IS NULL FROM pictures WHERE id = picture)
-               AND picture {} %(start)s ORDER BY picture LIMIT %(count)s"""
-        )
+        where = where or Filter()
+        kept, values = conditions(where)
+        if where == Filter():
+            chosen = sql.SQL("e WHERE (SELECT {} FROM pictures p WHERE p.id = e.picture)").format(kept)
+        else:  # joined, for a filter may keep few
+            chosen = sql.SQL("e JOIN pictures p ON p.id = e.picture WHERE {}").format(kept)
+        part = sql.SQL("SELECT picture, embedding FROM {} {} AND picture {} %(start)s ORDER BY picture LIMIT %(count)s")
         query = sql.SQL("({}) UNION ALL ({}) LIMIT %(count)s").format(
-            *(part.format(model.table, sql.SQL(side)) for side in (">=", "<"))
+            *(part.format(model.table, chosen, sql.SQL(side)) for side in (">=", "<"))
         )
+        values = {**values, "start": uuid.uuid4(), "count": count}
         with self._database.connection() as connection:
-            rows = connection.execute(query, {"start": uuid.uuid4(), "count": count}, binary=True).fetchall()
+            rows = connection.execute(query, values, binary=True).fetchall()
         vectors = [row[1].to_numpy() for row in rows]
         return [row[0] for row in rows], np.array(vectors, np.float32).reshape(len(vectors), model.dim)
 

@@ -3,121 +3,152 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import NormalDist
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-MIN_BACKGROUND = 30
-"""Pictures in the random sample below which nothing is said about chance."""
+from core.search.background import read_background
+from core.search.match_evidence import (
+    BEYOND,
+    MIN_SAMPLE,
+    PLACES,
+    SKIPPED,
+    Calibration,
+    Verdict,
+    evidence,
+    slope,
+    verdict,
+)
 
-TAIL = 0.2
-"""Share of the sample that counts as its upper tail."""
+THING, KIND = 10.0, 30.0
+"""Unrelated pictures that would reach the lowest cut for the same thing, and the cut for the same kind. One looks
+through thirty; and few pictures of a thing lie deeper among chance than ten."""
 
-MAD_TO_SIGMA = 1.4826
-"""The median absolute deviation of a normal distribution, times this, is its standard deviation."""
+LONG_SLOPE = -0.4
+"""The slope of the scores from which on a query asks for a kind of thing, not for one thing."""
+
+OTHERS = 3.0
+"""How much the slopes of the collection's own pictures weigh beside a query's: a collection is of one sort, mostly."""
+
+Question = Literal["thing", "kind"]
 
 
 @dataclass(frozen=True)
 class SuggestedThresholds:
-    """Three thresholds (cosines) for one query, strict >= balanced >= wide, and why.
+    """Thresholds (cosines) for one query, and why.
 
-    `reason` is a sentence; `nothing` says that even the best match is no closer than chance would make it.
+    `thing` cuts off what shows the same thing, few and far above the rest; `kind`, no higher, what shows the same kind
+    of thing, many on a long slope. `question` says which of the two the scores look like. On average one unrelated
+    picture scores above `unrelated`. `verdict` says whether there is a match at all; it rests on `share`, the share of
+    the collection's pictures that, without their own group, find something as close (None when that is not known).
+    `reason` is a sentence.
     """
 
-    strict: float
-    balanced: float
-    wide: float
-    nothing: bool
+    thing: float
+    kind: float
+    unrelated: float
+    question: Question
+    verdict: Verdict
+    share: float | None
     reason: str
 
+    @property
+    def strict(self) -> float:
+        """The highest of three, for whoever wants few."""
+        return self.thing
 
-def unrelated(background: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Of the similarities to a random sample, (n,), those that chance explains.
+    @property
+    def balanced(self) -> float:
+        """The cut for the question that the scores look like: where the page starts."""
+        return self.thing if self.question == "thing" else self.kind
 
-    What lies above the level that chance would reach once in so many is left out, again and again until nothing does
-    (sigma clipping, from above only): in a collection of few kinds of thing a fifth of any sample may be related to a
-    query. At least half of the sample stays.
+    @property
+    def wide(self) -> float:
+        """Where unrelated pictures begin, no higher than `balanced`."""
+        return min(self.unrelated, self.balanced)
+
+    @property
+    def nothing(self) -> bool:
+        """Whether there is probably nothing like the query."""
+        return self.verdict == "nothing"
+
+
+def widest_gap(scores: NDArray[np.floating], floor: float) -> float:
+    """The middle of the widest gap among the scores (descending) that reach `floor`, which counts as the last of them.
+
+    MCut (C. Largeron, C. Moulin and M. Géry, "MCut: A Thresholding Strategy for Multi-label Classification", IDA 2012).
+    Where none reaches it, the best alone is cut off, just below.
     """
-    kept = background
-    while len(rest := kept[kept <= chance_level(kept, len(kept))]) < len(kept):
-        if len(rest) < len(background) / 2:
-            break
-        kept = rest
-    return kept
-
-
-def chance_level(background: NDArray[np.floating], total: int) -> float:
-    """The similarity that the best of `total` unrelated pictures would reach if chance were normal.
-
-    `background` are the similarities of the query to a random sample of the collection, of shape (n,). Most of them
-    are unrelated to it, so that their median describes the unrelated, and the median absolute deviation of those below
-    it (of both sides: B. Iglewicz and D. Hoaglin, How to Detect and Handle Outliers, 1993), for related ones lie above;
-    of a normal distribution with these, one value in `total` exceeds the quantile 1 - 1/total.
-    """
-    middle = float(np.median(background))
-    sigma = MAD_TO_SIGMA * float(np.median(middle - background[background <= middle]))
-    return middle + sigma * NormalDist().inv_cdf(1 - 1 / max(total, 2))
-
-
-def cautious_level(background: NDArray[np.floating], total: int) -> float:
-    """The same if chance had the longer tail of an exponential distribution, fitted to the sample's highest TAIL.
-
-    The level that one value in `total` exceeds is u + mean excess over u · ln(TAIL · total), with u the quantile
-    1 - TAIL (peaks over threshold, with shape 0: S. Coles, An Introduction to Statistical Modeling of Extreme Values,
-    2001, 4.3.3). Related pictures in the sample would make it higher.
-    """
-    start = float(np.quantile(background, 1 - TAIL))
-    excess = float(np.mean(background[background > start] - start)) if np.any(background > start) else 0.0
-    return start + excess * float(np.log(max(TAIL * total, 1.0)))
-
-
-def steepest_gap(scores: NDArray[np.floating]) -> float:
-    """The middle of the gap in a descending ranking, of two or more scores, that is widest for its rank.
-
-    MCut takes the widest gap (C. Largeron, C. Moulin and M. Géry, "MCut: A Thresholding Strategy for Multi-label
-    Classification", IDA 2012), which chance alone puts behind the first or the second: in an exponential tail the
-    gap behind rank r is 1/r of the first on average (A. Rényi, "On the theory of order statistics", 1953). So each
-    gap is taken times its rank.
-    """
-    gaps = (scores[:-1] - scores[1:]) * np.arange(1, len(scores))
-    at = int(np.argmax(gaps))
-    return float(scores[at] + scores[at + 1]) / 2
+    reaching = np.append(scores[scores > floor], floor)
+    if len(reaching) == 1:
+        return float(scores[0])
+    at = int(np.argmax(reaching[:-1] - reaching[1:]))
+    return float(reaching[at] + reaching[at + 1]) / 2
 
 
 def suggest_thresholds(
-    similarities: NDArray[np.floating], background: NDArray[np.floating], total: int, *, besides: bool = False
+    similarities: NDArray[np.floating],
+    background: NDArray[np.floating],
+    total: int,
+    *,
+    calibration: Calibration | None = None,
+    crowding: float = 0.0,
+    besides: bool = False,
 ) -> SuggestedThresholds | None:
-    """Thresholds for a query from its matches' similarities (best first) and those to a random sample.
+    """Thresholds for a query from its matches' similarities (best first) and those to a random sample of `total`.
 
-    Wide is the chance level; balanced the steepest gap among the scores above it, the chance level counting as the
-    last of them; strict the cautious level, kept between balanced and the best match. Pictures of the query itself
-    should not be among the similarities, for the gap below them says nothing; `besides` says that there are such.
-    None when there is too little to go by.
+    `calibration` is that of what was searched, and `crowding` that of the best match, see `match_evidence`; without,
+    nothing is said to be no match. Pictures of the query itself should be among neither similarities; `besides` says
+    that there are such. None when there is too little to go by.
     """
-    if not len(similarities) or len(background) < MIN_BACKGROUND:
+    if not len(similarities) or len(background) < MIN_SAMPLE:
         return None
+    chance = read_background(background)
+    end, thing_floor, kind = (chance.level(total, above) for above in (1.0, THING, KIND))
+    thing = widest_gap(similarities, min(thing_floor, float(similarities[0])))
+    question: Question = "kind" if _slope(similarities, calibration) > LONG_SLOPE else "thing"
+    share = None
+    if calibration is not None and len(similarities) >= SKIPPED + PLACES:
+        share = calibration.share(evidence(similarities, crowding))
     best = float(similarities[0])
-    background = unrelated(background)
-    wide = min(chance_level(background, total), 0.999)
-    if best <= wide:
-        return SuggestedThresholds(
-            *(wide, wide, wide),
-            nothing=True,
-            reason=f"Probably nothing {'else ' if besides else ''}like it here: the best match, at {percent(best)}, "
-            f"is no closer than the best of {total:,} unrelated pictures would be ({percent(wide)}).",
-        )
-    balanced = steepest_gap(np.append(similarities[similarities > wide], wide))
-    cautious = cautious_level(background, total)
-    doubt = "" if best > cautious else " Even the best match may be chance."
+    said: Verdict = ("match" if best > end else "perhaps") if share is None else verdict(share)
+    kind = min(kind, thing)
     return SuggestedThresholds(
-        strict=max(balanced, min(cautious, best)),
-        balanced=balanced,
-        wide=wide,
-        nothing=False,
-        reason=f"Suggested: {percent(balanced)}, where the scores drop most. "
-        f"Unrelated pictures end at about {percent(wide)}.{doubt}",
+        thing,
+        kind,
+        end,
+        question,
+        said,
+        share,
+        _reason(thing if question == "thing" else kind, end, best, question, said, share, besides=besides),
     )
+
+
+def _slope(similarities: NDArray[np.floating], calibration: Calibration | None) -> float:
+    """The slope of the scores, drawn towards that of the collection's pictures (shrinkage: B. Efron and C. Morris,
+    "Stein's Paradox in Statistics", Scientific American 236, 1977); that of one thing where too little is known."""
+    if calibration is None or len(similarities) <= BEYOND:
+        return -np.inf
+    return (slope(similarities) + OTHERS * calibration.slope) / (1 + OTHERS)
+
+
+def _reason(
+    cut: float, end: float, best: float, question: Question, said: Verdict, share: float | None, *, besides: bool
+) -> str:
+    ending = f"Unrelated pictures end at about {percent(end)}."
+    if said == "nothing" and share is not None:
+        return (
+            f"Probably nothing {'else ' if besides else ''}like it here: the best match, at {percent(best)}, is no "
+            f"closer than what {percent(share)} of the pictures here find without their own look-alikes. {ending}"
+        )
+    where = "where the scores drop most" if question == "thing" else "as far as others of its kind stand out"
+    doubt = ""
+    if said == "perhaps":
+        doubt = " Even the best match may be chance" + (
+            "." if share is None else f": {percent(share)} of the pictures here find one as close without their own."
+        )
+    return f"Suggested: {percent(cut)}, {where}. {ending}{doubt}"
 
 
 def percent(cosine: float) -> str:

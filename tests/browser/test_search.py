@@ -87,7 +87,7 @@ def open_with(page: Page, app: App, *files: tuple[str, bytes]) -> None:
 
 def show_wide(page: Page) -> None:
     """Press a suggested cut that shows some matches."""
-    page.get_by_role("button", name=re.compile("^Wide")).click()
+    page.get_by_role("button", name=re.compile("^Same kind")).click()
     expect(page).to_have_url(re.compile("threshold="))
 
 
@@ -103,10 +103,10 @@ def test_a_cut_is_suggested_with_its_reason(app: App, page: Page) -> None:
     expect(matches(page).first).to_contain_text("Closer than 98.3")
     expect(count(page)).to_have_text(re.compile("^1 of 60 reaches"))
     slider = page.get_by_role("slider", name="Threshold")
-    balanced = page.get_by_role("button", name=re.compile("^Balanced"))
-    expect(balanced).to_have_attribute("aria-pressed", "true")
-    page.get_by_role("button", name=re.compile("^Wide")).click()
-    expect(balanced).to_have_attribute("aria-pressed", "false")
+    thing = page.get_by_role("button", name=re.compile("^Same thing"))
+    expect(thing).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name=re.compile("^Same kind")).click()
+    expect(thing).to_have_attribute("aria-pressed", "false")
     before = slider.get_attribute("aria-valuenow")
     slider.focus()
     page.keyboard.press("ArrowRight")

@@ -150,6 +150,26 @@ def test_the_answer_suggests_cuts_and_says_what_was_asked(client: TestClient, id
     assert found["approximate"] is False
     cuts = found["cuts"]
     assert cuts["strict"] >= cuts["balanced"] >= cuts["wide"]
+    assert cuts["thing"] >= cuts["kind"]
+    assert cuts["question"] in ("thing", "kind")
+    assert cuts["verdict"] in ("match", "perhaps", "nothing")
+
+
+def test_counts_and_cuts_speak_of_what_was_searched(engine: Engine, client: TestClient, ids: list[str]) -> None:
+    engine.curation.tag([UUID(ids[1]), UUID(ids[2])], "Searched")
+    parts = [{"picture": ids[1]}]
+    kept = search(client, parts, tag=["Searched"])
+    assert (kept["total"], kept["cuts"]) == (2, None)
+    assert search(client, parts, tag=["Searched"], leave_out="true")["total"] == 1
+    assert search(client, parts, leave_out="true")["total"] == len(PHOTOS) - 1
+    assert search(client, parts, domain="127.0.0.1")["cuts"] is not None
+
+
+def test_few_matches_have_the_cuts_of_many(client: TestClient, ids: list[str]) -> None:
+    parts = [{"picture": ids[3]}]
+    few, many = search(client, parts, top_k="2"), search(client, parts)
+    assert len(few["matches"]) == 2
+    assert few["cuts"] == many["cuts"]
 
 
 def test_a_kept_upload_comes_back_and_is_dropped_in_time(engine: Engine, ids: list[str]) -> None:

@@ -144,23 +144,39 @@ def test_removed_and_left_out_pictures_never_appear(
     for where in (Filter(), Filter(domain="example")):
         matches = nearest.search(model, QUERY, 10, where=where, leave_out=[order[4], order[6]]).matches
         assert [match.id for match in matches] == [order[3], order[5], *order[7:15]]
-    assert len(nearest.sample(model, COUNT - 3)) == COUNT - 3
+    assert len(nearest.sample(model, COUNT - 3).ids) == COUNT - 3
 
 
 def test_a_sample_is_kept_until_the_collection_has_grown(
     database: Database, nearest: Nearest, model: Model, ids: list[UUID], vectors: Vector
 ) -> None:
     sample = nearest.sample(model, COUNT)
-    assert sample.dtype == np.float32
-    assert sample.shape == (COUNT, DIM)
-    assert np.sort(sample @ QUERY) == pytest.approx(np.sort(vectors @ QUERY), abs=2e-3)
+    assert sample.vectors.dtype == np.float32
+    assert sample.vectors.shape == (COUNT, DIM)
+    assert np.sort(sample.vectors @ QUERY) == pytest.approx(np.sort(vectors @ QUERY), abs=2e-3)
     fill(database, model, unit_vectors(30, DIM, seed=2))
     assert nearest.sample(model, round(COUNT * (1 + GROWTH))) is sample
-    assert len(nearest.sample(model, round(COUNT * (1 + GROWTH)) + 1)) == COUNT + 30
+    assert len(nearest.sample(model, round(COUNT * (1 + GROWTH)) + 1).ids) == COUNT + 30
+
+
+def test_a_sample_of_what_a_filter_keeps_and_its_count(
+    nearest: Nearest, model: Model, ids: list[UUID], vectors: Vector
+) -> None:
+    where = Filter(tags=("red", "round"))
+    kept = [number for number in range(COUNT) if number % 4 == 1]
+    assert nearest.count(where) == len(kept)
+    assert nearest.kept(where, ids[:8]) == {ids[1], ids[5]}
+    assert nearest.kept(where, []) == set()
+    sample = nearest.sample(model, len(kept), where)
+    assert set(sample.ids) == {ids[number] for number in kept}
+    assert np.sort(sample.others(QUERY, [])) == pytest.approx(np.sort(vectors[kept] @ QUERY), abs=2e-3)
+    without = sample.others(QUERY, [ids[1], ids[5], ids[2]])
+    assert np.sort(without) == pytest.approx(np.sort(vectors[kept[2:]] @ QUERY), abs=2e-3)
+    assert nearest.sample(model, COUNT) is not sample
 
 
 def test_an_empty_collection_has_no_sample_and_no_facets(nearest: Nearest, model: Model) -> None:
-    assert nearest.sample(model, 0).shape == (0, DIM)
+    assert nearest.sample(model, 0).vectors.shape == (0, DIM)
     facets = nearest.facets()
     assert (facets.tags, facets.imports, facets.domains) == ([], [], [])
     assert nearest.search(model, QUERY, 10).matches == []

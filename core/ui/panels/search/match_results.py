@@ -8,10 +8,11 @@ import streamlit as st
 
 from core.collection.filters import Filter
 from core.collection.store import Match
-from core.search.matches import Matches, default_threshold
+from core.search.matches import Matches
 from core.search.query_parts import Part
 from core.search.query_vector import Query
 from core.search.score import per_mille
+from core.search.suggested_thresholds import SuggestedThresholds
 from core.tuning.verdicts import Verdict, judged_query
 from core.ui.app_status import engine, model_label, notices
 from core.ui.components.cards import picture_card
@@ -21,6 +22,12 @@ from core.ui.panels.search.match_actions import show_actions
 from core.ui.panels.search.query import NEGATIVE, NEW, add_parts
 from core.ui.picture_drawer import show_picture
 from core.ui.undo import offer_undo
+
+QUESTIONS = {
+    "thing": ("Same thing", "Where the few best drop to the rest"),
+    "kind": ("Same kind", "As far as others of its kind stand out"),
+}
+"""The suggested cuts, by the question that each answers: its label, and why it is there."""
 
 
 def show_results(query: Query, where: Filter) -> None:
@@ -36,7 +43,7 @@ def show_results(query: Query, where: Filter) -> None:
         threshold=threshold,
         total=matches.total,
         key="gallery",
-        on_threshold=_keep_threshold,
+        on_threshold=lambda value: _keep_threshold(value, matches.cuts),
         marks=_marks(matches),
         advice=_advice(matches),
         caution=bool(matches.cuts and matches.cuts.nothing),
@@ -93,12 +100,15 @@ def _threshold(matches: Matches) -> float:
     if matches.saved_threshold and matches.saved_threshold.threshold is not None:
         return matches.saved_threshold.threshold
     if matches.cuts:
-        return per_mille(matches.cuts.balanced) / 1000
-    return default_threshold(matches.model)
+        return per_mille(getattr(matches.cuts, st.session_state.get("question", "balanced"))) / 1000
+    return matches.default
 
 
-def _keep_threshold(value: float) -> None:
+def _keep_threshold(value: float, cuts: SuggestedThresholds | None) -> None:
+    """Remember a threshold, and the question it answers if it is a suggested cut: the next query starts with that."""
     st.query_params["threshold"] = f"{value:.3f}".rstrip("0").rstrip(".")
+    chosen = [question for question in QUESTIONS if cuts and per_mille(getattr(cuts, question)) == per_mille(value)]
+    st.session_state["question"] = chosen[0] if chosen else "balanced"
 
 
 def _forget_threshold_of_other_query(query: Query) -> None:
@@ -115,15 +125,13 @@ def _marks(matches: Matches) -> list[Mark]:
     marks: list[Mark] = []
     if saved and saved.threshold is not None:
         marks = [{"label": "Saved", "at": saved.threshold, "reason": saved.sentence or "Saved on the Tune page"}]
-    if suggested is None or suggested.nothing:
+    if suggested is None:
         return marks
-    balanced: Mark = {"label": "Balanced", "at": suggested.balanced, "reason": "Where the scores drop most"}
-    others: list[Mark] = [
-        {"label": "Strict", "at": suggested.strict, "reason": "Few unrelated pictures would reach this by chance"},
-        balanced,
-        {"label": "Wide", "at": suggested.wide, "reason": "Where unrelated pictures begin"},
+    found: list[Mark] = [
+        {"label": label, "at": getattr(suggested, question), "reason": reason}
+        for question, (label, reason) in QUESTIONS.items()
     ]
-    return marks + [mark for mark in others if mark is balanced or mark["at"] != balanced["at"]]
+    return marks + found[: 1 if suggested.thing == suggested.kind else 2]
 
 
 def _advice(matches: Matches) -> str:
