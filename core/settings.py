@@ -41,7 +41,9 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on. `0.0.0.0` opens the app to your network.")
     port: int = Field(8501, ge=1, le=65535, description="Port to listen on.")
     api_token: SecretStr | None = Field(
-        None, description="When set, every API call but `/api/health` needs `Authorization: Bearer TOKEN`."
+        None,
+        description="When set, every API call but `/api/health`, `/api/docs` and `/api/openapi.json` needs "
+        "`Authorization: Bearer TOKEN`.",
     )
     workers: int = Field(
         1,
