@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
@@ -37,7 +38,11 @@ def main(arguments: list[str]) -> int:
     if arguments == ["worker"]:
         from core.worker import run_worker
 
-        return run_worker()
+        status = run_worker()
+        logging.shutdown()
+        # The engine is closed. What is left is memory, and to have the interpreter clear PyTorch away takes seconds,
+        # in which whoever asked the worker to stop may lose patience.
+        os._exit(status)
     if arguments != ["run"]:
         from core.cli import run_command  # the app itself needs none of it
 
