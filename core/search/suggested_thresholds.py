@@ -8,7 +8,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from core.search.background import read_background
 from core.search.match_evidence import (
     BEYOND,
     MIN_SAMPLE,
@@ -20,6 +19,7 @@ from core.search.match_evidence import (
     slope,
     verdict,
 )
+from core.search.unrelated_scores import read_background
 
 THING, KIND = 10.0, 30.0
 """Unrelated pictures that would reach the lowest cut for the same thing, and the cut for the same kind. One looks
