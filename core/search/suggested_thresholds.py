@@ -19,6 +19,7 @@ from core.search.match_evidence import (
     slope,
     verdict,
 )
+from core.search.score import percent
 from core.search.unrelated_scores import read_background
 
 THING, KIND = 10.0, 30.0
@@ -149,8 +150,3 @@ def _reason(
             "." if share is None else f": {percent(share)} of the pictures here find one as close without their own."
         )
     return f"Suggested: {percent(cut)}, {where}. {ending}{doubt}"
-
-
-def percent(cosine: float) -> str:
-    """A cosine as it is read: no less than 0 %, with a narrow space."""
-    return f"{max(cosine, 0.0) * 100:.0f}\u202f%"
