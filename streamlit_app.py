@@ -9,6 +9,7 @@ import streamlit as st
 
 from core.ui.app_status import engine, status_line
 from core.ui.auto_refresh import auto_refresh
+from core.version import VERSION
 
 page = st.navigation(
     [
@@ -23,7 +24,12 @@ page = st.navigation(
 )
 
 if __name__ == "__main__":  # a visit: Streamlit runs this file again for each
-    st.set_page_config(page_title=f"{page.title} · Lookalike", page_icon="core/ui/assets/icon.svg", layout="wide")
+    st.set_page_config(
+        page_title=f"{page.title} · Lookalike",
+        page_icon="core/ui/assets/icon.svg",
+        layout="wide",
+        menu_items={"About": f"**Lookalike {VERSION}**: reverse image search for your own collection."},
+    )
     st.logo("core/ui/assets/logo.svg", size="large")
     st.html(Path("core/ui/assets/app.css"))
     top = st.container()

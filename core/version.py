@@ -1,3 +1,3 @@
-"""Which Lookalike this is: in pyproject.toml, in GET /api/health and in the API's description alike."""
+"""Which Lookalike this is: in pyproject.toml, in the API, in the User-Agent and in the menu's About alike."""
 
 VERSION = "0.1.0"

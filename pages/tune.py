@@ -1,15 +1,12 @@
 import streamlit as st
 
 from core.errors import LookalikeError
-from core.search.query_parts import Kind
 from core.ui.app_status import engine
 from core.ui.panels.empty_state import empty_state, index_link
 from core.ui.panels.tuning.evidence import read_evidence
 from core.ui.panels.tuning.judging import show_judging
-from core.ui.panels.tuning.threshold_estimate import show_estimate, show_saved
+from core.ui.panels.tuning.threshold_estimate import KIND_NAMES, show_estimate, show_saved
 from core.ui.panels.tuning.verdict_files import show_verdict_files
-
-KINDS: dict[Kind, str] = {"picture": "Picture searches", "words": "Text searches"}
 
 app = engine()
 
@@ -21,8 +18,8 @@ try:
     elif app.can_search:
         kind = st.segmented_control(
             "Searches",
-            list(KINDS),
-            format_func=KINDS.__getitem__,
+            list(KIND_NAMES),
+            format_func=lambda kind: KIND_NAMES[kind].capitalize(),
             default="picture",
             required=True,
             key="kind",

@@ -63,11 +63,11 @@ def _may_call(settings: Settings, request: Request) -> bool:
         return is_signed_collection(settings, signature)
     for path, what in SIGNED:
         if request.url.path.startswith(path):
-            return is_signed(settings, picture_id(request.path_params["id"]), signature, what)
+            return is_signed(settings, read_picture_id(request.path_params["id"]), signature, what)
     return False
 
 
-def picture_id(text: str) -> UUID:
+def read_picture_id(text: str) -> UUID:
     """The id in the path of a call. Raises NotFoundError."""
     try:
         return UUID(text)

@@ -10,7 +10,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Query
 from fastapi.responses import Response, StreamingResponse
 
-from core.api.access import CurrentEngine, guard, picture_id
+from core.api.access import CurrentEngine, guard, read_picture_id
 from core.api.bodies import number
 from core.api.errors import ErrorsAsJson, errors
 from core.collection.table_export import Format
@@ -24,7 +24,7 @@ MEDIA_TYPES: dict[Format, str] = {"csv": "text/csv; charset=utf-8", "parquet": "
 
 
 async def _id(id: Annotated[str, Path(description="A picture's id.", json_schema_extra={"format": "uuid"})]) -> UUID:
-    return picture_id(id)
+    return read_picture_id(id)
 
 
 PictureId = Annotated[UUID, Depends(_id)]

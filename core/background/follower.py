@@ -29,7 +29,7 @@ INDEX_SECONDS = 60.0
 
 class Follower:
     """A thread that follows the models and the search index until it is stopped. It changes nothing but its own
-    process's memory; what it sees is wanting, the jobs of `core.jobs` do."""
+    process's memory; what it sees is wanting, the jobs of `core.background.tasks` do."""
 
     def __init__(self, models: ActiveModels, nearest: Nearest) -> None:
         self._models = models

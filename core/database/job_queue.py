@@ -1,8 +1,8 @@
 """The queue of background jobs (procrastinate): which kinds there are, and how any part asks for one.
 
 A job is only a nudge. What is to be done stands in the tables of the collection, whoever runs the job looks there, and
-a sweep (`core.jobs`) asks again for whatever was not asked for. So a lost job loses nothing, and asking twice does no
-harm.
+a sweep (`core.background.worker`) asks again for whatever was not asked for. So a lost job loses nothing, and asking
+twice does no harm.
 """
 
 from __future__ import annotations

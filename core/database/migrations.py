@@ -1,4 +1,4 @@
-"""The tables of a database: the numbered SQL files of `core/schema`, and the job queue's own."""
+"""The tables of a database: the numbered SQL files of `core/database/schema`, and the job queue's own."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def migrate(connection: Connection[Any]) -> list[str]:
 
 
 def own_migrations() -> dict[str, Path]:
-    """The SQL files of `core/schema` by name, in the order in which they are applied."""
+    """The SQL files of `core/database/schema` by name, in the order in which they are applied."""
     return _files(SCHEMA, "")
 
 

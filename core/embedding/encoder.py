@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from core.media.decode import PixelBox
-
-logger = logging.getLogger(__name__)
 
 Vectors = NDArray[np.float32]
 

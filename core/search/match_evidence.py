@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from core.search.background import read_background
+from core.search.unrelated_scores import read_background
 
 MIN_SAMPLE = 30
 """Pictures in a sample below which nothing is said about chance."""

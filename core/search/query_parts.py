@@ -116,9 +116,6 @@ def write_parts(parts: Iterable[Part]) -> str:
 Kind = Literal["picture", "words"]
 
 
-KINDS: tuple[Kind, ...] = ("picture", "words")
-
-
 def kind_of(parts: Iterable[Part]) -> Kind:
     """Words when nothing else is looked for, as `core.search.query_vector.Query` has it."""
     return "words" if {part.kind for part in parts if part.weight > 0} == {"words"} else "picture"

@@ -15,3 +15,8 @@ def per_mille(similarity: float) -> int:
     if similarity >= 0.9995:
         return 1000
     return max(0, min(999, floor(similarity * 1000 + 1e-6)))
+
+
+def percent(cosine: float) -> str:
+    """A cosine as it is read: no less than 0 %, with a narrow space."""
+    return f"{max(cosine, 0.0) * 100:.0f}\u202f%"

@@ -8,7 +8,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from core.search.background import read_background
 from core.search.match_evidence import (
     BEYOND,
     MIN_SAMPLE,
@@ -20,6 +19,8 @@ from core.search.match_evidence import (
     slope,
     verdict,
 )
+from core.search.score import percent
+from core.search.unrelated_scores import read_background
 
 THING, KIND = 10.0, 30.0
 """Unrelated pictures that would reach the lowest cut for the same thing, and the cut for the same kind. One looks
@@ -149,8 +150,3 @@ def _reason(
             "." if share is None else f": {percent(share)} of the pictures here find one as close without their own."
         )
     return f"Suggested: {percent(cut)}, {where}. {ending}{doubt}"
-
-
-def percent(cosine: float) -> str:
-    """A cosine as it is read: no less than 0 %, with a narrow space."""
-    return f"{max(cosine, 0.0) * 100:.0f}\u202f%"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from core.search.suggested_thresholds import percent as percent
+from core.search.score import percent as percent
 
 
 def counted(count: int, noun: str) -> str:

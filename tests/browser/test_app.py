@@ -18,6 +18,7 @@ from bench.support.app import App
 from bench.support.browser import PATIENCE
 from bench.support.data import changed, some_photos
 from bench.support.webserver import WebServer
+from core.version import VERSION
 
 pytestmark = pytest.mark.browser
 
@@ -67,6 +68,13 @@ def wait_until(holds: Callable[[], bool]) -> None:
 def cards(page: Page) -> int:
     """How many pictures the gallery shows above the line, all painted."""
     return page.get_by_role("list", name="Matches").get_by_role("img").count()
+
+
+def test_the_about_box_names_the_version(page: Page, app: App) -> None:
+    page.goto(app.url)
+    page.get_by_test_id("stMainMenu").get_by_role("button").click()
+    page.get_by_text("About", exact=True).click()
+    expect(page.get_by_role("dialog")).to_contain_text(f"Lookalike {VERSION}")
 
 
 def test_a_first_visitor_may_come_by_a_deep_link(page: Page) -> None:

@@ -10,7 +10,7 @@ from core.settings import Settings
 from core.signed_urls import link, thumbnail_path
 
 
-class Picture(Protocol):
+class CardSource(Protocol):
     """What a card needs to know of a picture. `url` is the first of its URLs, or ""."""
 
     @property
@@ -33,7 +33,7 @@ class Card(TypedDict):
     note: str  # a short sentence below the name, such as "1,024 × 768", or ""
 
 
-def picture_card(settings: Settings, picture: Picture, note: str = "") -> Card:
+def picture_card(settings: Settings, picture: CardSource, note: str = "") -> Card:
     """The card of a picture."""
     return {
         "id": str(picture.id),

@@ -30,7 +30,7 @@ class Detail(TypedDict):
     mark: str
 
 
-class Picture(TypedDict):
+class GroupPicture(TypedDict):
     """One picture of a group as it is drawn."""
 
     id: str
@@ -62,7 +62,7 @@ class GroupsState:
 
 def group_pictures(
     settings: Settings, group: Group, details: dict[UUID, PictureFacts], *, copies: bool
-) -> list[Picture]:
+) -> list[GroupPicture]:
     """The pictures of a group as they are drawn, the keeper first; `details` must know all of them."""
     notes = {member.picture: _note(member.similarity, copies=copies) for member in group.members}
     all_of_them = [details[id] for id in group.pictures]
@@ -80,7 +80,7 @@ def group_pictures(
     ]
 
 
-def duplicate_groups(pictures: Sequence[Sequence[Picture]], *, key: str, label: str) -> GroupsState:
+def duplicate_groups(pictures: Sequence[Sequence[GroupPicture]], *, key: str, label: str) -> GroupsState:
     """Draw groups, each with the picture that stays before those that would go.
 
     `key` names the list in the page, `label` names it for screen readers. A selection lapses with the groups.

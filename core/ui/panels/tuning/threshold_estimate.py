@@ -22,7 +22,7 @@ TARGET = 95
 GOOD_MARGIN = 0.1
 """Half the width of an interval that is narrow enough."""
 
-KINDS: dict[Kind, str] = {"picture": "picture searches", "words": "text searches"}
+KIND_NAMES: dict[Kind, str] = {"picture": "picture searches", "words": "text searches"}
 BALANCE, PRECISION = "Best balance", "Target precision"
 
 
@@ -69,7 +69,7 @@ def _show_suggestion(
     )
     _show_check(tuning, disputed)
     st.button(
-        f"Save {exact_percent(reading.threshold)} for {KINDS[kind]}",
+        f"Save {exact_percent(reading.threshold)} for {KIND_NAMES[kind]}",
         type="primary",
         icon=":material/bookmark_added:",
         key="save",
@@ -127,7 +127,7 @@ def show_saved(in_use: ActiveModel, kind: Kind) -> SavedThreshold | None:
         with st.container(border=True, horizontal=True, vertical_alignment="center", key="saved"):
             st.markdown(
                 f":material/bookmark: **Saved threshold: {exact_percent(saved.threshold)}.** "
-                f"{KINDS[kind].capitalize()} start there.",
+                f"{KIND_NAMES[kind].capitalize()} start there.",
                 width="stretch",
             )
             st.button(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from core.search.background import Background, read_background
+from core.search.unrelated_scores import Background, read_background
 
 TOTAL = 5_000
 
