@@ -16,6 +16,9 @@ import torch
 from training.copy_encoder import views
 from training.copy_encoder.photos import decode
 
+SIZES = (2, 3, 4, 4, 5, 6, 6, 7, 8, 9)
+"""Pictures in a collage, some numbers more often."""
+
 THREADS, AHEAD = 2, 4
 """Threads that make views, and how many batches they make before they are asked for."""
 
@@ -54,7 +57,7 @@ class Batches:
         pairs = torch.zeros(len(holds), len(holds), dtype=torch.bool)
         pairs[:count, count : 2 * count] = torch.eye(count, dtype=torch.bool)
         for number in range(2 * count, len(holds)):
-            parts = chance.sample(range(count), chance.choice([2, 3, 4, 4, 5, 6, 6, 7, 8, 9]))
+            parts = chance.sample(range(count), min(count, chance.choice(SIZES)))
             made.append(views.collage([pictures[part] for part in parts], chance, side))
             holds[number, parts] = True
             pairs[parts, number] = True

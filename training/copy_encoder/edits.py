@@ -136,9 +136,7 @@ def recolour(image: Picture, matrix: NDArray[np.float32]) -> Picture:
     return np.asarray(cv2.transform(image, matrix), np.uint8)
 
 
-SEPIA: NDArray[np.float32] = np.array(
-    [[0.393, 0.769, 0.189], [0.349, 0.686, 0.168], [0.272, 0.534, 0.131]], np.float32
-)
+SEPIA: NDArray[np.float32] = np.array([[0.393, 0.769, 0.189], [0.349, 0.686, 0.168], [0.272, 0.534, 0.131]], np.float32)
 """The usual matrix of photo software."""
 
 
@@ -154,7 +152,9 @@ def colour(chance: random.Random) -> Colour:
 def words(chance: random.Random, count: int) -> str:
     """Words of no language."""
     made = ("".join(chance.choices(LETTERS, k=chance.randint(2, 9))) for _ in range(count))
-    return " ".join(word.upper() if chance.random() < 0.1 else word.title() if chance.random() < 0.2 else word for word in made)
+    return " ".join(
+        word.upper() if chance.random() < 0.1 else word.title() if chance.random() < 0.2 else word for word in made
+    )
 
 
 def write(image: Picture, chance: random.Random, size: float, lines: int = 1) -> Picture:
@@ -169,7 +169,9 @@ def write(image: Picture, chance: random.Random, size: float, lines: int = 1) ->
     left = round(chance.uniform(-0.05, 0.3) * width)
     way = chance.random()
     if way < 0.25:
-        cv2.rectangle(written, (0, round(top - high * 1.2)), (width, round(top + (lines - 0.6) * high * 1.4)), behind, -1)
+        cv2.rectangle(
+            written, (0, round(top - high * 1.2)), (width, round(top + (lines - 0.6) * high * 1.4)), behind, -1
+        )
     for number in range(lines):
         place = (left, round(top + number * high * 1.4))
         text = words(chance, chance.randint(1, 4))
@@ -193,11 +195,22 @@ def stick(image: Picture, chance: random.Random, size: float) -> Picture:
             eye = (x + side * radius * 2 // 5, y - radius // 3)
             cv2.circle(covered, eye, max(1, radius // 7), (60, 40, 20), -1, cv2.LINE_AA)
         bend = chance.choice([(0, 180), (180, 360)])
-        cv2.ellipse(covered, (x, y + radius // 5), (radius // 2, radius // 3), 0, *bend, (60, 40, 20), max(1, radius // 8), cv2.LINE_AA)
+        cv2.ellipse(
+            covered,
+            (x, y + radius // 5),
+            (radius // 2, radius // 3),
+            0,
+            *bend,
+            (60, 40, 20),
+            max(1, radius // 8),
+            cv2.LINE_AA,
+        )
     elif kind == 1:
         for side in (-1, 1):
             cv2.circle(covered, (x + side * radius // 2, y - radius // 3), round(radius * 0.56), fill, -1, cv2.LINE_AA)
-        cv2.fillPoly(covered, [np.array([(x - radius, y - radius // 6), (x + radius, y - radius // 6), (x, y + radius)])], fill)
+        cv2.fillPoly(
+            covered, [np.array([(x - radius, y - radius // 6), (x + radius, y - radius // 6), (x, y + radius)])], fill
+        )
     elif kind == 2:
         points = chance.randint(4, 8)
         turned, inner = chance.uniform(0, math.pi), chance.uniform(0.35, 0.9)

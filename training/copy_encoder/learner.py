@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.functional import normalize
 from torch.optim.swa_utils import AveragedModel
 
+from training.copy_encoder.front import frozen_front
 from training.copy_encoder.network import Config, CopyNetwork
 
 RATE, HEAD_RATE = 6e-4, 2e-3
@@ -26,11 +28,11 @@ class Learner:
         self.network = CopyNetwork(config).to(device, memory_format=torch.channels_last)
         self.step, self.seconds = 0, 0.0
         self.device = device
-        self._frozen: list[torch.nn.Module] = []
+        self._frozen = frozen
+        self._front: torch.nn.Module | None = None
         if frozen:
             trunk = self.network.trunk
-            self._frozen = [trunk.conv_stem, trunk.bn1, *trunk.blocks[:frozen]]
-            for part in self._frozen:
+            for part in (trunk.conv_stem, trunk.bn1, *trunk.blocks[:frozen]):
                 part.requires_grad_(False)
         self.average = AveragedModel(self.network, multi_avg_fn=self._averaged, use_buffers=True)
         named = dict(self.network.named_parameters())
@@ -56,12 +58,18 @@ class Learner:
 
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
         """Unit vectors of pixels, uint8, as the network in training sees them."""
-        self.network.train()
-        for part in self._frozen:
-            part.eval()
+        network = self.network.train()
+        given = pixels.to(self.device, non_blocking=True)
         with torch.autocast(self.device, torch.bfloat16, enabled=self.device != "cpu"):
-            vectors: torch.Tensor = self.network(pixels.to(self.device, non_blocking=True))
-        return vectors.float()
+            if not self._frozen:
+                return torch.as_tensor(network(given)).float()
+            if self._front is None:
+                self._front = frozen_front(network.trunk, self._frozen)
+            with torch.no_grad():
+                features = self._front(network.normalised(given))
+            trunk = network.trunk
+            features = trunk.bn2(trunk.conv_head(trunk.blocks[self._frozen :](features)))
+            return normalize(network.head(network.pool(features)).float(), dim=-1)
 
     def learn(self, loss: torch.Tensor, rate: float) -> None:
         """One step down the loss, at `rate` of the highest rates."""

@@ -48,7 +48,9 @@ def contrast(
     strangers among the views, `far` (views, remembered) those in `memory`. The mean over pairs, in both directions.
     """
     own = vectors @ vectors.T / TEMPERATURE
-    others = torch.cat([own.masked_fill(~apart, NOTHING), (vectors @ memory.T / TEMPERATURE).masked_fill(~far, NOTHING)], 1)
+    others = torch.cat(
+        [own.masked_fill(~apart, NOTHING), (vectors @ memory.T / TEMPERATURE).masked_fill(~far, NOTHING)], 1
+    )
     against = others.logsumexp(1)
     anchors, copies = pairs.nonzero(as_tuple=True)
     return softplus(against[anchors] - own[anchors, copies]).mean()

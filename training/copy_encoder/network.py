@@ -63,10 +63,13 @@ class CopyNetwork(nn.Module):
         self.register_buffer("mean", torch.tensor(config.mean).view(1, 3, 1, 1) * 255, persistent=False)
         self.register_buffer("deviation", torch.tensor(config.deviation).view(1, 3, 1, 1) * 255, persistent=False)
 
+    def normalised(self, pixels: torch.Tensor) -> torch.Tensor:
+        """What the trunk is given of pixels (n, 3, side, side), 0 to 255."""
+        return ((pixels.float() - self.mean) / self.deviation).contiguous(memory_format=torch.channels_last)
+
     def features(self, pixels: torch.Tensor) -> torch.Tensor:
-        """What the last layer is given: (n, channels) of pixels (n, 3, side, side), 0 to 255."""
-        given = (pixels.float() - self.mean) / self.deviation
-        pooled: torch.Tensor = self.pool(self.trunk(given.contiguous(memory_format=torch.channels_last)))
+        """What the last layer is given: (n, channels)."""
+        pooled: torch.Tensor = self.pool(self.trunk(self.normalised(pixels)))
         return pooled
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -79,5 +82,8 @@ def load(folder: Path, device: str = "cpu") -> CopyNetwork:
     from safetensors.torch import load_file
 
     network = CopyNetwork(Config.read(folder))
-    network.load_state_dict({name: tensor.float() for name, tensor in load_file(folder / WEIGHTS).items()})
+    weights = {name: tensor.float() for name, tensor in load_file(folder / WEIGHTS).items()}
+    left_out = network.load_state_dict(weights, strict=False)
+    if left_out.unexpected_keys or not all(name.endswith("num_batches_tracked") for name in left_out.missing_keys):
+        raise ValueError(f"{folder} does not hold the weights of {network.config.trunk}")
     return network.eval().to(device, memory_format=torch.channels_last)

@@ -50,7 +50,9 @@ def split(data: Path) -> Split:
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and path.name != CLUTTER) if folder.is_dir() else []
+    return (
+        sorted(path for path in folder.iterdir() if path.is_dir() and path.name != CLUTTER) if folder.is_dir() else []
+    )
 
 
 def _files(folder: Path) -> list[Path]:

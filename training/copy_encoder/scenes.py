@@ -97,7 +97,9 @@ def page(image: Picture, chance: random.Random, share: float) -> Picture:
     if chance.random() < 0.5:
         cv2.rectangle(canvas, (0, 0), (width, margin + 30), paper, -1)
         text = words(chance, chance.randint(2, 4))
-        cv2.putText(canvas, text, (margin, margin + 20), chance.choice(FONTS[:4]), chance.uniform(0.6, 1.1), ink, 2, cv2.LINE_AA)
+        cv2.putText(
+            canvas, text, (margin, margin + 20), chance.choice(FONTS[:4]), chance.uniform(0.6, 1.1), ink, 2, cv2.LINE_AA
+        )
     ratio = image.shape[1] / image.shape[0]
     area = share * width * height
     picture_wide = min(width - 8, round(math.sqrt(area * ratio)))

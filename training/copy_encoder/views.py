@@ -30,15 +30,21 @@ def asked(image: Picture, chance: random.Random, side: int) -> Picture:
     """What somebody may ask with: a part of the picture, or it in something bigger, much changed."""
     way = chance.random()
     if way < 0.16:
-        image = edits.crop(image, chance.uniform(0.1, 0.3), chance.random(), chance.random(), chance.uniform(0.75, 1.33))
+        image = edits.crop(
+            image, chance.uniform(0.1, 0.3), chance.random(), chance.random(), chance.uniform(0.75, 1.33)
+        )
     elif way < 0.38:
         corner = chance.random() < 0.5
         x, y = (chance.choice([0, 1]), chance.choice([0, 1])) if corner else (chance.random(), chance.random())
         image = edits.crop(image, chance.uniform(0.25, 0.6), x, y, chance.uniform(0.8, 1.25))
     elif way < 0.5:
-        image = edits.crop(image, chance.uniform(0.5, 0.95), chance.random(), chance.random(), chance.uniform(0.8, 1.25))
+        image = edits.crop(
+            image, chance.uniform(0.5, 0.95), chance.random(), chance.random(), chance.uniform(0.8, 1.25)
+        )
     elif way < 0.62:
-        return squashed(_worn(scenes.page(_turned(image, chance, 0.1), chance, chance.uniform(0.1, 0.4)), chance, 0.3), side)
+        return squashed(
+            _worn(scenes.page(_turned(image, chance, 0.1), chance, chance.uniform(0.1, 0.4)), chance, 0.3), side
+        )
     elif way < 0.72:
         image = scenes.screenshot(_turned(image, chance, 0.1), chance, chance.uniform(0.15, 0.7))
         return squashed(_worn(image, chance, 0.4), side)
@@ -82,7 +88,9 @@ def _worn(image: Picture, chance: random.Random, share: float) -> Picture:
 
     if happens(0.5):
         tint = [chance.uniform(0.8, 1.2) if chance.random() < 0.4 else 1.0 for _ in range(3)]
-        image = edits.tone(image, chance.uniform(0.65, 1.5), chance.uniform(0.7, 1.4), chance.uniform(0.7, 1.4), tuple(tint))
+        image = edits.tone(
+            image, chance.uniform(0.65, 1.5), chance.uniform(0.7, 1.4), chance.uniform(0.7, 1.4), tuple(tint)
+        )
     if happens(0.3):
         image = edits.saturate(image, chance.uniform(0.2, 2.2))
     if happens(0.16):
