@@ -107,7 +107,7 @@ def noise(image: Picture, strength: float, chance: random.Random) -> Picture:
     """Grain; `strength` is its standard deviation, of 255."""
     grain = np.empty(image.shape, np.int16)
     cv2.setRNGSeed(chance.getrandbits(31))
-    cv2.randn(grain, (0.0, 0.0, 0.0), (strength, strength, strength))
+    cv2.randn(grain, np.zeros(3), np.full(3, strength))
     return np.asarray(np.clip(image + grain, 0, 255), np.uint8)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,42 +19,15 @@ from training.copy_encoder.benchmark import EDITS, FIVE, PARTS, edited
 from training.copy_encoder.encoders import Encode, encoder, speeds
 from training.copy_encoder.metrics import Vectors, between, cut_for, ranks, recall_at
 from training.copy_encoder.network import CONFIG, load
-from training.copy_encoder.photos import DATA, Picture, read, split
+from training.copy_encoder.photos import DATA
+from training.copy_encoder.sample import ORIGINALS, Sample, sample
 
 BUILTIN = Path(__file__).resolve().parents[2] / "core" / "embedding" / "builtin_copy"
 
-ORIGINALS, OTHERS, LONELY = 300, 1_151, 600
-"""Originals, what they stand among, and how many of these are among the pairs."""
+LONELY = 600
+"""How many of the others are among the pairs."""
 
 MILLIONTH = 1e-6
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Pictures to measure on: the originals come first in `index`; `left` are in no index, for collages. `folders`
-    tells which of `index` lie in one folder: they are of one class or source."""
-
-    index: list[Picture]
-    folders: NDArray[np.int64]
-    left: list[Picture]
-    originals: int
-
-
-def sample(data: Path, originals: int) -> Sample:
-    """The same pictures every time: half from either kind of what is kept back, evenly."""
-    kept = split(data)
-    first: list[Path] = []
-    rest: list[Path] = []
-    for paths in (kept.unseen_classes, kept.unseen_others):
-        chosen = set(np.linspace(0, len(paths) - 1, originals // 2).astype(int).tolist())
-        first += [path for number, path in enumerate(paths) if number in chosen]
-        rest += [path for number, path in enumerate(paths) if number not in chosen]
-    order = np.random.default_rng(0).permutation(len(rest))
-    others = [rest[number] for number in order[:OTHERS]]
-    names = [path.parent.name for path in first + others]
-    folders = np.unique(names, return_inverse=True)[1].astype(np.int64)
-    left = [read(rest[number]) for number in order[OTHERS:]]
-    return Sample([read(path) for path in first + others], folders, left, len(first))
 
 
 def measured(encode: Encode, given: Sample) -> Iterator[tuple[str, str]]:

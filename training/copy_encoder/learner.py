@@ -13,11 +13,11 @@ from training.copy_encoder.front import frozen_front
 from training.copy_encoder.network import Config, CopyNetwork
 
 RATE, HEAD_RATE = 6e-4, 2e-3
-"""Highest rates of the trunk, which comes with weights, and of the new layer."""
+"""Highest rates of the trunk and of the last layer."""
 
 DECAY = 0.02
-KEPT = 0.998
-"""Of the running average, a step; less in the first thousand."""
+KEPT = 0.99
+"""Of the running average, a step; less in the first hundreds."""
 
 
 class Learner:
@@ -25,7 +25,7 @@ class Learner:
 
     def __init__(self, config: Config, frozen: int, device: str) -> None:
         """The stem and the first `frozen` stages of the trunk stay as they are, their statistics too."""
-        self.network = CopyNetwork(config).to(device, memory_format=torch.channels_last)
+        self.network = CopyNetwork(config).to(device).to(memory_format=torch.channels_last)
         self.step, self.seconds = 0, 0.0
         self.device = device
         self._frozen = frozen

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import timm
 import torch
@@ -57,7 +57,7 @@ class CopyNetwork(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.trunk: Any = timm.create_model(config.trunk, pretrained=False, num_classes=0, global_pool="")
+        self.trunk = cast("Any", timm.create_model(config.trunk, pretrained=False, num_classes=0, global_pool=""))
         self.pool = GeM()
         self.head = nn.Linear(self.trunk.num_features, config.dimensions)
         self.register_buffer("mean", torch.tensor(config.mean).view(1, 3, 1, 1) * 255, persistent=False)
@@ -86,4 +86,5 @@ def load(folder: Path, device: str = "cpu") -> CopyNetwork:
     left_out = network.load_state_dict(weights, strict=False)
     if left_out.unexpected_keys or not all(name.endswith("num_batches_tracked") for name in left_out.missing_keys):
         raise ValueError(f"{folder} does not hold the weights of {network.config.trunk}")
-    return network.eval().to(device, memory_format=torch.channels_last)
+    network.eval().to(device).to(memory_format=torch.channels_last)
+    return network

@@ -185,6 +185,6 @@ def _lit(image: Picture, chance: random.Random) -> Picture:
     angle, depth = chance.uniform(0, 2 * math.pi), chance.uniform(0.1, 0.5)
     across = np.linspace(-1, 1, width, dtype=np.float32)[None] * math.cos(angle)
     down = np.linspace(-1, 1, height, dtype=np.float32)[:, None] * math.sin(angle)
-    light: NDArray[np.float32] = 1 + depth * (across + down) / 1.5
+    light: NDArray[np.float32] = (1 + depth * (across + down) / 1.5).astype(np.float32)
     tint = np.array([chance.uniform(0.85, 1.1) for _ in range(3)], np.float32)
     return np.asarray(np.clip(image * light[..., None] * tint, 0, 255), np.uint8)

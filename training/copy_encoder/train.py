@@ -30,12 +30,12 @@ PROGRESS = "progress.pt"
 COUNT, COLLAGES = 32, 8
 """Photos a step, with two views each, and collages of them."""
 
-SIDES = ((0.45, 128), (0.85, 160), (1.0, 192))
+SIDES = ((0.65, 128), (0.95, 160), (1.0, 192))
 """Until which part of the training the views have how many pixels a side: small ones first, for they cost less. The
 network then takes somewhat larger pictures than it was trained with (FixRes: Touvron et al. 2019)."""
 
 REMEMBERED = 8192
-WARM_UP = 60
+WARM_UP = 20
 """Steps in which the rate rises."""
 
 LOWEST = 0.02
@@ -75,7 +75,7 @@ def train(learner: Learner, batches: Batches, options: argparse.Namespace) -> No
     begun, first = learner.seconds, learner.step
 
     def done() -> float:
-        return max(learner.seconds / 60 / options.minutes, learner.step / options.steps)
+        return float(max(learner.seconds / 60 / options.minutes, learner.step / options.steps))
 
     while done() < 1:
         side = side_at(done())
