@@ -10,7 +10,7 @@ import torch
 from tests.training.pictures import picture
 from training.copy_encoder.batches import Batches
 from training.copy_encoder.encoders import copy_encoder, in_training
-from training.copy_encoder.export import outputs, whiten, write
+from training.copy_encoder.export import merge, outputs, whiten, write
 from training.copy_encoder.learner import Learner
 from training.copy_encoder.losses import Memory
 from training.copy_encoder.network import WEIGHTS, Config, CopyNetwork, GeM, load
@@ -46,6 +46,20 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
     dataclasses.replace(SMALL, trunk="mobilenetv2_035").write(tmp_path)
     with pytest.raises((ValueError, RuntimeError)):
         load(tmp_path)
+
+
+def test_merging_the_centring_changes_no_vector() -> None:
+    torch.manual_seed(0)
+    network = CopyNetwork(SMALL).eval()
+    assert network.centre.running_mean is not None
+    assert network.centre.running_var is not None
+    network.centre.running_mean.normal_(0, 0.1)
+    network.centre.running_var.uniform_(0.1, 2)
+    pictures = [picture(number) for number in range(3)]
+    before = copy_encoder(network, 64)(pictures)
+    merge(network)
+    assert np.allclose(copy_encoder(network, 64)(pictures), before, atol=1e-4)
+    assert torch.allclose(network.centre(before_head := torch.randn(2, 512)), before_head, atol=1e-5)
 
 
 def test_whitened_outputs_have_no_common_direction() -> None:

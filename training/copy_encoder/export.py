@@ -25,6 +25,19 @@ PHOTOS = 1500
 """Of those learnt from, whose vectors the whitening is made for."""
 
 
+@torch.no_grad()
+def merge(network: CopyNetwork) -> None:
+    """Put what the centring does into the linear layer before it, and make it do nothing."""
+    centre, head = network.centre, network.head
+    assert centre.running_mean is not None
+    assert centre.running_var is not None
+    scale = (centre.running_var + centre.eps).rsqrt()
+    head.bias.copy_((head.bias - centre.running_mean) * scale)
+    head.weight.mul_(scale[:, None])
+    centre.running_mean.zero_()
+    centre.running_var.fill_(1 - centre.eps)
+
+
 @torch.inference_mode()
 def outputs(network: CopyNetwork, pictures: Sequence[Picture], side: int) -> torch.Tensor:
     """What the last layer says of pictures before it is brought to unit length, (n, dimensions) float64."""
@@ -73,6 +86,7 @@ def main() -> None:
     parser.add_argument("--shrink", type=float, default=0.0, help="of the whitening (try 0.1 to 10); 0: none")
     options = parser.parse_args()
     network = in_training(options.work / PROGRESS)
+    merge(network)
     if options.shrink:
         seen = split(options.data).seen
         pictures = [read(path) for path in seen[:: max(1, len(seen) // PHOTOS)]]

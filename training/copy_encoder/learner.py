@@ -6,18 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn.functional import normalize
 from torch.optim.swa_utils import AveragedModel
 
 from training.copy_encoder.front import frozen_front
 from training.copy_encoder.network import Config, CopyNetwork
 
-RATE, HEAD_RATE = 6e-4, 2e-3
+RATE, HEAD_RATE = 2e-4, 1e-3
 """Highest rates of the trunk and of the last layer."""
 
 DECAY = 0.02
-KEPT = 0.99
-"""Of the running average, a step; less in the first hundreds."""
+KEPT = 0.998
+"""Of the running average, a step; less in the first thousands."""
 
 
 class Learner:
@@ -69,7 +68,7 @@ class Learner:
                 features = self._front(network.normalised(given))
             trunk = network.trunk
             features = trunk.bn2(trunk.conv_head(trunk.blocks[self._frozen :](features)))
-            return normalize(network.head(network.pool(features)).float(), dim=-1)
+            return network.directed(network.pool(features))
 
     def learn(self, loss: torch.Tensor, rate: float) -> None:
         """One step down the loss, at `rate` of the highest rates."""

@@ -60,6 +60,8 @@ class CopyNetwork(nn.Module):
         self.trunk = cast("Any", timm.create_model(config.trunk, pretrained=False, num_classes=0, global_pool=""))
         self.pool = GeM()
         self.head = nn.Linear(self.trunk.num_features, config.dimensions)
+        # Without it all vectors begin, and for long stay, in one narrow cone: pooled features have a large common mean.
+        self.centre = nn.BatchNorm1d(config.dimensions, affine=False)
         self.register_buffer("mean", torch.tensor(config.mean).view(1, 3, 1, 1) * 255, persistent=False)
         self.register_buffer("deviation", torch.tensor(config.deviation).view(1, 3, 1, 1) * 255, persistent=False)
 
@@ -72,9 +74,13 @@ class CopyNetwork(nn.Module):
         pooled: torch.Tensor = self.pool(self.trunk(self.normalised(pixels)))
         return pooled
 
+    def directed(self, features: torch.Tensor) -> torch.Tensor:
+        """Unit vectors of the trunk's pooled features."""
+        return normalize(self.centre(self.head(features)).float(), dim=-1)
+
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Unit vectors (n, dimensions) of pixels (n, 3, side, side), 0 to 255."""
-        return normalize(self.head(self.features(pixels)), dim=-1)
+        return self.directed(self.features(pixels))
 
 
 def load(folder: Path, device: str = "cpu") -> CopyNetwork:

@@ -30,7 +30,7 @@ PROGRESS = "progress.pt"
 COUNT, COLLAGES = 32, 8
 """Photos a step, with two views each, and collages of them."""
 
-SIDES = ((0.65, 128), (0.95, 160), (1.0, 192))
+SIDES = ((0.6, 128), (0.9, 160), (1.0, 192))
 """Until which part of the training the views have how many pixels a side: small ones first, for they cost less. The
 network then takes somewhat larger pictures than it was trained with (FixRes: Touvron et al. 2019)."""
 
