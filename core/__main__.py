@@ -1,13 +1,16 @@
-"""`python -m core run`: serve the app with the address and port of the settings; other commands are `core.cli`."""
+"""`python -m core run` serves the app, `python -m core worker` does its background work; the rest is `core.cli`."""
 
 from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import sys
+import threading
 
-from core.errors import SettingsError
+from core.errors import DatabaseError, SettingsError
+from core.process import keep_freed_memory
 from core.settings import Settings, load_settings
 
 
@@ -33,12 +36,38 @@ def serve(settings: Settings) -> None:
     os.execv(sys.executable, command)  # noqa: S606
 
 
+def work() -> int:
+    """Run a worker alone, until SIGTERM or SIGINT lets it finish its batch and leave.
+
+    Returns the exit status: 1, after a sentence, when a setting is wrong or the model cannot be loaded.
+    """
+    from core.database.error_messages import check_url  # `run` becomes another process, and needs none of it
+    from core.engine import Engine
+
+    keep_freed_memory()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    logging.getLogger("procrastinate").setLevel(logging.WARNING)  # it says three lines of every job
+    stop = threading.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: stop.set())
+    try:
+        engine = Engine(load_settings(workers=1))
+        check_url(engine.database.conninfo)
+    except (SettingsError, DatabaseError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    engine.start()
+    while not stop.wait(0.5) and engine.model_state.state != "failed":
+        pass
+    failed = engine.model_state.state == "failed"  # the loader has logged why
+    engine.close()
+    return int(failed)
+
+
 def main(arguments: list[str]) -> int:
     """Run a command and return its exit status."""
     if arguments == ["worker"]:
-        from core.worker import run_worker
-
-        status = run_worker()
+        status = work()
         logging.shutdown()
         # The engine is closed. What is left is memory, and to have the interpreter clear PyTorch away takes seconds,
         # in which whoever asked the worker to stop may lose patience.

@@ -49,7 +49,7 @@ class Settings(BaseSettings):
         1,
         ge=0,
         le=1,
-        description="1 runs the indexing worker inside the app, 0 leaves it to `python -m core worker`.",
+        description="1 runs the worker inside the app, 0 leaves all background work to `python -m core worker`.",
     )
     contact: str = Field(
         "", description="A mail address or URL, sent in the User-Agent so that a site's owner can reach you."

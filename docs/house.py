@@ -20,7 +20,6 @@ ROOMS = {
     "api": "HTTP routes",
     "ui": "what pages share",
     "cli": "backup, restore …",
-    "worker": "runs without pages",
     "engine": "builds the parts",
     "background": "work behind the pages",
     "tuning": "verdicts → thresholds",
