@@ -82,7 +82,7 @@ def test_sixty_verdicts_give_a_threshold_that_keeps_its_word(
     with (tmp_path / "verdicts.csv").open(encoding="utf-8-sig", newline="") as file:
         assert len(list(csv.DictReader(file))) == VERDICTS
     page.locator('[data-testid="stFileUploader"] input[type=file]').set_input_files(tmp_path / "verdicts.csv")
-    expect(page.get_by_text(f"0 verdicts taken. Left out: {VERDICTS} known already.")).to_be_visible()
+    expect(page.get_by_text(f"0 verdicts imported. Left out: {VERDICTS} already known.")).to_be_visible()
 
 
 def test_searches_begin_at_the_saved_threshold_until_it_is_reset(app: App, page: Page, classes: dict[str, str]) -> None:

@@ -394,10 +394,10 @@ def test_a_user_who_may_not_add_the_extension(postgres: EmbeddedPostgres, empty_
 @pytest.mark.parametrize(
     ("versions", "sentence"),
     [
-        (Versions(140012, "0.8.0", "0.8.0"), "runs Postgres 14, and Lookalike needs 15 or later"),
+        (Versions(140012, "0.8.0", "0.8.0"), "runs Postgres 14, but Lookalike needs 15 or later"),
         (Versions(150000, None, None), "has no pgvector; install it there"),
-        (Versions(180000, None, "0.7.4"), "has pgvector 0.7.4, and Lookalike needs 0.8.0 or later"),
-        (Versions(180000, "0.7.4", "0.7.4"), "has pgvector 0.7.4, and Lookalike needs 0.8.0 or later"),
+        (Versions(180000, None, "0.7.4"), "has pgvector 0.7.4, but Lookalike needs 0.8.0 or later"),
+        (Versions(180000, "0.7.4", "0.7.4"), "has pgvector 0.7.4, but Lookalike needs 0.8.0 or later"),
         (Versions(180000, "0.7.4", "0.8.5"), "run ALTER EXTENSION vector UPDATE"),
     ],
 )
