@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
 from collections.abc import Iterator
 
@@ -67,7 +68,8 @@ def test_dropped_pictures_and_zips_are_previewed_indexed_and_kept(app: App, page
     expect(page.get_by_text("Uploaded pictures").last).to_be_visible()
     expect(panel.get_by_text("15 ready")).to_have_count(0)
 
-    page.get_by_role("link", name="Search").click()
+    page.get_by_role("link", name="Search them").click()
+    expect(page).to_have_url(re.compile("import=1"))
     page.get_by_label("Drop a picture, or press Ctrl+V").locator('input[type="file"]').set_input_files(
         payload("query.jpg", PHOTOS[8].read_bytes(), "image/jpeg")
     )
