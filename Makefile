@@ -21,9 +21,9 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/deno check -q core/ui/components
-	$(BIN)/deno lint -q
-	$(BIN)/deno fmt -q --check
+	DENO_DIR=build/deno $(BIN)/deno check -q core/ui/components
+	DENO_DIR=build/deno $(BIN)/deno lint -q
+	DENO_DIR=build/deno $(BIN)/deno fmt -q --check
 	$(BIN)/mypy
 
 $(VENV)/bin/python:
