@@ -33,8 +33,8 @@ POOL_SECONDS = 30.0
 PATIENCE_SECONDS = 1.0
 """How long a caller waits before the database is asked whether it is there at all."""
 
-APPLICATION = "lookalike"
-"""What the connections of a running app call themselves; those of its worker say so after it."""
+APPLICATION, WORKER_APPLICATION = "lookalike", "lookalike worker"
+"""What the connections of a running app call themselves, and those of its worker."""
 
 CONNECTION: dict[str, Any] = {
     # Behind a pooler in transaction mode, prepared statements answer with another client's rows.
