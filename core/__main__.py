@@ -15,7 +15,7 @@ from core.settings import Settings, load_settings
 
 
 def port_is_free(host: str, port: int) -> bool:
-    """Whether a server can listen on that address and port now."""
+    """Whether a server can listen on that IP address and port now."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -27,7 +27,7 @@ def port_is_free(host: str, port: int) -> bool:
 
 
 def serve(settings: Settings) -> None:
-    """Become the server. Does not return."""
+    """Replace this process with the server. Does not return."""
     command = [
         *(sys.executable, "-m", "streamlit", "run", "streamlit_app.py"),
         *("--server.address", settings.host, "--server.port", str(settings.port)),
@@ -67,9 +67,13 @@ def work() -> int:
 def main(arguments: list[str]) -> int:
     """Run a command and return its exit status."""
     if arguments == ["worker"]:
-        return work()
+        status = work()
+        logging.shutdown()
+        # The engine is closed. What is left is memory, and to have the interpreter clear PyTorch away takes seconds,
+        # in which whoever asked the worker to stop may lose patience.
+        os._exit(status)
     if arguments != ["run"]:
-        from core.cli import run_command  # the app itself needs none of it
+        from core.cli import run_command  # not needed by the app itself
 
         return run_command(arguments)
     try:
@@ -79,7 +83,7 @@ def main(arguments: list[str]) -> int:
         return 1
     if not port_is_free(settings.host, settings.port):
         print(
-            f"Port {settings.port} on {settings.host} is taken, perhaps by another Lookalike. "
+            f"Port {settings.port} on {settings.host} is in use, perhaps by another Lookalike. "
             f"Close that, or choose another port: PORT={settings.port + 1} make run",
             file=sys.stderr,
         )

@@ -23,35 +23,35 @@ from core.errors import LookalikeError, TransferError
 from core.settings import load_settings
 
 NAME = "lookalike command"
-"""What the connections of a command call themselves: not as those of an app do, which a restore looks for."""
+"""The application name of a command's connections; a restore looks for that of an app, so it must differ."""
 
 SHOWN_NOTES = 20
-"""Remarks about a file's lines that are printed."""
+"""Most notes about a file's lines that are printed: a screenful."""
 
 SHOWN_SECONDS = 0.5
-"""Between two looks at the progress."""
+"""Seconds between two updates of the progress."""
 
 
 def run_command(arguments: Sequence[str]) -> int:
-    """Run a command and return its exit status: 1, after a sentence, when it could not be done."""
+    """Run a command and return its exit status: 1, after a sentence, if it failed, 130 if stopped."""
     parser = _parser()
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
-        done: str = asked.run(asked)
+        result: str = options.run(options)
     except LookalikeError as error:
         _clear()
         print(error, file=sys.stderr)
         return 1
     except psycopg.Error as error:
         _clear()
-        print(f"The database refused: {str(error).splitlines()[0]}. Nothing was changed.", file=sys.stderr)
+        print(f"The database reported an error: {str(error).splitlines()[0]}. Nothing was changed.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         _clear()
         print("Stopped.", file=sys.stderr)
         return 130
     _clear()
-    print(done)
+    print(result)
     return 0
 
 
@@ -59,77 +59,78 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m core", description="Lookalike")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     commands.add_parser("run", help="serve the app")
-    commands.add_parser("worker", help="work on imports and other background work, without the pages")
-    backup = commands.add_parser("backup", help="write everything into one file, while the app may go on")
+    commands.add_parser("worker", help="run imports and other background jobs, without the pages")
+    backup = commands.add_parser("backup", help="write everything to one file; the app can keep running")
     backup.add_argument("file", type=Path)
     backup.set_defaults(run=_back_up)
-    put_back = commands.add_parser("restore", help="fill an empty collection from a backup")
-    put_back.add_argument("file", type=Path)
-    put_back.add_argument("--replace", action="store_true", help="delete what the collection holds first")
-    put_back.set_defaults(run=_restore)
-    take_out = commands.add_parser("export", help="write the collection as .csv or .parquet")
-    take_out.add_argument("file", type=Path)
-    take_out.add_argument("--thumbnails", action="store_true", help="with the thumbnails")
-    take_out.add_argument("--embeddings", action="store_true", help="with the embeddings of the model in use")
-    take_out.set_defaults(run=_export)
-    take_in = commands.add_parser("import", help="read such a file into the collection")
-    take_in.add_argument("file", type=Path)
-    take_in.set_defaults(run=_import)
+    restore_parser = commands.add_parser("restore", help="fill an empty collection from a backup")
+    restore_parser.add_argument("file", type=Path)
+    restore_parser.add_argument("--replace", action="store_true", help="delete what the collection holds first")
+    restore_parser.set_defaults(run=_restore)
+    export = commands.add_parser("export", help="write the collection as .csv or .parquet")
+    export.add_argument("file", type=Path)
+    export.add_argument("--thumbnails", action="store_true", help="with the thumbnails")
+    export.add_argument("--embeddings", action="store_true", help="with the embeddings of the model in use")
+    export.set_defaults(run=_export)
+    import_parser = commands.add_parser("import", help="add the pictures of such a file to the collection")
+    import_parser.add_argument("file", type=Path)
+    import_parser.set_defaults(run=_import)
     return parser
 
 
-def _export(asked: argparse.Namespace) -> str:
-    kind = asked.file.suffix.lower().removeprefix(".")
+def _export(options: argparse.Namespace) -> str:
+    kind = options.file.suffix.lower().removeprefix(".")
     if kind not in ("csv", "parquet"):
         raise TransferError("Name a file that ends in .csv or .parquet.")
-    with _database() as database, new_file(asked.file) as file:
+    with _database() as database, new_file(options.file) as file:
         show, done, store = _progress(), 0, Store(database)
         chunks = export_table(
-            *(database, _model(store), kind), thumbnails=asked.thumbnails, embeddings=asked.embeddings
+            *(database, _model(store), kind), thumbnails=options.thumbnails, embeddings=options.embeddings
         )
         for chunk in chunks:
             file.write(chunk)
             done += len(chunk)
             show("writing", done, done)
         count = store.count()
-    return f"{asked.file} holds {count:,} pictures in {asked.file.stat().st_size / 1e6:,.1f} MB."
+    return f"{options.file} holds {count:,} pictures in {options.file.stat().st_size / 1e6:,.1f} MB."
 
 
-def _import(asked: argparse.Namespace) -> str:
+def _import(options: argparse.Namespace) -> str:
     try:
-        file = asked.file.open("rb")
+        file = options.file.open("rb")
     except OSError as error:
-        raise TransferError(f"{asked.file} cannot be read: {error.strerror}.") from None
+        raise TransferError(f"{options.file} cannot be read: {error.strerror}.") from None
     with file, _database() as database:
-        show, size = _progress(), asked.file.stat().st_size
-        taken = import_table(
-            database, _model(Store(database)), asked.file.name, file, lambda _: show("reading", file.tell(), size)
+        show, size = _progress(), options.file.stat().st_size
+        imported = import_table(
+            database, _model(Store(database)), options.file.name, file, lambda _: show("reading", file.tell(), size)
         )
     _clear()
-    for number, sentence in taken.notes[:SHOWN_NOTES]:
+    for number, sentence in imported.notes[:SHOWN_NOTES]:
         print(f"Line {number}: {sentence}", file=sys.stderr)
-    if taken.remarks > SHOWN_NOTES:
-        print(f"… and {taken.remarks - SHOWN_NOTES:,} more.", file=sys.stderr)
-    return taken.summary
+    if imported.note_count > SHOWN_NOTES:
+        print(f"… and {imported.note_count - SHOWN_NOTES:,} more.", file=sys.stderr)
+    return imported.summary
 
 
 def _model(store: Store) -> Model | None:
-    """The model that the settings name, else the newest that the collection knows."""
+    """The model in the settings, else the newest one in the collection."""
     models, setting = store.models(), load_settings().clip_model
     return next((model for model in models if model.setting == setting), models[-1] if models else None)
 
 
-def _back_up(asked: argparse.Namespace) -> str:
+def _back_up(options: argparse.Namespace) -> str:
     with _database() as database:
-        manifest = back_up(database, asked.file, _progress())
-    return f"{asked.file} holds {_summary(manifest)} in {asked.file.stat().st_size / 1e6:,.1f} MB."
+        manifest = back_up(database, options.file, _progress())
+    return f"{options.file} holds {_summary(manifest)} in {options.file.stat().st_size / 1e6:,.1f} MB."
 
 
-def _restore(asked: argparse.Namespace) -> str:
+def _restore(options: argparse.Namespace) -> str:
     with _database() as database:
-        manifest = restore(database, asked.file, _progress(), replace=asked.replace)
+        manifest = restore(database, options.file, _progress(), replace=options.replace)
     return (
-        f"The collection is back, as it was on {manifest.made_at.astimezone():%d %B %Y, %H:%M}: {_summary(manifest)}."
+        f"The collection was restored to its state of {manifest.made_at.astimezone():%d %B %Y, %H:%M}: "
+        f"{_summary(manifest)}."
     )
 
 
@@ -152,7 +153,7 @@ def _database() -> Iterator[Database]:
 
 
 def _progress() -> OnBackupProgress:
-    """Shows a step that is under way in the last line of a terminal, and says nothing elsewhere."""
+    """A callback that shows the current step on the last line of a terminal, and nothing elsewhere."""
     shown = 0.0
 
     def show(step: str, done: int, total: int) -> None:

@@ -41,27 +41,27 @@ from core.tuning.verdicts import Verdicts
 logger = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 15.0
-"""Seconds between tries to open a database that is down; the pause doubles up to the longest, so that a person who has
-started it does not wait long."""
+"""Seconds between attempts to open a database that is down. The pause doubles up to the longest one, which is short
+enough for a person who has just started it."""
 
 STATE_SECONDS = 0.05
-"""Between looks of `wait_until_ready`."""
+"""Seconds between two checks in `wait_until_ready`."""
 
 
 @dataclass(frozen=True)
 class DatabaseState:
-    """How the database is. `message` is a sentence when it cannot be used."""
+    """The state of the database. `message` is a sentence if it cannot be used."""
 
     state: Literal["starting", "ready", "failed"]
     message: str = ""
 
 
 class Engine:
-    """Starts everything in the background, and answers at once how far it is.
+    """Starts everything in the background, and reports its state without waiting.
 
-    What it is made of, pages and routes use by itself: `imports`; the collection by `store`, `browser`, `curation`,
-    `duplicates` and `comparisons`; a search by `query_encoder`, then `search`, with `nearest` beneath; tuning by
-    `verdicts`, `judging_queue` and `saved_thresholds`.
+    Pages and routes use the parts directly: `imports`; for the collection `store`, `browser`, `curation`, `duplicates`
+    and `comparisons`; for a search `query_encoder`, then `search`, which is built on `nearest`; for tuning `verdicts`,
+    `judging_queue` and `saved_thresholds`.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -139,7 +139,7 @@ class Engine:
             return
 
     def wait_until_ready(self, timeout: float) -> None:
-        """Wait for the database and the model. Raises DatabaseError or EncoderError when `timeout` seconds are over."""
+        """Wait up to `timeout` seconds for the database and the model. Raises DatabaseError or EncoderError."""
         deadline = time.monotonic() + timeout
         while self._database_state.state != "ready" and time.monotonic() < deadline:
             time.sleep(STATE_SECONDS)
@@ -148,17 +148,17 @@ class Engine:
 
     @property
     def database_state(self) -> DatabaseState:
-        """How the database is now, as far as is known."""
+        """The last known state of the database."""
         return self._database_state
 
     @property
     def model_state(self) -> LoadState:
-        """How far the loading of the model is that is to have an embedding of every picture."""
+        """The loading state of the configured model, with which every picture is to be embedded."""
         return self.model_selection.loader.state
 
     @property
     def reembedding(self) -> Reembedding | None:
-        """How far a change of model is; None when there is none."""
+        """The progress of a change of model; None if there is none."""
         return self._models.reembedding
 
     def serving(self) -> ActiveModel:
@@ -172,7 +172,7 @@ class Engine:
 
     @property
     def can_search(self) -> bool:
-        """Whether the database and the model that searches use are there."""
+        """Whether the database and the model that searches use are ready."""
         try:
             self.serving()
         except (DatabaseError, EncoderError):
@@ -187,13 +187,16 @@ class Engine:
             raise DatabaseError(state.message)
 
     def export_collection(self, kind: Format, *, thumbnails: bool, embeddings: bool) -> Iterator[bytes]:
-        """The collection as a file in chunks, with the embeddings of the model that searches use. Raises DatabaseError
-        or EncoderError."""
+        """The collection as a file in chunks, with the embeddings of the model that searches use if `embeddings`.
+
+        Raises DatabaseError or EncoderError, also while iterating.
+        """
         self._need_database()
         return export_table(
             self.database, self.model() if embeddings else None, kind, thumbnails=thumbnails, embeddings=embeddings
         )
 
-    def import_collection(self, name: str, file: IO[bytes], notice: OnProgress = lambda _: None) -> ImportedTable:
-        """Read a file of a collection into this one, see `import_table`. Raises LookalikeError of many kinds."""
-        return import_table(self.database, self.model(), name, file, notice)
+    def import_collection(self, name: str, file: IO[bytes], on_progress: OnProgress = lambda _: None) -> ImportedTable:
+        """Add the pictures of a table to the collection, see `import_table`. Raises TransferError, DatabaseError or
+        EncoderError."""
+        return import_table(self.database, self.model(), name, file, on_progress)

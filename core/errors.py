@@ -1,18 +1,18 @@
-"""The few errors that core raises on purpose. Each message is a sentence that a curator can read and act on."""
+"""The errors that core raises on purpose. Each message is a sentence that a curator can read and act on."""
 
 from __future__ import annotations
 
 
 class LookalikeError(Exception):
-    """The root of every error raised on purpose; `str(error)` is fit to be shown."""
+    """The base of every error raised on purpose; `str(error)` can be shown to users."""
 
 
 class SettingsError(LookalikeError):
-    """A setting is missing or makes no sense."""
+    """A setting is missing or invalid."""
 
 
 class DatabaseError(LookalikeError):
-    """The database cannot be reached or used, now or at all."""
+    """The database cannot be reached or used."""
 
 
 class EncoderError(LookalikeError):
@@ -20,14 +20,14 @@ class EncoderError(LookalikeError):
 
 
 class UrlError(LookalikeError):
-    """A line is not an address that may be fetched."""
+    """The text is not a URL that may be fetched."""
 
 
 class FetchError(LookalikeError):
-    """A URL gave no bytes.
+    """A URL could not be fetched.
 
     `retryable` says whether the same URL may work later; `retry_after` is the wait in seconds that the server
-    asked for, when it did; `status` is the HTTP status of an answer that was no picture.
+    asked for, if it did; `status` is the HTTP status of a response that was not a picture.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class PictureTooLargeError(PictureError):
 
 
 class QueryError(LookalikeError):
-    """The parts of a query do not make one."""
+    """The parts do not form a valid query."""
 
 
 class TagError(LookalikeError):
@@ -56,8 +56,8 @@ class TagError(LookalikeError):
 
 
 class TransferError(LookalikeError):
-    """A backup, or a file with a collection, cannot be written or read."""
+    """A backup or a table of pictures cannot be written or read."""
 
 
 class NotFoundError(LookalikeError):
-    """Nothing has that id."""
+    """Nothing with that id exists."""

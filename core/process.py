@@ -1,4 +1,4 @@
-"""Who gets the processor: people before batches, and batches beside each other rather than one after the other."""
+"""CPU and memory of the process: people come before batches, and several batches run side by side."""
 
 from __future__ import annotations
 
@@ -10,28 +10,27 @@ import threading
 from contextlib import suppress
 
 MOST_BATCHES = 4
-"""More would need more memory, and more pictures in hand."""
+"""More batches would need more memory and more loaded pictures."""
 
 
 def batches_on(cores: int) -> int:
-    """How many batches to work on at a time on so many cores: two to MOST_BATCHES, so that few cores have no work."""
+    """How many batches to run at a time on that many cores: two to MOST_BATCHES, with the fewest idle cores."""
     counts = range(min(2, cores), min(MOST_BATCHES, cores) + 1)
     return max(counts, key=lambda count: (count * (cores // count), count))
 
 
 BATCHES = batches_on(os.cpu_count() or 1)
-"""Batches that a model works on at a time where it has no processor of its own, each with a share of the cores. Cores
-that work on one batch wait for the slowest of them after every layer, so that whatever else runs on one, such as the
-decoding of the next pictures, holds up all."""
+"""Batches that a model runs at a time on the CPU, each with a share of the cores. Cores that share a batch wait for the
+slowest of them after every layer, so anything else that runs on one core, such as decoding, delays all of them."""
 
 NICENESS = 10
-"""On Linux a thread this nice gets a ninth of the time of one that is not, while both want the same core."""
+"""On Linux a thread this nice gets a ninth of the time of a normal one competing for the same core."""
 
 
 def step_aside() -> None:
-    """Make the calling thread, and the threads that it starts from now on, give way to all others of the process.
+    """Lower the priority of the calling thread, and of the threads that it starts from now on.
 
-    Linux alone knows the priority of a thread; elsewhere this does nothing.
+    Only Linux has priorities per thread; elsewhere this does nothing.
     """
     if sys.platform == "linux":
         with suppress(OSError):  # a sandbox may forbid it
@@ -39,27 +38,27 @@ def step_aside() -> None:
 
 
 def keep_numpy_to_one_core() -> None:
-    """Let numpy compute with the thread that calls it alone, in the whole process.
+    """Make numpy compute on the calling thread only, in the whole process.
 
-    The threads of its OpenBLAS spin for some 25 ms after each product of matrices, should another come. The scan that
-    follows in the database, whose processes want the same cores, then took 50 ms where it takes 37.
+    OpenBLAS's threads spin for about 25 ms after each matrix product, in case another follows. That slowed the scan
+    that follows in the database, on the same cores, from 37 to 50 ms.
     """
-    import numpy  # noqa: F401  what is not loaded cannot be told
+    import numpy  # noqa: F401  it must be loaded to be limited
     from threadpoolctl import ThreadpoolController
 
     ThreadpoolController().select(internal_api="openblas").limit(limits=1)
 
 
 def take_a_share() -> None:
-    """Let the calling thread compute with a BATCHES-th of the cores, and step aside with them.
+    """Limit the calling thread to 1 / BATCHES of the cores, at low priority.
 
-    Of OpenMP's threads every thread of a process may have a number of its own.
+    OpenMP's number of threads is set per calling thread.
     """
     import torch
     from threadpoolctl import ThreadpoolController
 
     step_aside()
-    cores = torch.get_num_threads()  # at the first call torch sets it, too
+    cores = torch.get_num_threads()  # the first call also sets it
     ThreadpoolController().limit(limits=max(1, cores // BATCHES), user_api="openmp")
 
 
@@ -68,19 +67,20 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -2, -3, -8
 
 
 KEPT = 512 << 20
-"""Bytes: what is free beyond this at the end of the heap goes back to the system."""
+"""Bytes: free memory beyond this at the end of the heap is returned to the system."""
 
 
 OWN_MAPPING = 256 << 20
-"""Bytes: larger pieces are got from the system, and go back to it. A batch of 32 pictures has layers of 160 MB."""
+"""Bytes: larger blocks are mapped and returned one by one. A batch of 32 pictures has layers of 160 MB."""
 
 
 def keep_freed_memory() -> None:
-    """Call this first in a process that runs a model, before it has threads. Without glibc it does nothing.
+    """Make glibc reuse large blocks. Call it first in a process that runs a model, before there are other threads.
 
-    Otherwise glibc gives each large tensor back to the system and gets the next one afresh, page by page: in batches of
-    32 MobileNetV2 then encodes 63 pictures a second where it could encode 135 (in eights 76 and 113). One arena for
-    all threads, since the others cannot grow beyond 64 MB; the process gets no larger by it.
+    Otherwise glibc returns each large tensor to the system and maps the next one page by page: MobileNetV2 then encodes
+    63 pictures per second instead of 135 in batches of 32, and 76 instead of 113 in batches of 8. All threads share one
+    arena, since other arenas cannot grow beyond 64 MB; the process does not get larger. Without glibc this does
+    nothing.
     """
     if platform.libc_ver()[0] == "glibc":
         mallopt = ctypes.CDLL(None).mallopt

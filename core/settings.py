@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     clip_model: str = Field(
         "",
         description="The model: an open_clip `NAME/TAG`, `hf-hub:ORGANISATION/NAME`, `local-dir:PATH`, or `built-in`. "
-        "Unset: CLIP's `ViT-B-32/laion2b_s34b_b79k` when it is here or can be downloaded, until then `built-in`.",
+        "Unset: CLIP's `ViT-B-32/laion2b_s34b_b79k`, downloaded if needed; `built-in` until then.",
     )
     host: str = Field("127.0.0.1", description="Address to listen on. `0.0.0.0` opens the app to your network.")
     port: int = Field(8501, ge=1, le=65535, description="Port to listen on.")
@@ -52,11 +52,11 @@ class Settings(BaseSettings):
         description="1 runs the worker inside the app, 0 leaves all background work to `python -m core worker`.",
     )
     contact: str = Field(
-        "", description="A mail or web address, sent in the User-Agent so that a site's owner can reach you."
+        "", description="A mail address or URL, sent in the User-Agent so that a site's owner can reach you."
     )
     allow_private_urls: bool = Field(
         False,
-        description="Also fetch from private and loopback addresses and any port. For intranets and tests.",
+        description="Also fetch from private and loopback IP addresses and any port. For intranets and tests.",
     )
     fetch_timeout: float = Field(
         30.0, gt=0, description="Seconds that one picture may take to fetch, redirects included."
@@ -64,13 +64,13 @@ class Settings(BaseSettings):
     retry_delay: float = Field(
         10.0,
         gt=0,
-        description="Seconds until a fetch that may yet succeed is tried again; "
-        "each further try waits four times as long.",
+        description="Seconds until a fetch that failed temporarily is retried; "
+        "each further retry waits four times as long.",
     )
     max_file_mb: float = Field(20.0, gt=0, le=200, description="Largest picture file, in MB.")
     max_megapixels: float = Field(50.0, gt=0, le=500, description="Largest picture, in millions of pixels.")
     keep_queries_days: int = Field(
-        7, ge=1, le=365, description="Days that a picture somebody searched with is kept, so that a link shows it."
+        7, ge=1, le=365, description="Days that query pictures are kept, so that links to searches work."
     )
     allowed_hosts: str = Field(
         "",
@@ -111,10 +111,10 @@ class Settings(BaseSettings):
 def load_settings(**overrides: Any) -> Settings:
     """Read the settings; `overrides` win over every other source.
 
-    Raises SettingsError, one sentence that names each wrong setting and never its value.
+    Raises SettingsError, whose message names each invalid setting, but never its value.
     """
     try:
         return Settings(**overrides)
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors(include_input=False)]
-        raise SettingsError("These settings need mending. " + "; ".join(problems) + ".") from None
+        raise SettingsError("These settings are invalid. " + "; ".join(problems) + ".") from None

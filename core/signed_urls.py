@@ -1,4 +1,4 @@
-"""Paths of thumbnails, files and the collection; signed where the API needs a token, so that a page can show them."""
+"""Paths of thumbnails, files and exports, signed when the API needs a token, so that pages can show them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from uuid import UUID
 from core.settings import Settings
 
 FILE_PATH = "/api/file/"
-"""Where kept files are served; the URL of a picture that was dropped as a file is this and its id."""
+"""Where stored files are served; the URL of a picture that was dropped as a file is this followed by its id."""
 
 
 def file_path(picture: UUID) -> str:
-    """The URL of a picture that was dropped as a file: a path on this server, for it has none on the web."""
+    """The URL of a picture that was dropped as a file: a path on this server, since it has none on the web."""
     return f"{FILE_PATH}{picture}"
 
 
@@ -34,12 +34,12 @@ def collection_path(settings: Settings, kind: str, *, thumbnails: bool, embeddin
 
 
 def is_signed_collection(settings: Settings, signature: str | None) -> bool:
-    """Whether this is the signature of that URL."""
+    """Whether this is the signature of the collection's URL."""
     return hmac.compare_digest((signature or "").encode(), _signature(settings, COLLECTION_PATH).encode())
 
 
 def link(settings: Settings, url: str) -> str:
-    """Where a picture's URL can be opened; the path of a kept file is signed when the API needs a token."""
+    """A URL at which a picture opens in a browser; the path of a stored file is signed when the API needs a token."""
     return _signed(settings, url) if url.startswith(FILE_PATH) else url
 
 

@@ -1,8 +1,7 @@
-"""What each process finds out for itself: which model serves its searches, and how well the search index does.
+"""What each process tracks for itself: which model serves its searches, and how well the search index performs.
 
-This is no job of the queue, for what it finds out is kept in the memory of each process: the encoders that are loaded
-there, and the last probe of the index. A job is done by one process for all; this every process has to do, those that
-only show pages, too.
+This is not a job in the queue, since the results are kept in the memory of each process: the loaded encoders, and the
+last probe of the index. One process does a job for all; this, every process must do, even one that only shows pages.
 """
 
 from __future__ import annotations
@@ -18,18 +17,18 @@ from core.search.nearest import Nearest
 logger = logging.getLogger(__name__)
 
 PAUSE_SECONDS = 2.0
-"""Between looks at a change of model that is under way; to count its progress takes 0.1 s among 100,000 pictures."""
+"""Seconds between checks during a change of model; counting its progress takes 0.1 s among 100,000 pictures."""
 
 SETTLED_SECONDS = 60.0
-"""Between looks at a model that has every picture: only a picture that returns from removal may lack its embedding."""
+"""Seconds between checks once a model has embedded every picture; only restored pictures can still lack embeddings."""
 
 INDEX_SECONDS = 60.0
-"""Between looks at the search index: it takes minutes to make, and a probe of it some seconds of the database's."""
+"""Seconds between checks of the search index: it takes minutes to build, and a probe costs the database seconds."""
 
 
 class Follower:
-    """A thread that follows the models and the search index until it is stopped. It changes nothing but its own
-    process's memory; what it sees is wanting, the jobs of `core.background.tasks` do."""
+    """A thread that tracks the models and the search index until it is stopped. It changes only its own process's
+    memory; jobs (`core.background.tasks`) do the work that it finds missing."""
 
     def __init__(self, models: ActiveModels, nearest: Nearest) -> None:
         self._models = models
@@ -38,11 +37,11 @@ class Follower:
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
 
     def start(self) -> None:
-        """Begin, once the database is open."""
+        """Start the thread, once the database is open."""
         self._thread.start()
 
     def stop(self, timeout: float = 20.0) -> None:
-        """End, within a query of a probe; wait up to `timeout` seconds for that."""
+        """Stop after at most one query of a probe; wait up to `timeout` seconds for that."""
         self._stopping.set()
         self._index.close()
         if self._thread.is_alive():
@@ -63,7 +62,7 @@ class Follower:
             except EncoderError:
                 pass  # no model yet
             except LookalikeError as error:
-                logger.warning("following the models: %s", error)
+                logger.warning("tracking the models: %s", error)
             except Exception:
-                logger.exception("following the models")
+                logger.exception("tracking the models")
             self._stopping.wait(PAUSE_SECONDS)

@@ -1,4 +1,4 @@
-"""What each kind of background job does, and what there is to do."""
+"""What each kind of background job does, and which jobs are due."""
 
 from __future__ import annotations
 
@@ -33,17 +33,18 @@ from core.search.query_images import QueryImages
 logger = logging.getLogger(__name__)
 
 HALT_SECONDS = 0.5
-"""Between a run's looks whether its import still wants it."""
+"""Seconds between a run's checks whether its import was paused, cancelled or deleted."""
 
 TURN_SECONDS = 5.0
-"""How long one model is re-embedded for at a time: so soon a new picture is found by the model that serves searches."""
+"""How long pictures are re-embedded with one model at a time; the model that serves searches waits this long for its
+turn with a new picture."""
 
 MODEL_SECONDS = 0.2
-"""Between looks whether the model is loaded."""
+"""Seconds between checks whether the model is loaded."""
 
 
 class Tasks:
-    """What the jobs do, with the parts of this process. Threads may share it; `closing` ends what is under way."""
+    """The work of the jobs, done with the parts of this process. Threads may share it; `closing` ends running jobs."""
 
     def __init__(
         self,
@@ -68,7 +69,7 @@ class Tasks:
         self._processes = 0
 
     def due(self) -> list[Job]:
-        """What there is to do. Raises DatabaseError."""
+        """The jobs that are due. Raises DatabaseError."""
         jobs = [index_job(import_id) for import_id in self._claims.due()]
         jobs += [compare_job(model_id) for model_id in self._comparisons.wanted()]
         if has_unpaired(self._database):
@@ -81,24 +82,23 @@ class Tasks:
         return jobs
 
     def ask_for_due(self) -> None:
-        """Ask for what there is to do. Raises DatabaseError."""
+        """Enqueue the jobs that are due. Raises DatabaseError."""
         jobs = self.due()
         with self._database.connection() as connection:
             for job in jobs:
                 nudge(connection, job)
 
     def share_hosts(self) -> None:
-        """Keep to this process's part of the requests that a host gets at a time. Raises DatabaseError."""
+        """Limit this process to its share of the simultaneous requests to a host. Raises DatabaseError."""
         with self._database.connection() as connection:
             processes = count_processes(connection)
         if processes != self._processes:
             self._processes = processes
             self._indexer.share_hosts(processes)
-            logger.info("hosts are shared by %d", processes)
+            logger.info("%d processes share the limit of requests per host", processes)
 
     def wait_for_model(self) -> ActiveModel | None:
-        """The model that imports are embedded with, once it is loaded; None when it is time to close. Raises
-        DatabaseError."""
+        """The model that embeds imports, once it is loaded; None if `closing` is set first. Raises DatabaseError."""
         while not self.closing.is_set():
             with contextlib.suppress(EncoderError):
                 return self._models.configured()
@@ -106,23 +106,25 @@ class Tasks:
         return None
 
     def close(self) -> None:
-        """End what is under way soon, by its batch. A build of the search index that has only just begun may need to be
-        told again."""
+        """Make running jobs end after their batch. A build of the search index that has only just started may need a
+        second call."""
         self.closing.set()
         self._search_index.close()
 
     def index(self, import_id: int) -> None:
-        """Work on an import until nothing of it is due, another import's turn has come, or the model is changed."""
+        """Work on an import until nothing in it is due, it is another import's turn, or the model changes. Raises
+        DatabaseError or EncoderError."""
         in_use = self.wait_for_model()
         if in_use is None:
             return
         finished = self._indexer.run(import_id, in_use, self._halt(import_id, in_use))
         if (finished or not self._models.is_configured(in_use)) and not self.closing.is_set():
-            self.ask_for_due()  # at the queue's end, so that imports take turns
+            self.ask_for_due()  # at the end of the queue, so that imports take turns
 
     def reembed(self) -> None:
-        """Embed what the models of this process lack, until they lack nothing. Other processes do the same at once;
-        one whose models lack nothing has nothing to do, and the sweep of one that is behind asks again."""
+        """Embed the pictures that the models of this process lack. Other processes may do the same at the same time; if
+        one takes the job whose models lack nothing, the sweep of one that is behind enqueues it again. Raises
+        DatabaseError or EncoderError."""
         if not self._reembedding.acquire(blocking=False):
             return
         try:
@@ -133,36 +135,37 @@ class Tasks:
             self._reembedding.release()
 
     def pair_copies(self) -> None:
-        """Look for the copies of all pictures that nobody has looked for yet."""
+        """Find the copies of all pictures that have not been checked yet. Raises DatabaseError."""
         while not self.closing.is_set() and pair(self._database):
             pass
 
     def compare(self, model_id: int) -> None:
-        """Compare all pictures by their embeddings of a model, if that is still wanted."""
+        """Compare all pictures by their embeddings of a model, if still requested. Raises DatabaseError."""
         model = next((model for model in self._store.models() if model.id == model_id), None)
         if model is not None:
             self._comparisons.run(model, self.closing.is_set)
 
     def keep_search_index(self) -> None:
-        """Make the search index of the model that searches use, if it is missing and worth while."""
+        """Build the search index of the model that searches use, if it is missing and worthwhile. Raises DatabaseError
+        or EncoderError."""
         self._search_index.look(self._models.serving().model, builds=True)
 
     def forget_old_queries(self, timestamp: int = 0) -> None:
-        """Drop the pictures that nobody has searched with for long. `timestamp` is when that was due."""
+        """Delete old query pictures. `timestamp` is when the job was due. Raises DatabaseError."""
         self._query_images.drop_old()
 
     def _halt(self, import_id: int, in_use: ActiveModel) -> Callable[[], bool]:
-        """Tells a run to end: the process closes, or the import was paused, cancelled or deleted, or the model is
-        changed."""
-        asked = time.monotonic()
+        """A function that tells whether a run must end: the process is closing, the import was paused, cancelled or
+        deleted, or the model has changed."""
+        checked = time.monotonic()
 
         def stop() -> bool:
-            nonlocal asked
+            nonlocal checked
             if self.closing.is_set() or not self._models.is_configured(in_use):
                 return True
-            if time.monotonic() - asked < HALT_SECONDS:
+            if time.monotonic() - checked < HALT_SECONDS:
                 return False
-            asked = time.monotonic()
+            checked = time.monotonic()
             return self._claims.is_halted(import_id)
 
         return stop

@@ -1,4 +1,4 @@
-"""The worker of a process: it takes jobs from the queue (procrastinate), and sweeps up what nobody asked for."""
+"""The worker of a process: runs jobs from the queue (procrastinate), and regularly enqueues whatever is due."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ from core.process import step_aside
 logger = logging.getLogger(__name__)
 
 IMPORT_RUNS = 2
-"""Runs side by side in one process: one fetches while the other empties its last batch, and a short import does not
+"""Concurrent import jobs per process: one fetches while the other finishes its last batch, and a short import does not
 wait for a long one."""
 
 UPKEEP_JOBS = 6
-"""Upkeep side by side in one process: one job of each kind, and a comparison for a second model."""
+"""Concurrent upkeep jobs per process: one of each kind, and a comparison for a second model."""
 
 IMPORTS_POLL_SECONDS, UPKEEP_POLL_SECONDS = 0.5, 1.0
-"""Between looks for a job; LISTEN would not pass a transaction pooler. A person waits for an import to begin, and
-notices copies a little later."""
+"""Seconds between polls for jobs, since LISTEN does not work through a transaction pooler. People wait for an import to
+start, but not for upkeep."""
 
 SWEEP_SECONDS = 5.0
-"""Between looks for due work that nobody asked for, as after a crash or when the time for another try has come."""
+"""Seconds between sweeps for due work that is not enqueued, as after a crash or when a retry is due."""
 
 FORGET_CRON = "*/10 * * * *"
-"""When old queries are forgotten. It is made up for when a process starts within ten minutes, procrastinate's
-`max_delay`, so that one that runs but briefly does it, too."""
+"""When old queries are deleted. A missed run is made up for by a process that starts within ten minutes (the
+`max_delay` of procrastinate), so processes that run only briefly do it, too."""
 
 RESTART_SECONDS = 3.0
-"""Pause before a worker that lost its database tries again."""
+"""Seconds until a worker that lost its database retries."""
 
 
 class Worker:
-    """Runs jobs until it is stopped, in threads of its own. `state` and `problem` say how it is; a problem is one of
-    imports, for nobody waits for upkeep."""
+    """Runs jobs in its own threads until it is stopped. `state` and `problem` describe it; only problems with imports
+    are shown, since nobody waits for upkeep."""
 
     def __init__(self, database: Database, tasks: Tasks) -> None:
         self._database = database
@@ -60,11 +60,11 @@ class Worker:
         self.problem: str | None = None
 
     def start(self) -> None:
-        """Begin working, once the database is open."""
+        """Start working, once the database is open."""
         self._thread.start()
 
     def stop(self, timeout: float = 20.0) -> None:
-        """Finish the batches in hand, give the rest back, and leave; wait up to `timeout` seconds for that."""
+        """Finish the current batches, release the other items and stop; wait up to `timeout` seconds for that."""
         self._tasks.close()
         if self._loop is not None and self._main is not None:
             with contextlib.suppress(RuntimeError):  # the loop may have just closed
@@ -88,7 +88,7 @@ class Worker:
                     break
                 self.state = "starting"
                 self.problem = str(error) if isinstance(error, LookalikeError) else "The worker lost its database."
-                logger.warning("worker: %s; trying again", _reasons(error))
+                logger.warning("worker: %s; restarting", _reasons(error))
             closing.wait(RESTART_SECONDS)
         self.state = "stopped"
 
@@ -96,7 +96,7 @@ class Worker:
         self._loop, self._main = asyncio.get_running_loop(), asyncio.current_task()
         if self._tasks.closing.is_set():  # `stop` may have come before there was a task to cancel
             return
-        # First of all, for this also starts a dead embedded server again.
+        # First, since this also restarts a dead embedded server.
         await asyncio.to_thread(self._database.check)
         await asyncio.to_thread(self._tasks.wait_for_model)
         with (
@@ -115,7 +115,7 @@ class Worker:
                 await app.close_async()
 
     async def _sweep(self, app: App) -> None:
-        """Again and again: clear the jobs of dead workers away, count the living, and ask for what is due."""
+        """Regularly: delete the jobs of dead workers, count the live ones, and enqueue what is due."""
         while True:
             await asyncio.to_thread(self._tasks.share_hosts)
             for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=SILENCE.total_seconds()):
@@ -131,7 +131,7 @@ class Worker:
                 kwargs={**CONNECTION, "application_name": WORKER_APPLICATION},
                 min_size=1,
                 max_size=4,
-                # Give up soon and start afresh: the pool's own retries would still sleep when the database is back.
+                # Fail soon and restart: the pool's own retries would still be waiting when the database is back.
                 timeout=CONNECT_SECONDS,
                 reconnect_timeout=1.0,
             )
@@ -154,7 +154,7 @@ class Worker:
                 self.problem = str(error)
                 logger.warning("import %s: %s", arguments, error)
             except Exception:
-                self.problem = "Something unforeseen interrupted an import; it is tried again, and the log says more."
+                self.problem = "An unexpected error interrupted an import; it will be retried. See the log for details."
                 raise
 
         return run
@@ -175,7 +175,7 @@ async def _run(work: Callable[..., None], threads: Executor, arguments: dict[str
 
 
 async def _take_jobs(app: App, queue: str, concurrency: int, poll_seconds: float) -> None:
-    """Run the jobs of a queue until it is cancelled. Raises DatabaseError when procrastinate gave up."""
+    """Run the jobs of a queue until cancelled. Raises DatabaseError if procrastinate gives up."""
     await app.run_worker_async(
         queues=[queue],
         name=queue,
@@ -191,7 +191,7 @@ async def _take_jobs(app: App, queue: str, concurrency: int, poll_seconds: float
 
 
 def _reasons(error: BaseException) -> str:
-    """What went wrong, out of the groups in which asyncio wraps it."""
+    """The messages of an error and, if asyncio grouped several, of each of them."""
     if isinstance(error, BaseExceptionGroup):
         return "; ".join(_reasons(one) for one in error.exceptions)
     return str(error) or str(error.__cause__ or type(error).__name__)

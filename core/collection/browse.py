@@ -16,7 +16,7 @@ from core.collection.store import FIRST_URL
 from core.database.connection import Database
 
 Order = Literal["newest", "oldest", "name", "name_back", "largest", "smallest", "removed"]
-"""What comes first; the largest have most pixels, and `removed` begins with what was removed last."""
+"""What comes first; the largest have the most pixels, and `removed` starts with the most recently removed."""
 
 _KEYS: dict[Order, tuple[LiteralString, bool]] = {
     "newest": ("p.indexed_at", True),
@@ -27,12 +27,12 @@ _KEYS: dict[Order, tuple[LiteralString, bool]] = {
     "smallest": ("p.width::bigint * p.height", False),
     "removed": ("p.removed_at", True),
 }
-"""What each order sorts by, and whether it goes down. Ids part what is equal."""
+"""What each order sorts by, and whether it is descending. Ties are broken by id."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A picture of a page. `url` is the first of its addresses, and `key` what the page is sorted by."""
+    """A picture on a page. `url` is its first URL, and `key` the value by which the page is sorted."""
 
     id: UUID
     url: str
@@ -45,10 +45,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Page:
-    """A page of what a filter keeps, `total` pictures; it is the `number`-th of `count` pages, from 1.
+    """One page of the `total` pictures that a filter keeps: the `number`-th of `count` pages, from 1.
 
-    Where others removed or added pictures meanwhile, a page that was reached from the one beside it goes on right
-    where that ended: nothing is passed over or shown twice.
+    If pictures are added or removed meanwhile, a page reached from its neighbour continues exactly where that one
+    ended: nothing is skipped or shown twice.
     """
 
     where: Filter
@@ -70,26 +70,26 @@ class Page:
 
 
 def page_count(total: int, size: int) -> int:
-    """How many pages of that size so many pictures make, at least one."""
+    """How many pages of `size` pictures it takes to show `total`, at least one."""
     return max(1, ceil(total / size))
 
 
 class Browser:
-    """Reads pages. Among 100,000 pictures one takes some milliseconds, see `bench.browse`."""
+    """Reads pages. With 100,000 pictures one takes a few milliseconds, see `bench.browse`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def count(self, where: Filter) -> int:
-        """How many pictures a filter keeps."""
+        """How many pictures a filter keeps. Raises DatabaseError."""
         with self._database.connection() as connection:
             return _count(connection, where)
 
     def page(self, where: Filter, order: Order, size: int, number: int, near: Page | None = None) -> Page:
-        """The `number`-th page of `size` pictures, the last one when there are fewer pages.
+        """The `number`-th page of `size` pictures, or the last one if there are fewer pages.
 
-        With the same page or one beside it at hand, `near`, the pictures are found by its ends and nobody has to
-        count up to them. Raises DatabaseError.
+        If `near` is the same page or a neighbour, the pictures are found from its ends instead of by counting up to
+        them. Raises DatabaseError.
         """
         with self._database.connection() as connection:
             total = _count(connection, where)
@@ -101,7 +101,7 @@ class Browser:
         return Page(where, order, size, number, total, entries)
 
     def entries(self, ids: list[UUID]) -> list[Entry]:
-        """These pictures, in this order; those that do not exist are left out."""
+        """These pictures, in this order; those that do not exist are left out. Raises DatabaseError."""
         query = _ENTRIES.format(key=sql.SQL("NULL"), kept=sql.SQL("p.id = ANY(%(ids)s)"), rest=sql.SQL(""))
         with self._database.connection() as connection, connection.cursor(row_factory=class_row(Entry)) as cursor:
             known = {entry.id: entry for entry in cursor.execute(query, {"ids": ids})}
@@ -117,7 +117,7 @@ def _count(connection: Connection[Any], where: Filter) -> int:
 
 
 def _beside(connection: Connection[Any], near: Page, number: int) -> list[Entry]:
-    """The page that begins where `near` does, follows it, or leads up to it; [] when it is another, or not full."""
+    """The page that starts where `near` does, follows it or precedes it; [] if it is another page, or not full."""
     if number == near.number:
         return _read(connection, near.where, near.order, near.size, start=near.entries[0], including=True)
     if number == near.number + 1:
@@ -148,16 +148,16 @@ def _read(
     backwards: bool = False,
     skip: int = 0,
 ) -> list[Entry]:
-    """Up to `limit` pictures from one on, itself `including` or not, or `backwards` up to one; in their order."""
+    """Up to `limit` pictures after `start`, or before it if `backwards`, `including` it or not; in page order."""
     kept, values = conditions(where)
-    key, goes_down = _KEYS[order]
-    goes_down ^= backwards
+    key, descending = _KEYS[order]
+    descending ^= backwards
     beyond: sql.Composable = sql.SQL("")
     if start is not None:
-        sign: LiteralString = ("<" if goes_down else ">") + ("=" if including else "")
+        sign: LiteralString = ("<" if descending else ">") + ("=" if including else "")
         beyond = sql.SQL("AND ({}, p.id) {} (%(start)s, %(start_id)s)").format(sql.SQL(key), sql.SQL(sign))
         values = {**values, "start": start.key, "start_id": start.id}
-    direction = sql.SQL("DESC" if goes_down else "ASC")
+    direction = sql.SQL("DESC" if descending else "ASC")
     query = _ENTRIES.format(
         key=sql.SQL(key),
         kept=sql.SQL("{} {}").format(kept, beyond),

@@ -1,4 +1,4 @@
-"""What a curator does to pictures of the collection: tag and untag, name, remove and restore, delete for good."""
+"""What a curator does to pictures: tag and untag, retitle, remove and restore, delete permanently."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from core.database.connection import Database
 from core.errors import NotFoundError, TagError
 
 MAX_TAG = 50
-"""Characters of a tag."""
+"""Longest tag, in characters."""
 
 DELETED_AT_ONCE = 500
 """Pictures deleted in one transaction."""
 
 _TAGGING = 7_426_001
-"""The advisory lock of whoever tags: two spellings of one new tag must not slip in side by side."""
+"""The advisory lock held while tagging, so that two spellings of one new tag cannot be added at the same time."""
 
 Chosen = Iterable[UUID] | Filter
-"""Pictures by their ids, or all that a filter keeps when it comes to it."""
+"""Pictures by id, or all that a filter keeps at the time of the change."""
 
 
 @dataclass(frozen=True)
 class Renaming:
-    """A tag that got another name: the pictures that had but the old one, and those that had both. Ids in order."""
+    """A renamed tag: the pictures that had only the old name, and those that had both. Ids in order."""
 
     old: str
     new: str
@@ -41,45 +41,45 @@ class Renaming:
 
 @dataclass(frozen=True)
 class Deletable:
-    """How many removed pictures may be deleted for good, and when the last of them was removed."""
+    """How many removed pictures can be deleted permanently, and when the last of them was removed."""
 
     count: int
     until: datetime | None
 
 
 def checked_tag(text: str) -> str:
-    """A tag as it is kept: trimmed, white space folded, letters composed (Unicode NFC). Raises TagError."""
+    """A tag as it is stored: trimmed, white space collapsed, in Unicode NFC. Raises TagError."""
     tag = unicodedata.normalize("NFC", " ".join(text.split()))
     kinds = {unicodedata.category(character) for character in tag}
     if not any(kind[0] in "LNPS" for kind in kinds):
         raise TagError("The tag is empty. Type a word or two.")
     if kinds & {"Cc", "Cs"}:
-        raise TagError("The tag holds characters that cannot be shown. Type it anew.")
+        raise TagError("The tag contains characters that cannot be displayed. Type it again.")
     if len(tag) > MAX_TAG:
-        raise TagError(f"The tag has {len(tag):,} characters, and at most {MAX_TAG} are kept. Shorten it.")
+        raise TagError(f"The tag has {len(tag):,} characters; the limit is {MAX_TAG}. Shorten it.")
     return tag
 
 
 def checked_title(text: str) -> str:
-    """A title as it is kept: in one line, letters composed, cut at MAX_TITLE characters; "" is none."""
+    """A title as it is stored: on one line, in Unicode NFC, cut at MAX_TITLE characters; "" is none."""
     return readable(unicodedata.normalize("NFC", " ".join(text.split())), MAX_TITLE)
 
 
 class Curation:
-    """Changes to many pictures at once, removed ones too where ids name them; ids that no picture has are ignored.
+    """Changes to many pictures at once, including removed ones if they are given by id; unknown ids are ignored.
 
-    Methods that change pictures return, in order, the ids of those that they changed: given to its opposite, they
-    undo it. So of two curators who do the same at the same moment, one does it, and the other learns that it was done.
-    Rows are locked in the order of their ids, so that no two ever wait for each other in a circle.
+    Methods that change pictures return the ids of those they changed, in order; passing these to the opposite method
+    undoes the change. If two curators do the same thing at the same time, only one of them gets the ids. Rows are
+    locked in id order, so that no two transactions deadlock.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def tag(self, chosen: Chosen, tag: str) -> list[UUID]:
-        """Give pictures a tag, in the spelling that it has in the collection; upper and lower case are one.
+        """Add a tag to pictures, in the spelling that the collection already uses; case does not matter.
 
-        Returns those that did not have it: `untag` undoes it. Raises TagError.
+        Returns the pictures that did not have it: `untag` undoes it. Raises TagError or DatabaseError.
         """
         tag = checked_tag(tag)
         with self._database.connection() as connection:
@@ -88,14 +88,14 @@ class Curation:
             return _change(connection, chosen, "tags = tags || %(tag)s::text", f"NOT {_HAS_TAG}", spelled)
 
     def untag(self, chosen: Chosen, tag: str) -> list[UUID]:
-        """Take a tag off pictures. Returns those that had it: `tag` undoes it. Raises TagError."""
+        """Remove a tag from pictures. Returns those that had it: `tag` undoes it. Raises TagError or DatabaseError."""
         tag = checked_tag(tag)
         with self._database.connection() as connection:
             spelled = _spelling(connection, tag)
             return _change(connection, chosen, "tags = array_remove(tags, %(tag)s)", _HAS_TAG, spelled)
 
     def tags(self) -> list[tuple[str, int]]:
-        """The tags of the collection, each with its number of pictures, the commonest first."""
+        """The tags in the collection with their numbers of pictures, the most common first. Raises DatabaseError."""
         with self._database.connection() as connection:
             return connection.execute(
                 """SELECT tag, count(*) FROM pictures, unnest(tags) AS tag WHERE removed_at IS NULL
@@ -103,10 +103,10 @@ class Curation:
             ).fetchall()
 
     def rename_tag(self, old: str, new: str) -> Renaming:
-        """Give a tag another name wherever it is, in the bin too; where both were, one is left.
+        """Rename a tag everywhere, including on removed pictures; pictures that had both names keep one.
 
-        An existing spelling of the new name wins, unless it is one of the old name. `undo_renaming` undoes it.
-        Raises TagError.
+        An existing spelling of the new name wins, unless it is a spelling of the old one. `undo_renaming` undoes it.
+        Raises TagError or DatabaseError.
         """
         old, new = checked_tag(old), checked_tag(new)
         with self._database.connection() as connection:
@@ -114,7 +114,7 @@ class Curation:
             old = _spelling(connection, old)
             new = new if new.casefold() == old.casefold() else _spelling(connection, new)
             if new == old:
-                raise TagError(f"The tag is called {old} already.")
+                raise TagError(f"The tag is already called {old}.")
             everywhere = [id for (id,) in connection.execute("SELECT id FROM pictures WHERE tags @> ARRAY[%s]", (old,))]
             merged = _change(connection, everywhere, "tags = array_remove(tags, %(tag)s)", _HAS_BOTH, old, new)
             renamed = _change(
@@ -123,7 +123,7 @@ class Curation:
             return Renaming(old, new, renamed, merged)
 
     def undo_renaming(self, done: Renaming) -> list[UUID]:
-        """Give a renamed tag its old name back. Returns the pictures that still had the new one."""
+        """Restore a tag's old name. Returns the pictures that still had the new one. Raises DatabaseError."""
         with self._database.connection() as connection:
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (_TAGGING,))
             names = done.old, done.new
@@ -132,9 +132,9 @@ class Curation:
             return sorted([*apart, *back])
 
     def retitle(self, picture: UUID, title: str, instead_of: str | None = None) -> str | None:
-        """Give a picture a title, "" for none; with `instead_of` only while it still has that one.
+        """Set a picture's title, "" for none; with `instead_of`, only if that is still its title.
 
-        Returns the former title, which undoes it; None when nothing changed. Raises NotFoundError.
+        Returns the previous title, which undoes it, or None if nothing changed. Raises NotFoundError or DatabaseError.
         """
         title = checked_title(title)
         with self._database.connection() as connection:
@@ -142,25 +142,25 @@ class Curation:
                 "SELECT title FROM pictures WHERE id = %s FOR NO KEY UPDATE", (picture,)
             ).fetchone()
             if row is None:
-                raise NotFoundError("This picture is gone: somebody has deleted it for good.")
+                raise NotFoundError("This picture is gone: somebody has deleted it permanently.")
             if row[0] == title or instead_of not in (None, row[0]):
                 return None
             connection.execute("UPDATE pictures SET title = %s WHERE id = %s", (title, picture))
             return str(row[0])
 
     def remove(self, chosen: Chosen) -> list[UUID]:
-        """Take pictures out of the collection: no search finds them any more. Returns those that were in it:
-        `restore` undoes it."""
+        """Remove pictures from the collection: searches no longer find them. Returns those that were in it: `restore`
+        undoes it. Raises DatabaseError."""
         with self._database.connection() as connection:
             return _change(connection, chosen, "removed_at = now()", "removed_at IS NULL")
 
     def restore(self, chosen: Chosen) -> list[UUID]:
-        """Bring removed pictures back. Returns those that were removed: `remove` undoes it."""
+        """Restore removed pictures. Returns those that were removed: `remove` undoes it. Raises DatabaseError."""
         with self._database.connection() as connection:
             return _change(connection, chosen, "removed_at = NULL", "removed_at IS NOT NULL")
 
     def deletable(self, chosen: Chosen) -> Deletable:
-        """Those of the pictures that are removed, for `delete` and for whoever must say yes to it."""
+        """How many of the pictures are removed, to be confirmed before `delete`. Raises DatabaseError."""
         kept, values = _kept(chosen)
         query = sql.SQL("SELECT count(*), max(removed_at) FROM pictures p WHERE {} AND removed_at IS NOT NULL")
         with self._database.connection() as connection:
@@ -168,13 +168,17 @@ class Curation:
         return Deletable(count, until)
 
     def delete(
-        self, chosen: Chosen, until: datetime | None, hear: Callable[[int, int], object] = lambda done, total: None
+        self,
+        chosen: Chosen,
+        until: datetime | None,
+        on_progress: Callable[[int, int], object] = lambda done, total: None,
     ) -> int:
-        """Delete removed pictures for good: thumbnails, addresses, kept files, embeddings, all but what their imports
-        tell of them. Nothing undoes it. Returns how many.
+        """Delete removed pictures permanently: thumbnails, URLs, stored files and embeddings, everything except the
+        entries in their imports. It cannot be undone. Returns how many were deleted.
 
-        What was restored meanwhile, or removed after `until`, stays: nobody said yes to that. It goes by transactions
-        of DELETED_AT_ONCE, so that nobody waits for the whole; `hear` is told how many of how many are done.
+        Pictures restored meanwhile or removed after `until` stay, since nobody confirmed their deletion. Each
+        transaction deletes DELETED_AT_ONCE pictures; `on_progress` gets the number done and the total. Raises
+        DatabaseError.
         """
         kept, values = _kept(chosen)
         query = sql.SQL("SELECT id FROM pictures p WHERE {} AND removed_at <= %(until)s ORDER BY id").format(kept)
@@ -184,7 +188,7 @@ class Curation:
         for start in range(0, len(ids), DELETED_AT_ONCE):
             with self._database.connection() as connection:
                 deleted += _delete(connection, ids[start : start + DELETED_AT_ONCE], until)
-            hear(min(len(ids), start + DELETED_AT_ONCE), len(ids))
+            on_progress(min(len(ids), start + DELETED_AT_ONCE), len(ids))
         return deleted
 
 
@@ -194,23 +198,23 @@ _HAS_NEW: LiteralString = "tags @> ARRAY[%(new)s::text] AND NOT tags @> ARRAY[%(
 
 
 def lock_tagging(connection: Connection[Any]) -> None:
-    """Keep others who tag waiting until the transaction ends."""
+    """Make other transactions that tag wait until this one ends. Raises psycopg.Error."""
     connection.execute("SELECT pg_advisory_xact_lock(%s)", (_TAGGING,))
 
 
 def spellings(connection: Connection[Any]) -> dict[str, str]:
-    """The tags as they are written in the collection, by their folded case."""
+    """The tags as the collection spells them, by their case-folded form. Raises psycopg.Error."""
     known = connection.execute("SELECT DISTINCT unnest(tags) FROM pictures WHERE tags <> '{}'").fetchall()
     return {spelled.casefold(): spelled for (spelled,) in known}
 
 
 def _spelling(connection: Connection[Any], tag: str) -> str:
-    """A tag as it is written in the collection, else as it is. Postgres's own lower() may know only A to Z."""
+    """A tag as the collection spells it, else unchanged. Not in SQL: lower() in Postgres may know only A to Z."""
     return spellings(connection).get(tag.casefold(), tag)
 
 
 def _kept(chosen: Chosen) -> tuple[sql.Composable, Mapping[str, Any]]:
-    """The condition that a row `p` of pictures is one of the chosen, and the values for that."""
+    """The condition that the picture `p` is one of the chosen, and its parameters."""
     if isinstance(chosen, Filter):
         return conditions(chosen)
     return sql.SQL("p.id = ANY(%(ids)s)"), {"ids": list(chosen)}
@@ -224,7 +228,7 @@ def _change(
     tag: str | None = None,
     new: str | None = None,
 ) -> list[UUID]:
-    """Change the pictures that meet a condition once they are locked; returns their ids, in order."""
+    """Lock the pictures that meet a condition and change them; returns their ids, in order."""
     kept, values = _kept(chosen)
     values = {**values, "tag": tag, "new": new}
     query = sql.SQL("SELECT id FROM pictures p WHERE {} AND {} ORDER BY id FOR NO KEY UPDATE OF p")
@@ -238,9 +242,9 @@ def _change(
 
 
 def _delete(connection: Connection[Any], ids: list[UUID], until: datetime | None) -> int:
-    """Delete those of the pictures that are still removed, and the files that they were dropped as.
+    """Delete those pictures that are still removed, and the files they were dropped as.
 
-    The bytes of a file stay while an item waits to be made a picture of them.
+    A file's bytes stay while an item that needs them is waiting to be indexed.
     """
     rows = connection.execute(
         "SELECT id, sha256 FROM pictures WHERE id = ANY(%s) AND removed_at <= %s ORDER BY id FOR UPDATE", (ids, until)

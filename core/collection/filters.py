@@ -1,4 +1,4 @@
-"""What a search can keep to: tags, an import, a domain, days, sizes, fields; and which of them the collection has."""
+"""What a search can be restricted to: tags, an import, a domain, dates, sizes, fields; and the options on offer."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 MAX_OPTIONS = 200
-"""Options of one kind that are listed, those with most pictures first: more do not fit a menu."""
+"""Most options of one kind that are listed, those with the most pictures first; a menu fits no more."""
 
 SHARE_SAMPLE = 500
-"""Random pictures that tell what share of the collection a filter keeps, within 0.02."""
+"""Random pictures from which a filter's share of the collection is estimated: one standard error is at most 0.02."""
 
 
 ON_DOMAIN: LiteralString = """EXISTS (
     SELECT FROM sources WHERE sources.picture = p.id
     AND (host = %(domain)s OR right(host, length(%(domain)s) + 1) = '.' || %(domain)s))"""
-"""The condition that the picture `p` has a URL on a domain or a subdomain of it; `domain` is in lower case."""
+"""The condition that the picture `p` has a URL on a domain or one of its subdomains; `domain` is in lower case."""
 
 
 @dataclass(frozen=True)
 class Filter:
-    """What a search keeps to; empty, it keeps to nothing.
+    """What a search is restricted to; an empty filter keeps the whole collection.
 
-    A picture must have all the `tags`, be one of the import's, have an address on that domain or a subdomain of it,
-    and have been indexed between the two days, both included, as this machine's time zone has them. Its shorter side
-    and its area must lie within bounds, both included, in pixels, and its `fields` have these values. `untagged`
-    asks for those without a tag, and `removed` for those that are not in the collection any more: the bin.
+    A picture must have all the `tags`, belong to the import, have a URL on the domain or one of its subdomains, and
+    have been indexed from `since` to `until`, inclusive, in this machine's time zone. Its shorter side and its area
+    must be within the bounds, inclusive, in pixels, and its `fields` must have these values. `untagged` keeps only
+    pictures without a tag, `removed` only removed ones.
     """
 
     tags: tuple[str, ...] = ()
@@ -51,9 +51,9 @@ class Filter:
 
 @dataclass(frozen=True)
 class FilterOption:
-    """A tag, an import, a domain or the name of a field, and how many pictures of the collection have it.
+    """A tag, an import, a domain, or a field's name or value, and how many pictures in the collection have it.
 
-    `id` is 0 but for imports.
+    `id` is 0 except for imports.
     """
 
     id: int
@@ -63,7 +63,7 @@ class FilterOption:
 
 @dataclass(frozen=True)
 class FilterOptions:
-    """Up to MAX_OPTIONS of each kind, those with most pictures first."""
+    """Up to MAX_OPTIONS of each kind, those with the most pictures first."""
 
     tags: list[FilterOption]
     imports: list[FilterOption]
@@ -72,7 +72,7 @@ class FilterOptions:
 
 
 def read_filter_options(connection: Connection[Any]) -> FilterOptions:
-    """Count the pictures of each facet; removed ones do not count."""
+    """The options of each kind with their counts; removed pictures do not count. Raises psycopg.Error."""
     with connection.cursor(row_factory=class_row(FilterOption)) as cursor:
 
         def read(statement: bytes) -> list[FilterOption]:
@@ -82,7 +82,7 @@ def read_filter_options(connection: Connection[Any]) -> FilterOptions:
 
 
 def read_field_values(connection: Connection[Any], field: str) -> list[FilterOption]:
-    """The values of a field and how many pictures of the collection have each, the commonest MAX_OPTIONS first."""
+    """A field's values with their counts, the MAX_OPTIONS most common first. Raises psycopg.Error."""
     with connection.cursor(row_factory=class_row(FilterOption)) as cursor:
         return cursor.execute(VALUES, {"field": field, "most": MAX_OPTIONS}).fetchall()
 
@@ -112,7 +112,7 @@ VALUES = b"""
 
 
 def kept_share(connection: Connection[Any], where: Filter) -> float:
-    """About what share of the collection a filter keeps."""
+    """Estimate the share of the collection that a filter keeps (0 to 1). Raises psycopg.Error."""
     kept, values = conditions(where)
     query = sql.SQL(
         """SELECT count(*) FILTER (WHERE {})::float8 / greatest(count(*), 1)
@@ -123,7 +123,7 @@ def kept_share(connection: Connection[Any], where: Filter) -> float:
 
 
 def conditions(where: Filter) -> tuple[sql.Composed, Mapping[str, Any]]:
-    """What a row `p` of pictures must meet to be kept, and the values for that."""
+    """The condition that the filter keeps the picture `p`, and its parameters."""
     parts = ["p.removed_at IS NOT NULL" if where.removed else "p.removed_at IS NULL"]
     values = dict[str, Any]()
     if where.tags:
@@ -162,6 +162,6 @@ _BOUNDS: dict[str, LiteralString] = {
 
 
 def _at(day: date, moment: time) -> datetime:
-    """That moment of a day in this machine's time zone; days so far off that none is known there are brought nearer."""
+    """That time of a day in this machine's time zone; days too distant for the conversion are clamped."""
     day = min(max(day, date(1971, 1, 1)), date(9000, 1, 1))
     return datetime.combine(day, moment).astimezone()

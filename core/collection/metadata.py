@@ -1,4 +1,4 @@
-"""What files and lists say of pictures: a title where there is none, fields, and tags that they lack."""
+"""Metadata of pictures from files and lists: a title where there is none, fields, and missing tags."""
 
 from __future__ import annotations
 
@@ -10,42 +10,42 @@ from uuid import UUID
 
 from psycopg import Connection
 
-_MERGED: LiteralString = """title = coalesce(nullif(pictures.title, ''), said.title),
-           fields = pictures.fields || said.fields,
-           tags = pictures.tags || ARRAY(SELECT tag FROM unnest(said.tags) WITH ORDINALITY AS t (tag, place)
+_MERGED: LiteralString = """title = coalesce(nullif(pictures.title, ''), metadata.title),
+           fields = pictures.fields || metadata.fields,
+           tags = pictures.tags || ARRAY(SELECT tag FROM unnest(metadata.tags) WITH ORDINALITY AS t (tag, place)
                                          WHERE tag <> ALL(pictures.tags) ORDER BY place)"""
 
 
 def add_metadata(
-    connection: Connection[Any], said: Sequence[tuple[UUID, str, Sequence[str], Mapping[str, str]]]
+    connection: Connection[Any], metadata: Sequence[tuple[UUID, str, Sequence[str], Mapping[str, str]]]
 ) -> None:
-    """Give pictures, each once, a title, tags and fields. They are locked in the order of their ids."""
-    ids, titles, tags, fields = zip(*said, strict=True)
+    """Give pictures, each once, a title, tags and fields. Rows are locked in id order. Raises psycopg.Error."""
+    ids, titles, tags, fields = zip(*metadata, strict=True)
     _lock(connection, ids)
     connection.execute(
         f"""UPDATE pictures SET {_MERGED}
             FROM (SELECT id, title, ARRAY(SELECT jsonb_array_elements_text(tags)) AS tags, fields
-                  FROM unnest(%s::uuid[], %s::text[], %s::jsonb[], %s::jsonb[]) AS u (id, title, tags, fields)) said
-            WHERE pictures.id = said.id""",  # noqa: S608
+                  FROM unnest(%s::uuid[], %s::text[], %s::jsonb[], %s::jsonb[]) AS u (id, title, tags, fields)) metadata
+            WHERE pictures.id = metadata.id""",  # noqa: S608
         (list(ids), list(titles), [json.dumps(list(one)) for one in tags], [json.dumps(dict(one)) for one in fields]),
     )
 
 
 def add_item_metadata(connection: Connection[Any], import_id: int, pictures: Sequence[UUID]) -> None:
-    """Give pictures that an import has just brought, or found there, what its items say of them.
+    """Give pictures that an import has just added, or found in the collection, the metadata of its items.
 
-    The list that speaks last wins, column by column: a corrected list may be imported again. A column that it does
-    not have, and a cell that is empty, leave what an earlier list said. Of rows of one list that lead to the same
-    picture, the first counts. A title fills only an empty one, for a person may have given it. Nothing takes back what
-    an import said when it is deleted.
+    The latest list wins, column by column, so a corrected list can be imported again. Missing columns and empty cells
+    leave earlier values as they are. If several rows of a list lead to the same picture, the first one counts. A
+    title is only set where there is none, since a person may have given it. Deleting an import does not undo this.
+    Raises psycopg.Error.
     """
     _lock(connection, pictures)
     connection.execute(
         f"""UPDATE pictures SET {_MERGED}
             FROM (SELECT DISTINCT ON (picture) picture, title, fields, tags FROM items
                   WHERE import = %s AND picture = ANY(%s) AND (title <> '' OR fields <> '{{}}' OR tags <> '{{}}')
-                  ORDER BY picture, position) said
-            WHERE id = said.picture""",  # noqa: S608
+                  ORDER BY picture, position) metadata
+            WHERE id = metadata.picture""",  # noqa: S608
         (import_id, list(pictures)),
     )
 
@@ -55,24 +55,24 @@ def _lock(connection: Connection[Any], pictures: Sequence[UUID]) -> None:
 
 
 MAX_NAME = 100
-"""Characters of a column's name."""
+"""Longest field name, in characters."""
 
 
 MAX_VALUE = 2_000
-"""Characters of a field; a longer cell is cut, with an ellipsis at its end."""
+"""Longest value of a field, in characters; longer cells are cut and end in an ellipsis."""
 
 
 MAX_TITLE = 300
-"""Characters of a title."""
+"""Longest title, in characters."""
 
 
 TITLES = ("title", "titel", "titre", "título", "titolo", "name", "caption", "label")
-"""Names of columns that hold titles, the surest first."""
+"""Names of columns that hold titles, the most certain first."""
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a row says of the address in it."""
+    """The metadata of a URL in a row."""
 
     title: str = ""
     fields: Mapping[str, str] = field(default_factory=dict)
@@ -82,7 +82,7 @@ NO_METADATA = Metadata()
 
 
 def readable(text: str, most: int) -> str:
-    """Text as it is kept: without characters that cannot be shown, trimmed, and at most `most` of them."""
+    """Text as it is stored: without unprintable characters, trimmed, and cut at `most` characters."""
     if not text.isprintable():
         text = "".join(character for character in text if character.isprintable() or character in "\n\t")
     text = text.strip()
@@ -90,7 +90,7 @@ def readable(text: str, most: int) -> str:
 
 
 def field_names(columns: Sequence[str]) -> list[str]:
-    """Names of fields for columns, each another: the second `note` is `note (2)`."""
+    """Unique field names for columns: the second `note` becomes `note (2)`."""
     names = list[str]()
     for number, column in enumerate(columns, 1):
         name = " ".join(readable(column, MAX_NAME).split()) or f"Column {number}"
@@ -102,6 +102,6 @@ def field_names(columns: Sequence[str]) -> list[str]:
 
 
 def title_column(columns: Sequence[str]) -> int | None:
-    """The index of the column that is called like one of titles, if there is one."""
+    """The index of the column whose name is one of TITLES, if there is one."""
     folded = [column.strip().casefold() for column in columns]
     return next((folded.index(name) for name in TITLES if name in folded), None)

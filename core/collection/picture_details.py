@@ -1,4 +1,4 @@
-"""All that is known of one picture."""
+"""Everything known about one picture."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from core.errors import NotFoundError
 
 @dataclass(frozen=True)
 class Origin:
-    """An import that has the picture: its id, its name, and when it was made."""
+    """An import that contains the picture: its id, its name, and when it was created."""
 
     id: int
     name: str
@@ -25,10 +25,10 @@ class Origin:
 
 @dataclass(frozen=True)
 class PictureDetails:
-    """A picture: its size in pixels and bytes, when it was indexed and, where it is in the bin, removed.
+    """A picture: its size in pixels and bytes, when it was indexed and, if so, removed.
 
-    `phash` is the signed number of its perceptual hash; `urls` are its addresses, the first one first, and `origins`
-    the imports that have it, the newest first.
+    `phash` is its perceptual hash as a signed number; `urls` are oldest first, and `origins` are the imports that
+    contain it, newest first.
     """
 
     id: UUID
@@ -48,17 +48,17 @@ class PictureDetails:
 
     @property
     def name(self) -> str:
-        """What it is called: its title, else the file name in its address."""
+        """The name to show: its title, else the file name in its URL."""
         return picture_name(self.title, self.urls[0] if self.urls else "")
 
     @property
     def phash_hex(self) -> str:
-        """The 64 bits of the perceptual hash as 16 digits."""
+        """The 64-bit perceptual hash as 16 hexadecimal digits."""
         return f"{self.phash % 2**64:016x}"
 
 
 def read_details(database: Database, picture: UUID) -> PictureDetails:
-    """What is known of a picture, be it removed or not. Raises NotFoundError."""
+    """Everything known about a picture, removed or not. Raises NotFoundError or DatabaseError."""
     with database.connection() as connection:
         with connection.cursor(row_factory=class_row(Origin)) as cursor:
             origins = cursor.execute(
@@ -74,5 +74,5 @@ def read_details(database: Database, picture: UUID) -> PictureDetails:
             ).format(sql.SQL(URLS))
             row = cursor.execute(query, (picture,)).fetchone()
     if row is None:
-        raise NotFoundError("This picture is gone: somebody has deleted it for good.")
+        raise NotFoundError("This picture is gone: somebody has deleted it permanently.")
     return PictureDetails(id=picture, **row, origins=origins)

@@ -1,4 +1,4 @@
-"""Tables as spreadsheets open them: CSV in which no cell is taken for a formula."""
+"""CSV that spreadsheets open correctly, with no cell read as a formula."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ _MADE_SAFE = re.compile(f"''*{_FORMULA}")
 
 
 def formula_safe(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula (OWASP, "CSV Injection"); `without_apostrophe` takes it back."""
+    """A cell that no spreadsheet reads as a formula (OWASP, "CSV Injection"); `without_apostrophe` reverses it."""
     return f"'{text}" if _FORMULA_LIKE.match(text) else text
 
 
 def without_apostrophe(cell: str) -> str:
-    """What `formula_safe` made a cell of."""
+    """The text that `formula_safe` was given."""
     return cell[1:] if _MADE_SAFE.match(cell) else cell
 
 
 def to_csv(table: pd.DataFrame, decimals: Mapping[str, int] | None = None, *, begins: bool = True) -> bytes:
-    """A table as every CSV of ours is written: what a spreadsheet opens as it is, and takes no text in for a formula.
+    """A table in the CSV format of all our downloads, safe to open in a spreadsheet.
 
-    Columns of numbers stay numbers, those in `decimals` with so many places; of all others each cell is a text. It
-    is in UTF-8 and `begins` with the names of the columns after a byte order mark, without which Excel takes it for
-    a legacy code page.
+    Numeric columns stay numbers, those in `decimals` with that many places; the cells of all others are text. The
+    encoding is UTF-8. With `begins`, the header comes first, after a byte order mark, without which Excel assumes a
+    legacy code page.
     """
     cells = {column: _cells(values, (decimals or {}).get(str(column))) for column, values in table.items()}
     text = pd.DataFrame(cells, dtype=object).to_csv(index=False, header=begins, lineterminator="\r\n")

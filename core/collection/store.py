@@ -22,13 +22,13 @@ from core.media.decode import Picture
 from core.media.uploads import DroppedFile, base_name
 
 RECOUNT_FROM = 10_000
-"""Pictures from which on their count is remembered: it takes 10 ms among 100,000, and every search says it."""
+"""Number of pictures from which the count is cached: among 100,000 it takes 10 ms, and every search shows it."""
 
 RECOUNT_FACTOR = 20
-"""What took some time to count is counted again after so many times as long."""
+"""A cached count is kept for this many times as long as it took, so that counting takes at most 5 % of the time."""
 
 MAX_FILE_NAME = 200
-"""Characters that are kept of the file name in a picture's URL, by which it is sorted when it has no title."""
+"""Characters stored of the file name in a picture's URL, by which it is sorted when it has no title."""
 
 URLS: LiteralString = "ARRAY(SELECT url FROM sources WHERE sources.picture = p.id ORDER BY added_at, url)"
 """The URLs of the picture `p`, oldest first."""
@@ -36,14 +36,14 @@ URLS: LiteralString = "ARRAY(SELECT url FROM sources WHERE sources.picture = p.i
 FIRST_URL: LiteralString = (
     "coalesce((SELECT url FROM sources WHERE sources.picture = p.id ORDER BY added_at, url LIMIT 1), '')"
 )
-"""The first of the URLs of the picture `p`, by which it is shown and named; '' when it has none."""
+"""The first of the URLs of the picture `p`, by which it is shown and named; '' if it has none."""
 
 
 @dataclass(frozen=True)
 class Match:
     """A picture and its similarity (cosine, -1 to 1) to a query.
 
-    `url` is the first of its addresses; that of a dropped file is a path on this server, see `file_path`.
+    `url` is its first URL; that of a dropped file is a path on this server, see `file_path`.
     """
 
     id: UUID
@@ -56,7 +56,7 @@ class Match:
 
 @dataclass(frozen=True)
 class KeptFile:
-    """A dropped file: its MIME type, which is one of `core.media.decode.MIMES`, its name, and its bytes."""
+    """A stored file: its MIME type, one of `core.media.decode.MIMES`, its name, and its bytes."""
 
     mime: str
     name: str
@@ -65,8 +65,8 @@ class KeptFile:
 
 @dataclass(frozen=True)
 class FilePicture:
-    """What is known of a picture's file without the file: `size` is its bytes, `phash` a signed 64-bit number, and
-    the thumbnail a JPEG."""
+    """What is known about a picture's file without having it: `size` in bytes, `phash` as a signed 64-bit number,
+    and the thumbnail, a JPEG."""
 
     thumbnail_mime: ClassVar[str] = "image/jpeg"
 
@@ -87,9 +87,9 @@ class FilePicture:
 
 @dataclass(frozen=True)
 class NewPicture:
-    """A picture about to be stored, with the URL it came from, that URL's key, and its unit-length embedding.
+    """A picture to store, with the URL it came from, that URL's key, and its unit-length embedding.
 
-    `url` is "" where none is known, `embedding` None when it is made later, and `indexed_at` None for now.
+    `url` is "" if none is known, `embedding` None if it is made later, and `indexed_at` None for now.
     """
 
     key: bytes
@@ -111,18 +111,18 @@ def picture_id(sha256: bytes) -> UUID:
 
 
 def picture_name(title: str, url: str) -> str:
-    """What a picture is called: its title, else the file name in its address."""
+    """A picture's name: its title, else the file name in its URL."""
     return title or base_name(unquote(urlsplit(url).path).strip("/")) or "Untitled picture"
 
 
 def insert_pictures(
     connection: Connection[Any], model: Model | None, pictures: Sequence[NewPicture]
 ) -> tuple[set[UUID], set[UUID]]:
-    """Store pictures, each once, with their thumbnails and embeddings; their URLs are left to the caller.
+    """Store pictures, each once, with their thumbnails and embeddings; storing their URLs is left to the caller.
 
-    Those already there stay as they are, and removed ones return. Gives the ids of those that were not in the
-    collection, and of those that had no embedding of this model and have one now. Rows go in by id order, so that two
-    workers never wait for each other in a circle.
+    Pictures already in the collection stay as they are, and removed ones are restored. Returns the ids of those that
+    were not in the collection, and of those that had no embedding of this model and have one now. Rows are inserted
+    in id order, so that two workers never deadlock. Raises psycopg.Error.
     """
     ordered = sorted(pictures, key=lambda new: new.id)
     ids, files = [new.id for new in ordered], [new.picture for new in ordered]
@@ -167,7 +167,7 @@ def insert_pictures(
 
 
 def _lacks(model: Model) -> sql.Composed:
-    """The condition that a row of `pictures` is in the collection, lacks an embedding and can be given one."""
+    """The condition that a row of `pictures` is in the collection and lacks an embedding that can be made."""
     return sql.SQL(
         """removed_at IS NULL AND NOT EXISTS (SELECT FROM {} WHERE picture = pictures.id)
            AND NOT EXISTS (SELECT FROM thumbnails AS t WHERE t.picture = pictures.id AND damaged)"""
@@ -181,16 +181,17 @@ def count_pictures(connection: Connection[Any]) -> int:
 
 
 class Store:
-    """The collection. Methods that take a connection join its transaction; the others make their own."""
+    """The collection. Methods that take a connection join its transaction and raise psycopg.Error; the others open
+    one of their own."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._counted = 0.0, 0
 
     def use_model(self, name: str, dim: int, setting: str = "") -> Model:
-        """The model of that name, registered and given its table of embeddings when it is new.
+        """The model of that name; a new one is registered and its table of embeddings created.
 
-        `setting` is the CLIP_MODEL that it was loaded by; "" leaves what is known of that.
+        `setting` is the CLIP_MODEL that it was loaded from; "" leaves the stored one unchanged. Raises DatabaseError.
         """
         with self._database.connection() as connection:
             connection.execute(
@@ -207,20 +208,23 @@ class Store:
             return model
 
     def models(self) -> list[Model]:
-        """All models that were ever used."""
+        """All models that were ever used, the oldest first. Raises DatabaseError."""
         with self._database.connection() as connection, connection.cursor(row_factory=class_row(Model)) as cursor:
             cursor.execute("SELECT id, name, dim, setting FROM models ORDER BY id")
             return cursor.fetchall()
 
     def missing(self, model: Model) -> int:
-        """How many pictures of the collection lack an embedding of this model and can be given one."""
+        """How many pictures lack an embedding of this model that can be made. Raises DatabaseError."""
         query = sql.SQL("SELECT count(*) FROM pictures WHERE {}").format(_lacks(model))
         with self._database.connection() as connection:
             row = connection.execute(query).fetchone()
             return int(row[0]) if row else 0
 
     def without_embedding(self, model: Model, after: UUID, limit: int) -> list[tuple[UUID, bytes]]:
-        """The first pictures after that id that lack an embedding of this model, with their thumbnails, by id."""
+        """The first `limit` pictures after that id that lack an embedding of this model, with their thumbnails, by id.
+
+        Raises DatabaseError.
+        """
         query = sql.SQL(
             """SELECT id, image FROM pictures JOIN thumbnails ON picture = id
                WHERE id > %s AND {} ORDER BY id LIMIT %s"""
@@ -229,7 +233,10 @@ class Store:
             return connection.execute(query, (after, limit), binary=True).fetchall()
 
     def embed(self, model: Model, embeddings: Mapping[UUID, Vector]) -> int:
-        """Store unit-length embeddings of pictures that lack one of this model; returns how many did."""
+        """Store unit-length embeddings of shape (dim,) for pictures that lack one of this model.
+
+        Returns how many were stored. Raises DatabaseError.
+        """
         ids = sorted(embeddings)
         query = sql.SQL(
             """INSERT INTO {} (picture, embedding)
@@ -241,12 +248,15 @@ class Store:
             return connection.execute(query, (ids, [HalfVector(embeddings[id]) for id in ids])).rowcount
 
     def mark_damaged(self, pictures: Sequence[UUID]) -> None:
-        """Remember that the thumbnails of these pictures cannot be read."""
+        """Record that the thumbnails of these pictures cannot be read. Raises DatabaseError."""
         with self._database.connection() as connection:
             connection.execute("UPDATE thumbnails SET damaged = true WHERE picture = ANY(%s)", (list(pictures),))
 
     def embedding(self, model: Model, picture: UUID) -> Vector | None:
-        """A picture's embedding of this model, of shape (dim,), when it is in the collection and has one."""
+        """A picture's embedding of this model, of shape (dim,); None if it has none or is not in the collection.
+
+        Raises DatabaseError.
+        """
         query = sql.SQL(
             "SELECT embedding FROM {} JOIN pictures ON id = picture WHERE id = %s AND removed_at IS NULL"
         ).format(model.table)
@@ -255,7 +265,10 @@ class Store:
         return row[0].to_numpy().astype(np.float32) if row else None
 
     def copies_of(self, pictures: Iterable[UUID]) -> dict[UUID, list[UUID]]:
-        """The copies in the collection of each of these pictures that has any, the nearest first."""
+        """For each of these pictures that has copies in the collection, these copies, the nearest first.
+
+        Raises DatabaseError.
+        """
         found = dict[UUID, list[UUID]]()
         with self._database.connection() as connection:
             rows = connection.execute(
@@ -273,7 +286,8 @@ class Store:
     def count(self) -> int:
         """How many pictures the collection holds; removed ones do not count.
 
-        From RECOUNT_FROM on, as many as there were at most RECOUNT_FACTOR times as long ago as it took to count them.
+        From RECOUNT_FROM pictures on the count is cached, for RECOUNT_FACTOR times as long as it took. Raises
+        DatabaseError.
         """
         begun = time.monotonic()
         fresh_until, count = self._counted
@@ -286,14 +300,14 @@ class Store:
         return count
 
     def embedded(self, connection: Connection, model: Model, ids: Iterable[UUID]) -> set[UUID]:
-        """Those of the pictures that are in the collection and already have an embedding of this model."""
+        """Which of the pictures are in the collection and already have an embedding of this model."""
         query = sql.SQL(
             "SELECT picture FROM {} JOIN pictures ON id = picture WHERE picture = ANY(%s) AND removed_at IS NULL"
         ).format(model.table)
         return {row[0] for row in connection.execute(query, (list(ids),))}
 
     def first_names(self, connection: Connection, ids: Iterable[UUID]) -> dict[UUID, str]:
-        """The first address of each of these pictures, or the name of the file that it was dropped as."""
+        """The first URL of each of these pictures, or the name of the file it was dropped as."""
         rows = connection.execute(
             """SELECT DISTINCT ON (picture) picture, coalesce(name, url) FROM sources LEFT JOIN files USING (key)
                WHERE picture = ANY(%s) ORDER BY picture, added_at""",
@@ -302,7 +316,7 @@ class Store:
         return dict(rows.fetchall())
 
     def name(self, picture: UUID) -> str:
-        """What a picture is called: its title, else the file name in its address. Raises NotFoundError."""
+        """A picture's name: its title, else the file name in its URL. Raises NotFoundError or DatabaseError."""
         with self._database.connection() as connection:
             row = connection.execute(
                 sql.SQL("SELECT title, {} FROM pictures p WHERE id = %s").format(sql.SQL(FIRST_URL)), (picture,)
@@ -312,16 +326,16 @@ class Store:
         return picture_name(*row)
 
     def add(self, connection: Connection, model: Model, pictures: Sequence[NewPicture]) -> set[UUID]:
-        """Store pictures with thumbnail, URL and embedding; those already there stay, removed ones return.
+        """Store pictures with thumbnail, URL and embedding; existing ones stay, removed ones are restored.
 
-        Returns those that were not there, or not with an embedding of this model.
+        Returns the ids of those that were not in the collection or had no embedding of this model.
         """
         added, embedded = insert_pictures(connection, model, pictures)
         self.add_sources(connection, [(new.key, new.url, new.id) for new in pictures])
         return added | embedded
 
     def add_sources(self, connection: Connection, sources: Sequence[tuple[bytes, str, UUID]]) -> None:
-        """Remember addresses of pictures, each as (identity key, URL, picture). The newest picture of a key counts."""
+        """Record URLs of pictures, each as (key, URL, picture). A key leads to the latest picture given for it."""
         latest = {key: (key, url, picture) for key, url, picture in sources}
         keys, urls, pictures = zip(*sorted(latest.values()), strict=True) if latest else ((), (), ())
         connection.execute(
@@ -332,7 +346,7 @@ class Store:
         )
 
     def thumbnail(self, picture: UUID) -> tuple[str, bytes]:
-        """The MIME type and bytes of a picture's thumbnail. Raises NotFoundError."""
+        """The MIME type and bytes of a picture's thumbnail. Raises NotFoundError or DatabaseError."""
         with self._database.connection() as connection:
             row = connection.execute("SELECT mime, image FROM thumbnails WHERE picture = %s", (picture,)).fetchone()
         if row is None:
@@ -340,7 +354,7 @@ class Store:
         return row[0], row[1]
 
     def keep_files(self, connection: Connection, files: Iterable[DroppedFile]) -> list[tuple[bytes, str]]:
-        """Keep the bytes of dropped files, taking one after the other; returns their (key, name)."""
+        """Store the bytes of dropped files, one at a time; returns their (key, name) pairs."""
         kept = list[tuple[bytes, str]]()
         for file in files:
             connection.execute(
@@ -351,15 +365,15 @@ class Store:
         return kept
 
     def file_bytes(self, key: bytes) -> bytes:
-        """The bytes of a dropped file, by their SHA-256. Raises NotFoundError."""
+        """The bytes of a dropped file, by their SHA-256. Raises NotFoundError or DatabaseError."""
         with self._database.connection() as connection:
             row = connection.execute("SELECT data FROM files WHERE key = %s", (key,), binary=True).fetchone()
         if row is None:
-            raise NotFoundError("The bytes of this file are no longer kept. Drop it again.")
+            raise NotFoundError("This file is no longer stored. Drop it again.")
         return bytes(row[0])
 
     def file(self, picture: UUID) -> KeptFile:
-        """The file that a picture was dropped as. Raises NotFoundError."""
+        """The file that a picture was dropped as. Raises NotFoundError or DatabaseError."""
         with (
             self._database.connection() as connection,
             connection.cursor(binary=True, row_factory=class_row(KeptFile)) as cursor,

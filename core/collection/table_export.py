@@ -1,7 +1,7 @@
-"""A collection as a table in a file, CSV or Parquet: a row a picture, to be written and read in batches.
+"""The collection -> a table, as CSV or Parquet: one row per picture, written in batches.
 
-What a spreadsheet would take for a formula gets a ' in front of it in CSV, and loses it again on the way back. Several
-URLs or tags stand in one cell, one a line.
+In CSV, a cell that a spreadsheet would read as a formula gets a leading ', which the import removes. A cell with
+several URLs or tags has one per line.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from core.database.embedding_tables import Model
 Format = Literal["csv", "parquet"]
 FORMATS: tuple[Format, ...] = ("csv", "parquet")
 
-FACT_COLUMNS = [
+BASE_COLUMNS = [
     *("id", "urls", "title", "tags", "fields", "width", "height", "bytes", "mime", "sha256", "phash", "indexed_at")
 ]
-"""Columns that every file has."""
+"""Columns of every file."""
 
 THUMBNAIL_COLUMN = "thumbnail"
 EMBEDDING_COLUMNS = ["model", "embedding"]
 
 
 def write(kind: Format, batches: Iterable[pd.DataFrame], columns: list[str], dim: int) -> Iterator[bytes]:
-    """The file in chunks, of which one holds a batch.
+    """The file in chunks, one per batch.
 
-    A batch is a row a picture and has these columns of Python's own values, so that none is rounded on its way:
-    `urls` begin with the one that is shown, `phash` is a signed 64-bit number, an embedding has unit length and `dim`
-    numbers.
+    A batch has one row per picture and these columns, with plain Python values, so that nothing is rounded: `urls`
+    start with the one that is shown, `phash` is a signed 64-bit number, and embeddings have unit length and shape
+    (dim,).
     """
     return _write_csv(columns, batches) if kind == "csv" else _write_parquet(columns, batches, dim)
 
@@ -59,12 +59,12 @@ _CELLS: dict[str, Callable[[Any], str]] = {
     "tags": "\n".join,
     "fields": lambda fields: json.dumps(fields, ensure_ascii=False) if fields else "",
     "sha256": bytes.hex,
-    "phash": lambda phash: f"0x{phash & (1 << 64) - 1:016x}",  # as a number, a spreadsheet would round it
+    "phash": lambda phash: f"0x{phash & (1 << 64) - 1:016x}",  # a spreadsheet would round a number of that size
     "indexed_at": lambda moment: moment.astimezone(UTC).isoformat(),
     "thumbnail": lambda image: "" if image is None else b64encode(image).decode(),
     "embedding": lambda vector: "" if vector is None else b64encode(vector.astype("<f2").tobytes()).decode(),
 }
-"""How CSV writes what is neither text nor a number."""
+"""How values that are neither text nor numbers are written in CSV."""
 
 
 def _write_parquet(columns: list[str], batches: Iterable[pd.DataFrame], dim: int) -> Iterator[bytes]:
@@ -82,39 +82,39 @@ def _write_parquet(columns: list[str], batches: Iterable[pd.DataFrame], dim: int
     }
     schema = pa.schema([(column, kinds.get(column, pa.string())) for column in columns])
     sink = io.BytesIO()
-    with pq.ParquetWriter(pa.PythonFile(_Appended(sink), "w"), schema, compression="zstd") as writer:
+    with pq.ParquetWriter(pa.PythonFile(_ChunkWriter(sink), "w"), schema, compression="zstd") as writer:
         for batch in batches:
             batch = batch.assign(
-                id=batch["id"].map(str), fields=batch["fields"].map(lambda told: json.dumps(told, ensure_ascii=False))
+                id=batch["id"].map(str), fields=batch["fields"].map(lambda value: json.dumps(value, ensure_ascii=False))
             )
             values = {column: pa.array(list(batch[column]), schema.field(column).type) for column in columns}
             writer.write_batch(pa.record_batch(values, schema))
-            yield _taken(sink)
-    yield _taken(sink)
+            yield _drain(sink)
+    yield _drain(sink)
 
 
-class _Appended(io.RawIOBase):
-    """A file that is only added to, and whose parts are taken away as they are done."""
+class _ChunkWriter(io.RawIOBase):
+    """An append-only file whose contents are drained as they are written."""
 
     def __init__(self, sink: io.BytesIO) -> None:
         self._sink = sink
         self._length = 0
 
     def writable(self) -> bool:
-        """It is."""
+        """True."""
         return True
 
     def tell(self) -> int:
-        """How much was written, taken away or not."""
+        """How many bytes were written, including those already drained."""
         return self._length
 
     def write(self, data: Any, /) -> int:
-        """Add to it."""
+        """Append `data`."""
         self._length += len(data)
         return self._sink.write(data)
 
 
-def _taken(sink: io.BytesIO) -> bytes:
+def _drain(sink: io.BytesIO) -> bytes:
     data = sink.getvalue()
     sink.seek(0)
     sink.truncate()
@@ -122,19 +122,19 @@ def _taken(sink: io.BytesIO) -> bytes:
 
 
 BATCH = 500
-"""Pictures that are written at once: 10 MB with thumbnails and embeddings."""
+"""Pictures per batch: 10 MB with thumbnails and embeddings."""
 
 
 def export_table(
     database: Database, model: Model | None, kind: Format, *, thumbnails: bool = True, embeddings: bool = True
 ) -> Iterator[bytes]:
-    """The collection as a file, a batch of pictures at a time, by their ids; removed ones are not in it.
+    """The collection as a file, one batch of pictures at a time, in id order and without removed ones.
 
-    With `embeddings`, those of this model. Each batch is a transaction of its own, so that a slow reader holds up
-    nobody; what changes meanwhile may be in it or not. Iterating raises DatabaseError.
+    `embeddings` adds those of `model`. Each batch has its own transaction, so that a slow reader blocks nobody;
+    changes made meanwhile may or may not be included. Iterating raises DatabaseError.
     """
     used = model if embeddings else None
-    columns = [*FACT_COLUMNS, *([THUMBNAIL_COLUMN] if thumbnails else []), *(EMBEDDING_COLUMNS if used else [])]
+    columns = [*BASE_COLUMNS, *([THUMBNAIL_COLUMN] if thumbnails else []), *(EMBEDDING_COLUMNS if used else [])]
     return write(kind, _batches(database, used, columns), columns, used.dim if used else 0)
 
 

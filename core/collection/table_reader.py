@@ -1,4 +1,4 @@
-"""A collection's file, whoever wrote it -> its rows, in batches; what cannot be read is a sentence."""
+"""A table of pictures, possibly edited by other programs -> its rows, in batches, with a note for every problem."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from core.collection.curation import checked_tag
 from core.collection.metadata import MAX_NAME, MAX_TITLE, MAX_VALUE, readable
 from core.collection.spreadsheets import without_apostrophe
 from core.collection.store import FilePicture
-from core.collection.table_export import EMBEDDING_COLUMNS, FACT_COLUMNS, THUMBNAIL_COLUMN
+from core.collection.table_export import BASE_COLUMNS, EMBEDDING_COLUMNS, THUMBNAIL_COLUMN
 from core.database.embedding_tables import Vector
 from core.errors import TagError, TransferError, UrlError
 from core.media.decode import MAX_ASPECT, MIMES, THUMBNAIL_SIDE
@@ -31,33 +31,33 @@ from core.media.urls import clean
 from core.signed_urls import FILE_PATH
 
 BATCH = 500
-"""Rows that are read at once: 10 MB with thumbnails and embeddings."""
+"""Rows per batch: 10 MB with thumbnails and embeddings."""
 
 MAX_LINE = 16_000_000
-"""Bytes of a line of CSV, and how much of it is looked at at once."""
+"""Longest line of CSV, in bytes, which is also how much is parsed at a time."""
 
 
 def read_table_rows(name: str, file: IO[bytes]) -> Iterator[list[TableRow]]:
-    """The rows in batches; those that cannot be read at all have notes and nothing else.
+    """The rows in batches; unreadable rows have notes and nothing else.
 
-    Raises TransferError when it is no such file.
+    Raises TransferError if the file is not a table of pictures.
     """
     start = file.read(4)
     file.seek(0)
     if not start:
         raise TransferError(f"{name} is empty.")
     batches = _parquet(name, file) if start == b"PAR1" else _csv(name, file)
-    for batch, lost in batches:
+    for batch, unreadable in batches:
         names = [str(name) for name in batch.columns]
         rows = [
             read_row(number, dict(zip(names, cells, strict=True))) for number, *cells in batch.itertuples(name=None)
         ]
-        yield [*rows, *(TableRow(number, [], "", [], {}, notes=[sentence]) for number, sentence in lost)]
+        yield [*rows, *(TableRow(number, [], "", [], {}, notes=[sentence]) for number, sentence in unreadable)]
 
 
 _Batch = tuple[pd.DataFrame, list[tuple[int, str]]]
-"""Rows by their numbers, and those that are lost, with the reasons. The cells are Python's own values: pyarrow reads
-the file, for it reads a batch at a time, and in pandas' own types a number beside an empty cell would be rounded."""
+"""Rows indexed by line number, and the unreadable ones with the reasons. pyarrow reads the file, since it can do so in
+batches; the cells are plain Python values, since pandas' types would round an integer beside an empty cell."""
 
 
 def _batch(values: Mapping[str, Sequence[Any]], numbers: Iterable[int]) -> pd.DataFrame:
@@ -66,12 +66,12 @@ def _batch(values: Mapping[str, Sequence[Any]], numbers: Iterable[int]) -> pd.Da
 
 
 def _known(name: str, columns: Sequence[str]) -> list[str]:
-    """The columns that mean something here. Raises TransferError when it is no collection."""
-    known = [column for column in [*FACT_COLUMNS, THUMBNAIL_COLUMN, *EMBEDDING_COLUMNS] if column in columns]
+    """The columns that we read. Raises TransferError if those of an export are missing."""
+    known = [column for column in [*BASE_COLUMNS, THUMBNAIL_COLUMN, *EMBEDDING_COLUMNS] if column in columns]
     if "urls" not in known and not {"sha256", THUMBNAIL_COLUMN} <= set(known):
         raise TransferError(
-            f"{name} has no column “urls”, so it was not exported from Lookalike. A list of addresses is read on the "
-            "Index page, under “Upload a list”."
+            f"{name} has no column “urls”, so it was not exported from Lookalike. Upload a list of URLs on the Index "
+            "page, under “Upload a list”."
         )
     return known
 
@@ -81,7 +81,7 @@ def _parquet(name: str, file: IO[bytes]) -> Iterator[_Batch]:
         table = pq.ParquetFile(file)
         columns = _known(name, table.schema_arrow.names)
     except (pa.ArrowException, OSError):
-        raise TransferError(f"{name} is cut off or damaged, so that nothing of it can be read. Copy it anew.") from None
+        raise TransferError(f"{name} is incomplete or damaged and cannot be read. Copy it again.") from None
     number, batches = 1, table.iter_batches(BATCH, columns=columns)
     while True:
         try:
@@ -89,7 +89,7 @@ def _parquet(name: str, file: IO[bytes]) -> Iterator[_Batch]:
         except StopIteration:
             return
         except (pa.ArrowException, OSError, ValueError):
-            yield pd.DataFrame(), [(number + 1, "From here on the file is damaged.")]
+            yield pd.DataFrame(), [(number + 1, "The file is damaged from here on.")]
             return
         rows = len(values[columns[0]])
         yield _batch(values, range(number + 1, number + 1 + rows)), []
@@ -98,16 +98,16 @@ def _parquet(name: str, file: IO[bytes]) -> Iterator[_Batch]:
 
 def _csv(name: str, file: IO[bytes]) -> Iterator[_Batch]:
     head = file.readline(100_000).decode("utf-8-sig", "replace")
-    delimiter = max(",;\t", key=head.count)  # a spreadsheet may have saved it anew
+    delimiter = max(",;\t", key=head.count)  # a spreadsheet may have saved it with another one
     header = next(csv.reader(io.StringIO(head), delimiter=delimiter), [])
     columns = _known(name, header)
     file.seek(0)
-    lost = list[tuple[int, str]]()
+    unreadable = list[tuple[int, str]]()
     number = 1
 
     def skip(row: pacsv.InvalidRow) -> str:
         cells = f"The line has {row.actual_columns} cells instead of {row.expected_columns}"
-        lost.append((row.number or 0, f"{cells}: perhaps a quotation mark is opened in it and never closed."))
+        unreadable.append((row.number or 0, f"{cells}; it may contain an unclosed quotation mark."))
         return "skip"
 
     try:
@@ -125,11 +125,11 @@ def _csv(name: str, file: IO[bytes]) -> Iterator[_Batch]:
         for record in reader:
             for start in range(0, len(record), BATCH):
                 values = record.slice(start, BATCH).to_pydict()
-                gone = {row for row, _ in lost}
+                skipped = {row for row, _ in unreadable}
                 numbers = list[int]()
                 while len(numbers) < len(values[columns[0]]):
                     number += 1
-                    if number not in gone:
+                    if number not in skipped:
                         numbers.append(number)
                 text = {
                     column: [without_apostrophe(cell.decode("utf-8", "replace")) for cell in cells]
@@ -137,36 +137,38 @@ def _csv(name: str, file: IO[bytes]) -> Iterator[_Batch]:
                 }
                 yield _batch(text, numbers), []
     except pa.ArrowException:
-        lost.append((number + 1, "From here on no line can be read: a quotation mark is opened and never closed."))
-    yield pd.DataFrame(), lost
+        unreadable.append((number + 1, "No line can be read from here on: a quotation mark is never closed."))
+    yield pd.DataFrame(), unreadable
 
 
 MAX_FIELDS = 200
-"""Fields of a picture."""
+"""Most fields of a picture that are read from a row."""
 
 
-OFF_UNIT = 0.01
-"""By how much the length of an embedding may miss 1; rounding to 16 bits moves it by some 0.0002."""
+NORM_TOLERANCE = 0.01
+"""How far the length of an embedding may be from 1; rounding to 16 bits changes it by about 0.0002."""
 
 
 @dataclass(frozen=True)
 class TableRow:
-    """A row as it was read: the picture's web addresses, what is said of it, and where the file had them, the facts
-    and the embedding. `number` is that of its line in a spreadsheet; `notes` say what of it is not taken, and why."""
+    """A row as it was read: the picture's URLs and metadata and, if the file has them, its file's data and embedding.
+
+    `number` is the row's line in a spreadsheet; `notes` say which parts are not imported, and why.
+    """
 
     number: int
     urls: Sequence[str]
     title: str
     tags: Sequence[str]
     fields: Mapping[str, str]
-    facts: FilePicture | None = None
+    picture: FilePicture | None = None
     model: str = ""
     embedding: Vector | None = None
     notes: list[str] = field(default_factory=list)
 
 
 def read_row(number: int, cells: Mapping[str, Any]) -> TableRow:
-    """One row, with a note for each cell that is not taken."""
+    """One row, with a note for each cell that is not imported."""
     notes = list[str]()
     urls, refused = _urls(cells.get("urls"))
     notes += refused
@@ -175,18 +177,18 @@ def read_row(number: int, cells: Mapping[str, Any]) -> TableRow:
         try:
             tags.append(checked_tag(tag))
         except TagError as error:
-            notes.append(f"A tag is left out. {error}")
+            notes.append(f"A tag was left out. {error}")
     fields = _fields(cells.get("fields"), notes)
     title = readable(_text(cells.get("title")), MAX_TITLE)
-    facts = _facts(cells, notes) if cells.get(THUMBNAIL_COLUMN) else None
+    picture = _picture(cells, notes) if cells.get(THUMBNAIL_COLUMN) else None
     embedding = None
-    if facts and cells.get("embedding"):
+    if picture and cells.get("embedding"):
         try:
             embedding = _embedding(cells["embedding"])
         except ValueError as error:
-            notes.append(f"{error} It is made anew.")
+            notes.append(f"{error} The picture is re-embedded.")
     model = _text(cells.get("model"))[:500]
-    return TableRow(number, urls, title, list(dict.fromkeys(tags)), fields, facts, model, embedding, notes)
+    return TableRow(number, urls, title, list(dict.fromkeys(tags)), fields, picture, model, embedding, notes)
 
 
 def _text(value: Any) -> str:
@@ -194,13 +196,13 @@ def _text(value: Any) -> str:
 
 
 def _lines(value: Any) -> list[str]:
-    """Several texts: the lines of a cell, or a list."""
+    """The non-empty texts of a list, or of a cell with one per line."""
     many = value if isinstance(value, list) else _text(value).split("\n")
     return [text.strip() for text in many if isinstance(text, str) and text.strip()]
 
 
 def _urls(value: Any) -> tuple[list[str], list[str]]:
-    """The addresses, and what is wrong with the others; those of kept files mean something on their own server only."""
+    """The valid URLs, and notes on the others. Paths of stored files, valid on their server only, are skipped."""
     urls, notes = list[str](), list[str]()
     for text in _lines(value):
         if text.startswith(FILE_PATH):
@@ -208,7 +210,7 @@ def _urls(value: Any) -> tuple[list[str], list[str]]:
         try:
             urls.append(clean(text))
         except UrlError as error:
-            notes.append(f"An address is left out. {error}")
+            notes.append(f"A URL was left out. {error}")
     return list(dict.fromkeys(urls)), notes
 
 
@@ -216,18 +218,18 @@ def _fields(value: Any, notes: list[str]) -> dict[str, str]:
     if not value:
         return {}
     try:
-        told = json.loads(value)
+        values = json.loads(value)
         return {
             readable(str(name), MAX_NAME): readable(text if isinstance(text, str) else json.dumps(text), MAX_VALUE)
-            for name, text in list(told.items())[:MAX_FIELDS]
+            for name, text in list(values.items())[:MAX_FIELDS]
         }
     except (ValueError, TypeError, AttributeError, RecursionError):
-        notes.append("The fields cannot be read, for they are no JSON object.")
+        notes.append("The fields cannot be read: they are not a JSON object.")
         return {}
 
 
-def _facts(cells: Mapping[str, Any], notes: list[str]) -> FilePicture | None:
-    """What the row says of the file, or a note why it cannot be."""
+def _picture(cells: Mapping[str, Any], notes: list[str]) -> FilePicture | None:
+    """The data of the picture's file, or None and a note why it cannot be used."""
     try:
         sha256, phash = cells["sha256"], cells["phash"]
         sha256 = bytes.fromhex(sha256) if isinstance(sha256, str) else bytes(sha256)
@@ -239,33 +241,33 @@ def _facts(cells: Mapping[str, Any], notes: list[str]) -> FilePicture | None:
         moment = cells.get("indexed_at") or datetime.now(UTC)
         moment = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        facts = FilePicture(sha256, phash, width, height, size, _text(cells["mime"]), moment, thumbnail)
-        id = UUID(_text(cells["id"])) if cells.get("id") else facts.id if len(sha256) == 32 else None
+        picture = FilePicture(sha256, phash, width, height, size, _text(cells["mime"]), moment, thumbnail)
+        id = UUID(_text(cells["id"])) if cells.get("id") else picture.id if len(sha256) == 32 else None
     except (KeyError, ValueError, TypeError, AttributeError, OverflowError):
-        notes.append("What the row says of the file cannot be read, so the picture is fetched again.")
+        notes.append("The data of the picture's file cannot be read, so the picture is fetched again.")
         return None
-    whole = (
+    plausible = (
         len(sha256) == 32
         and -(1 << 63) <= phash < 1 << 63
         and 0 < width < 1 << 31
         and 0 < height < 1 << 31
         and 0 < size < 1 << 63
-        and facts.mime in MIMES.values()
+        and picture.mime in MIMES.values()
     )
-    if not whole:
-        notes.append("What the row says of the file cannot be, so the picture is fetched again.")
+    if not plausible:
+        notes.append("The data of the picture's file is impossible, so the picture is fetched again.")
         return None
-    if id != facts.id:
-        notes.append("The id belongs to another picture than the SHA-256, so the picture is fetched again.")
+    if id != picture.id:
+        notes.append("The id does not match the SHA-256, so the picture is fetched again.")
         return None
     if not _is_thumbnail(thumbnail):
-        notes.append("The thumbnail is no picture that can be shown, so the picture is fetched again.")
+        notes.append("The thumbnail is not a usable picture, so the picture is fetched again.")
         return None
-    return facts
+    return picture
 
 
 def _is_thumbnail(data: bytes) -> bool:
-    """Whether it is a JPEG of a thumbnail's size, to its end; nothing is decoded."""
+    """Whether it is a complete JPEG of a thumbnail's size; nothing is decoded."""
     try:
         with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
             return image.width * image.height <= THUMBNAIL_SIDE**2 * MAX_ASPECT * 4 and data.endswith(b"\xff\xd9")
@@ -274,14 +276,14 @@ def _is_thumbnail(data: bytes) -> bool:
 
 
 def _embedding(value: Any) -> Vector:
-    """A vector of unit length, whatever its dimension. Raises ValueError, a sentence."""
+    """A unit-length vector of any dimension. Raises ValueError with a sentence."""
     try:
         raw = np.frombuffer(b64decode(value, validate=True), "<f2") if isinstance(value, str) else np.asarray(value)
         vector: Vector = raw.astype(np.float32)
     except (ValueError, TypeError):
         raise ValueError("The embedding cannot be read.") from None
     if vector.ndim != 1 or not np.isfinite(vector).all():
-        raise ValueError("The embedding holds something that is no number.")
-    if abs(float(np.linalg.norm(vector)) - 1) > OFF_UNIT:
+        raise ValueError("The embedding contains a value that is not a finite number.")
+    if abs(float(np.linalg.norm(vector)) - 1) > NORM_TOLERANCE:
         raise ValueError("The embedding does not have unit length.")
     return vector

@@ -1,4 +1,4 @@
-"""The whole state of a collection -> one file: every table, as it was at one moment."""
+"""The whole collection -> one file: a consistent snapshot of every table."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from core.errors import TransferError
 
 
 def back_up(database: Database, path: Path, progress: OnBackupProgress) -> Manifest:
-    """Write everything to a file that is not there yet; whoever works on the collection meanwhile may go on.
+    """Write everything to a new file; the collection can be used meanwhile.
 
-    One transaction sees all tables at one moment, and holds no row in anybody's way. A row at a time is in memory. The
-    file appears only when it is whole. Raises TransferError or DatabaseError.
+    One read-only transaction gives a consistent snapshot of all tables and locks no rows. Tables are streamed, about
+    CHUNK bytes at a time. The file appears only once it is complete. Raises TransferError or DatabaseError.
     """
     with new_file(path) as file, database.connection() as connection:
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
@@ -46,7 +46,7 @@ def back_up(database: Database, path: Path, progress: OnBackupProgress) -> Manif
 
 
 def lift_timeouts(connection: Connection[Any]) -> None:
-    """Let the rest of the transaction take its time, whatever limits the server sets on others."""
+    """Lift the server's time limits for the rest of the transaction. Raises psycopg.Error."""
     connection.execute(
         """SELECT set_config('statement_timeout', '0', true),
                   set_config('idle_in_transaction_session_timeout', '0', true)"""
@@ -54,19 +54,19 @@ def lift_timeouts(connection: Connection[Any]) -> None:
 
 
 def refuse_newer(migrations: list[str]) -> None:
-    """Raise TransferError for tables that this Lookalike does not know."""
+    """Raise TransferError if a database has migrations that this Lookalike does not know."""
     if is_newer(migrations):
-        raise TransferError("This database belongs to a newer Lookalike. Update this one first.")
+        raise TransferError("This database was made by a newer Lookalike. Update this one first.")
 
 
 @contextmanager
 def new_file(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write that appears at `path` when the block ends well, and leaves no trace when it does not.
+    """A file to write that appears at `path` if the block succeeds, and leaves no trace if it fails.
 
-    Raises TransferError when something is there already, or cannot be written.
+    Raises TransferError if `path` exists already or cannot be written.
     """
     if path.exists():
-        raise TransferError(f"{path} is there already. Choose another name, or move it away.")
+        raise TransferError(f"{path} already exists. Choose another name, or move the file.")
     temporary: Path | None = None
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
@@ -99,20 +99,20 @@ def _write_table(
                 size += len(chunk)
                 progress(table.name, size, max(size, expected))
         rows = cursor.rowcount
-    counters = {
-        column: connection.execute(sql.SQL("SELECT last_value, is_called FROM {}").format(sql.SQL(counter))).fetchall()[
-            0
-        ]
-        for column, counter in table.counters.items()
+    sequences = {
+        column: connection.execute(
+            sql.SQL("SELECT last_value, is_called FROM {}").format(sql.SQL(sequence))
+        ).fetchall()[0]
+        for column, sequence in table.counters.items()
     }
     progress(table.name, size, size)
     return TablePart(
-        name=table.name, columns=table.columns, rows=rows, bytes=size, sha256=digest.hexdigest(), counters=counters
+        name=table.name, columns=table.columns, rows=rows, bytes=size, sha256=digest.hexdigest(), counters=sequences
     )
 
 
 def _joined(rows: Any) -> Iterator[bytes]:
-    """Rows of a COPY in chunks of about CHUNK bytes."""
+    """The rows of a COPY in chunks of about CHUNK bytes."""
     chunk = bytearray()
     for row in rows:
         chunk += row

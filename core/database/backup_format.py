@@ -1,4 +1,4 @@
-"""What a backup holds: a ZIP with a member a table, and this list of them, written last."""
+"""The format of a backup: a ZIP with one member per table, and a manifest that lists them, written last."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from pydantic import BaseModel, ValidationError
 from core.errors import TransferError
 
 FORMAT = 1
-"""Raised when a backup of this Lookalike could be misread by an older one."""
+"""Increased whenever an older Lookalike could misread a backup made by this one."""
 
 MANIFEST = "manifest.json"
 
 CHUNK = 1_000_000
-"""Bytes that are read or written at once."""
+"""Bytes that are read or written at a time."""
 
 OnBackupProgress = Callable[[str, int, int], None]
-"""Told what is being done, how many bytes of it are, and how many there will be, as far as is known."""
+"""Called with the current step, the bytes done, and the bytes in total as far as is known."""
 
 
 class TablePart(BaseModel):
-    """A table: its columns with their types, how many rows it has, and size and SHA-256 of its binary COPY."""
+    """A table: its columns with their types, its number of rows, and the size and SHA-256 of its binary COPY."""
 
     name: str
     columns: dict[str, str]
@@ -35,11 +35,11 @@ class TablePart(BaseModel):
     bytes: int
     sha256: str
     counters: dict[str, tuple[int, bool]]
-    """For each column that numbers the rows the sequence's last value, and whether that was given out."""
+    """For each column with a sequence: the last value, and whether that was used."""
 
 
 class Manifest(BaseModel):
-    """All that a backup holds. `migrations` are those that its database had, in order."""
+    """The contents of a backup. `migrations` are those of its database, in order."""
 
     kind: Literal["Lookalike backup"] = "Lookalike backup"
     format: int = FORMAT
@@ -49,7 +49,7 @@ class Manifest(BaseModel):
     tables: list[TablePart]
 
     def rows(self, table: str) -> int:
-        """How many rows a table has; 0 when it is not in the backup."""
+        """How many rows a table has; 0 if it is not in the backup."""
         return next((part.rows for part in self.tables if part.name == table), 0)
 
 
@@ -59,21 +59,21 @@ class _Format(BaseModel):
 
 
 def member_name(table: str) -> str:
-    """A table's place in the ZIP."""
+    """The name of a table's member in the ZIP."""
     return f"tables/{table}.copy"
 
 
 def read_manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:
-    """What a backup says of itself. Raises TransferError."""
+    """The manifest of a backup. Raises TransferError."""
     try:
         with archive.open(MANIFEST) as file:
             text = file.read(50_000_000)
-        told = _Format.model_validate_json(text)
-        if told.format > FORMAT:
+        header = _Format.model_validate_json(text)
+        if header.format > FORMAT:
             raise made_by_newer(path)
         return Manifest.model_validate_json(text)
     except (KeyError, ValidationError):
-        raise TransferError(f"{path.name} is no backup that Lookalike made.") from None
+        raise TransferError(f"{path.name} is not a Lookalike backup.") from None
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError):
         raise _damaged(path) from None
 
@@ -84,14 +84,14 @@ def open_backup(path: Path) -> zipfile.ZipFile:
         return zipfile.ZipFile(path)
     except (zipfile.BadZipFile, EOFError):
         raise TransferError(
-            f"{path.name} is no whole backup: its end is missing, or it is another kind of file. Copy it anew."
+            f"{path.name} is not a complete backup: its end is missing, or it is another kind of file. Copy it again."
         ) from None
     except OSError as error:
         raise TransferError(f"{path} cannot be read: {error.strerror}.") from None
 
 
 def read_part(path: Path, archive: zipfile.ZipFile, part: TablePart) -> Iterator[bytes]:
-    """A table's COPY in chunks, to the last checked by its size and SHA-256. Raises TransferError."""
+    """A table's COPY in chunks; its size and SHA-256 are checked at the end. Raises TransferError."""
     digest, size = hashlib.sha256(), 0
     try:
         with archive.open(member_name(part.name)) as file:
@@ -106,9 +106,9 @@ def read_part(path: Path, archive: zipfile.ZipFile, part: TablePart) -> Iterator
 
 
 def made_by_newer(path: Path) -> TransferError:
-    """What to raise for a backup that a newer Lookalike made."""
-    return TransferError(f"{path.name} was made by a newer Lookalike. Update this one, and restore it then.")
+    """The error for a backup that was made by a newer Lookalike."""
+    return TransferError(f"{path.name} was made by a newer Lookalike. Update this one, then restore the backup.")
 
 
 def _damaged(path: Path) -> TransferError:
-    return TransferError(f"{path.name} is damaged, so nothing was restored. Copy it anew, or use another backup.")
+    return TransferError(f"{path.name} is damaged, so nothing was restored. Copy it again, or use another backup.")

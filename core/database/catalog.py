@@ -1,4 +1,4 @@
-"""The tables of a collection: which are ours the migrations say, and what they look like the database's catalogue."""
+"""The tables of a collection: the migrations say which are ours, and the database's catalog what they look like."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _HERE = "relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_sc
 
 @dataclass(frozen=True)
 class TableSchema:
-    """A table that holds a part of a collection.
+    """A table of the collection.
 
-    `columns` are the names and types of those that are written, which leaves out what the database computes;
-    `counters` are the sequences that number rows, each by its column.
+    `columns` are names and types, without generated columns; `counters` are the sequences that number the rows, by
+    column.
     """
 
     name: str
@@ -30,19 +30,19 @@ class TableSchema:
 
     @property
     def is_embeddings(self) -> bool:
-        """Whether it is one that a model's first use makes, and no migration."""
+        """Whether it is a table of embeddings, which is created when a model is first used, not by a migration."""
         return re.fullmatch(r"embeddings_\d+", self.name) is not None
 
 
 def copy_columns(table: str, columns: Iterable[str]) -> sql.Composed:
-    """A table with columns in this order, as COPY wants them."""
+    """A table and its columns in this order, in COPY's syntax."""
     return sql.SQL("{} ({})").format(sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns)))
 
 
 def read_tables(connection: Connection[Any]) -> list[TableSchema]:
-    """The tables of the collection, each after those that its rows refer to.
+    """The tables of the collection, each after those that it references.
 
-    Left out are strangers' tables, the job queue's, and the list of migrations.
+    Other programs' tables, the job queue's, and the list of migrations are left out. Raises psycopg.Error.
     """
     names = _created(b"TABLE")
     if _exists(connection, "models"):
@@ -71,7 +71,7 @@ def read_tables(connection: Connection[Any]) -> list[TableSchema]:
 
 
 def drop_tables(connection: Connection[Any]) -> None:
-    """Drop the tables of the collection and the functions that they use. The job queue stays."""
+    """Drop the collection's tables and functions. The job queue stays. Raises psycopg.Error."""
     for table in read_tables(connection):
         connection.execute(sql.SQL("DROP TABLE {} CASCADE").format(sql.Identifier(table.name)))
     for function in _created(b"FUNCTION"):
@@ -88,7 +88,7 @@ def _exists(connection: Connection[Any], name: str) -> bool:
 
 
 def _references(connection: Connection[Any]) -> list[tuple[str, str]]:
-    """Which table's rows refer to which other's."""
+    """Foreign keys, each as (table, referenced table)."""
     return connection.execute(
         f"""SELECT pg_class.relname, other.relname
             FROM pg_constraint JOIN pg_class ON pg_class.oid = conrelid JOIN pg_class other ON other.oid = confrelid

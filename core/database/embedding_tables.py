@@ -1,4 +1,4 @@
-"""The models that a collection knows, and the table of each one's embeddings."""
+"""The models of a collection, and each one's table of embeddings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Vector = NDArray[np.float32]
 class Model:
     """A model that has embedded pictures; `dim` is the length of its embeddings.
 
-    `setting` is the CLIP_MODEL that it was last loaded by, "" when that is not known.
+    `setting` is the CLIP_MODEL that it was last loaded from, "" if unknown.
     """
 
     id: int
@@ -30,7 +30,7 @@ class Model:
 
 
 def make_embeddings(connection: Connection, model: Model) -> None:
-    """Make the table of a model's embeddings if there is none."""
+    """Create a model's table of embeddings if it does not exist. Raises psycopg.Error."""
     connection.execute(
         sql.SQL(
             """CREATE TABLE IF NOT EXISTS {} (

@@ -1,4 +1,4 @@
-"""Why a database cannot be reached or used, in sentences; none of them holds a password."""
+"""Why a database cannot be reached or used, in sentences; none of them contains a password."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from psycopg.conninfo import conninfo_to_dict
 from core.errors import DatabaseError
 
 MISTYPED = (
-    "POSTGRES_URL cannot be read; it looks like postgresql://user:password@host:5432/database, with special "
+    "POSTGRES_URL cannot be read; it should look like postgresql://user:password@host:5432/database, with special "
     "characters of the password written as %40 for @, %3A for :, %2F for / and %25 for %."
 )
 
 REASONS = (
     (
         "failed to resolve host|could not translate host name",
-        "The database's address {host} is not known; check it in POSTGRES_URL, and this computer's network.",
+        "The database's host {host} is unknown; check it in POSTGRES_URL, and this computer's network.",
     ),
     (
         "password authentication failed|no password supplied|SASL authentication failed|empty password",
@@ -34,12 +34,12 @@ REASONS = (
     ),
     (
         "no pg_hba.conf entry",
-        "The database at {place} does not let this computer in; ask its owner to, "
+        "The database at {place} does not accept connections from this computer; ask its owner to allow them, "
         "or add ?sslmode=require to POSTGRES_URL.",
     ),
     (
         "Network is unreachable|No route to host|Cannot assign requested address",
-        "No network leads to the database at {place}; if its host has IPv6 only, use the address of its pooler.",
+        "The database at {place} cannot be reached from this network; if its host has IPv6 only, use its pooler.",
     ),
     (
         "Connection refused|No such file or directory",
@@ -62,14 +62,14 @@ REASONS = (
         "No secure connection to the database at {place} is possible; check sslmode in POSTGRES_URL.",
     ),
 )
-"""What libpq, Postgres and PgBouncer say when they refuse a connection, and what that means."""
+"""Messages of libpq, Postgres and PgBouncer when a connection fails, and our sentences for them."""
 
 UNREACHABLE = ("08", "57P", "53300")
-"""How the SQLSTATE of an outage begins: lost connection, server stopping or starting, too many connections."""
+"""How the SQLSTATE of an outage begins: connection lost, server stopping or starting, too many connections."""
 
 
 def check_url(url: str) -> None:
-    """Raise DatabaseError if a Postgres URL makes no sense, before any part of it reaches a message."""
+    """Raise DatabaseError if a Postgres URL is malformed, before any part of it reaches a message."""
     try:
         parts = conninfo_to_dict(url)
     except psycopg.ProgrammingError as error:
@@ -78,7 +78,7 @@ def check_url(url: str) -> None:
                 f"POSTGRES_URL has the parameter {unknown[1]}, which Postgres does not know; remove it there."
             ) from None
         raise DatabaseError(MISTYPED) from None
-    # An unescaped @, : or / in the password ends it early, and its rest lands in the next parts.
+    # An unescaped @, : or / in the password ends it early, and its rest becomes part of host, port or database.
     split_password = any("@" in str(parts.get(name) or "") for name in ("host", "port", "dbname"))
     if split_password or not re.fullmatch(r"[\d,]*", str(parts.get("port") or "")):
         raise DatabaseError(MISTYPED)
@@ -99,7 +99,7 @@ def refusal(error: psycopg.Error, url: str) -> DatabaseError:
 
 
 def outage(error: psycopg.OperationalError) -> DatabaseError | None:
-    """The error for a statement that failed because the database is away or full; None for any other failure."""
+    """The error for a statement that failed because the database is unreachable or full; None for other failures."""
     if isinstance(error, errors.DiskFull):
         if "shared memory" in str(error):
             return DatabaseError(

@@ -1,8 +1,8 @@
-"""The queue of background jobs (procrastinate): which kinds there are, and how any part asks for one.
+"""The queue of background jobs (procrastinate): the kinds of jobs, and how to enqueue them.
 
-A job is only a nudge. What is to be done stands in the tables of the collection, whoever runs the job looks there, and
-a sweep (`core.background.worker`) asks again for whatever was not asked for. So a lost job loses nothing, and asking
-twice does no harm.
+A job is only a nudge. The work to do is recorded in the collection's tables, where the job's runner looks it up, and a
+regular sweep (`core.background.worker`) enqueues whatever is due. So nothing is lost with a lost job, and enqueueing
+one twice does no harm.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from psycopg import Connection
 
 IMPORTS, UPKEEP = "imports", "upkeep"
-"""The two queues. Each process that works has a worker for each, so that no import waits for upkeep that takes hours,
-nor upkeep for imports."""
+"""The two queues. Each process that runs jobs has a worker for each, so that imports never wait for upkeep that takes
+hours, nor upkeep for imports."""
 
 HEARTBEAT_SECONDS = 10.0
-"""Between a worker's signs of life; procrastinate's default."""
+"""Seconds between a worker's heartbeats; procrastinate's default."""
 
 SILENCE = timedelta(seconds=3 * HEARTBEAT_SECONDS)
-"""A worker that was silent for so long is taken for dead, and its jobs for broken off; procrastinate's default."""
+"""A worker without a heartbeat for so long counts as dead, and its jobs as interrupted; procrastinate's default."""
 
 _APP = App(connector=SyncPsycopgConnector())
-"""Never opened: it speaks through the connections of those who ask."""
+"""Never opened: it uses the connections of its callers."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A kind of work and what it is to be done on. While one waits in the queue, no second one is put there.
+    """A task and its arguments. While one waits in the queue, the same job is not enqueued again.
 
-    Of those that are `exclusive` only one runs at a time, on whatever machine; the next waits until it has ended, or
-    its worker has been silent for SILENCE.
+    An `exclusive` job runs only once at a time across all machines; the next one waits until it has ended, or its
+    worker has sent no heartbeat for SILENCE.
     """
 
     task: str
@@ -45,7 +45,7 @@ class Job:
 
     @property
     def key(self) -> str:
-        """What tells it from other jobs."""
+        """Identifies the job."""
         return "-".join([self.task, *map(str, self.arguments.values())])
 
 
@@ -56,22 +56,22 @@ FORGET_OLD_QUERIES = Job("forget_old_queries", UPKEEP, exclusive=True)
 
 
 def index_job(import_id: int) -> Job:
-    """Work on the items of an import."""
+    """The job that works on the items of an import."""
     return Job("index", IMPORTS, {"import_id": import_id})
 
 
 def compare_job(model_id: int) -> Job:
-    """Compare all pictures by their embeddings of a model."""
+    """The job that compares all pictures by their embeddings of a model."""
     return Job("compare", UPKEEP, {"model_id": model_id}, exclusive=True)
 
 
 def nudge(connection: Connection[Any], job: Job) -> None:
-    """Ask for a job, as part of the connection's transaction. Raises psycopg.Error.
+    """Enqueue a job, as part of the connection's transaction. Raises psycopg.Error.
 
-    Do it last in a transaction: it may wait for another one that asks for the same job, and that must not wait for
-    anything that this one holds.
+    Do it last in a transaction: it may wait for another one that enqueues the same job, which must not wait for
+    anything that this one has locked.
     """
-    if connection.execute(  # asked first, for each refusal would be a line in the server's log
+    if connection.execute(  # checked first, since each refusal is a line in the server's log
         "SELECT FROM procrastinate_jobs WHERE queueing_lock = %s AND status = 'todo'", (job.key,)
     ).fetchone():
         return
@@ -83,7 +83,7 @@ def nudge(connection: Connection[Any], job: Job) -> None:
         connection=connection,
     )
     try:
-        with connection.transaction():  # a refusal must not spoil the transaction around it
+        with connection.transaction():  # a refusal must not abort the outer transaction
             deferrer.defer(**job.arguments)
     except AlreadyEnqueued:
         pass
@@ -94,7 +94,7 @@ def nudge(connection: Connection[Any], job: Job) -> None:
 
 
 def is_running(connection: Connection[Any], job: Job) -> bool:
-    """Whether a living worker is at an exclusive job. Raises psycopg.Error."""
+    """Whether a live worker is running an exclusive job. Raises psycopg.Error."""
     found = connection.execute(
         """SELECT FROM procrastinate_jobs JOIN procrastinate_workers ON procrastinate_workers.id = worker_id
            WHERE lock = %s AND status = 'doing' AND last_heartbeat > now() - %s""",
@@ -104,7 +104,7 @@ def is_running(connection: Connection[Any], job: Job) -> bool:
 
 
 def count_processes(connection: Connection[Any]) -> int:
-    """How many processes work on jobs: those heard of within SILENCE. Raises psycopg.Error."""
+    """How many processes run jobs, judged by heartbeats within SILENCE. Raises psycopg.Error."""
     query = "SELECT ceil(count(*) / 2.0)::integer FROM procrastinate_workers WHERE last_heartbeat > now() - %s"
     ((count,),) = connection.execute(query, (SILENCE,)).fetchall()  # two workers in each
     return int(count)

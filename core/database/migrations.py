@@ -1,4 +1,4 @@
-"""The tables of a database: the numbered SQL files of `core/database/schema`, and the job queue's own."""
+"""Migrations: the numbered SQL files in `core/database/schema`, and the job queue's own."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from core.errors import DatabaseError
 SCHEMA = Path(__file__).parent / "schema"
 
 LOCK = 0x4C4F4F4B
-"""The advisory lock that one run of migrations holds: the letters LOOK."""
+"""The advisory lock held while migrating: the letters LOOK."""
 
 
 def migrate(connection: Connection[Any]) -> list[str]:
-    """Bring the database up to date in one transaction; returns the names of what was applied.
+    """Migrate the database in one transaction; returns the names of the applied migrations.
 
-    Creates the extension `vector`, applies each `NNN_name.sql` once, in order, then the job queue's schema. Runs
-    that meet wait for each other, through a transaction pooler too. When it raises, psycopg.Error or DatabaseError,
+    Creates the extension `vector`, applies each `NNN_name.sql` once, in order, then the job queue's schema. Concurrent
+    runs wait for each other, even through a transaction pooler. Raises psycopg.Error or DatabaseError, in which case
     nothing has changed.
     """
     with connection.transaction():
@@ -37,36 +37,35 @@ def migrate(connection: Connection[Any]) -> list[str]:
 
 
 def own_migrations() -> dict[str, Path]:
-    """The SQL files of `core/database/schema` by name, in the order in which they are applied."""
+    """The SQL files in `core/database/schema` by name, in the order in which they are applied."""
     return _files(SCHEMA, "")
 
 
 def applied_migrations(connection: Connection[Any]) -> list[str]:
-    """The names of the migrations that a database has, the job queue's too, in order."""
+    """The names of a database's migrations, including the job queue's, in order. Raises psycopg.Error."""
     return [name for (name,) in connection.execute("SELECT name FROM schema_migrations ORDER BY name")]
 
 
 def is_newer(migrations: Iterable[str]) -> bool:
-    """Whether a database with these migrations has tables that this Lookalike does not know; the job queue's own
-    do not count."""
+    """Whether there are migrations that this Lookalike does not know; the job queue's do not count."""
     known = own_migrations()
     return any(name not in known and not name.startswith("procrastinate/") for name in migrations)
 
 
 def lock_migrations(connection: Connection[Any]) -> None:
-    """Keep whoever starts on this database waiting until the transaction ends."""
+    """Make apps that start on this database wait until the transaction ends. Raises psycopg.Error."""
     connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
 
 
 def reapply(connection: Connection[Any], names: Iterable[str]) -> None:
-    """Apply migrations of ours, in order, to a database whose tables of the collection were dropped."""
+    """Apply our migrations of these names to a database whose collection was dropped. Raises psycopg.Error."""
     files = own_migrations()
     connection.execute("DELETE FROM schema_migrations WHERE name = ANY(%s)", (list(files),))
     _apply(connection, {name: files[name] for name in names}, set())
 
 
 def apply_missing(connection: Connection[Any]) -> None:
-    """Apply those of our migrations that a database lacks."""
+    """Apply those of our migrations that a database lacks. Raises psycopg.Error."""
     _apply(connection, own_migrations(), set(applied_migrations(connection)))
 
 

@@ -1,4 +1,4 @@
-"""A backup -> a collection: all of it or nothing."""
+"""A backup -> a collection, all or nothing."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ from core.database.migrations import (
 from core.errors import TransferError
 
 LOCK_TIMEOUT = "10s"
-"""How long a restore waits for somebody who uses a table."""
+"""How long a restore waits for a table that is in use."""
 
 
 def restore(database: Database, path: Path, progress: OnBackupProgress, *, replace: bool = False) -> Manifest:
-    """Fill an empty collection from a backup; with `replace`, what a full one holds goes.
+    """Fill an empty collection from a backup; with `replace`, the contents of a full one are deleted.
 
-    The file is read to its end first, and checked. Then, in one transaction, the tables are made as they were at the
-    time of the backup, filled, and brought up to date by the migrations that came later: whatever goes wrong, the
-    database is as it was. Search indexes are left to upkeep. Raises TransferError or DatabaseError.
+    The whole file is read and checked first. Then, in one transaction, the tables are created as they were at the time
+    of the backup, filled, and migrated: if anything fails, the database is unchanged. Upkeep builds the search indexes
+    later. Raises TransferError or DatabaseError.
     """
     with open_backup(path) as archive:
         manifest = read_manifest(path, archive)
@@ -74,7 +74,7 @@ def _check(path: Path, manifest: Manifest) -> None:
 
 
 def _refuse_target(connection: Connection[Any], *, replace: bool) -> None:
-    """Keep other apps from starting, and raise TransferError for a database that is in use, newer, or not empty."""
+    """Keep other apps from starting; raise TransferError if the database is in use, newer, or not empty."""
     lift_timeouts(connection)
     connection.execute("SELECT set_config('lock_timeout', %s, true)", (LOCK_TIMEOUT,))
     lock_migrations(connection)
@@ -94,8 +94,8 @@ def _refuse_target(connection: Connection[Any], *, replace: bool) -> None:
     ).fetchall()[0]
     if (pictures or imports) and not replace:
         raise TransferError(
-            f"The collection is not empty: it holds {pictures:,} pictures, removed ones among them, and {imports:,} "
-            "imports. Back it up, then add --replace, which deletes all that it holds."
+            f"The collection is not empty: it holds {pictures:,} pictures, including removed ones, and {imports:,} "
+            "imports. Back it up, then add --replace, which deletes everything in it."
         )
 
 
@@ -108,7 +108,7 @@ def _load(
     tables = [table.name for table in read_tables(connection)]
     if not {part.name for part in manifest.tables} >= set(tables):
         raise _not_ours(path)
-    # Migrations may have put rows into some, which the backup has too.
+    # Migrations may have inserted rows that are also in the backup.
     connection.execute(sql.SQL("TRUNCATE {}").format(sql.SQL(", ").join(map(sql.Identifier, tables))))
     for part in manifest.tables:
         _load_table(connection, path, archive, part, progress)
@@ -146,9 +146,11 @@ def _load_table(
 
 def _in_use() -> TransferError:
     return TransferError(
-        "Lookalike is at work on this database, or was until just now. Stop it, and try again in half a minute."
+        "Lookalike is using this database, or was until just now. Stop it, and try again in half a minute."
     )
 
 
 def _not_ours(path: Path) -> TransferError:
-    return TransferError(f"{path.name} does not hold what a Lookalike of its age would write, so nothing was restored.")
+    return TransferError(
+        f"The contents of {path.name} do not match the Lookalike version that made it, so nothing was restored."
+    )

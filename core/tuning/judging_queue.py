@@ -1,4 +1,4 @@
-"""Which matches are worth judging next: near the present cut and all over the scale, from varied queries."""
+"""Which matches to judge next: some near the threshold, some across the whole scale, from varied queries."""
 
 from __future__ import annotations
 
@@ -21,29 +21,35 @@ from core.tuning.logistic_curve import Array
 from core.tuning.verdicts import JudgedQuery, Verdicts, query_key
 
 MATCHES = 30
-"""Matches of each query that count: what a person looks through before giving up."""
+"""Matches per query that count: about as many as a person looks through."""
 
 QUERIES = 150
-"""Queries in a pool. At 100,000 pictures each takes 35 ms."""
+"""Queries in a pool. With 100,000 pictures each takes 35 ms, so the whole pool takes 5 s."""
 
 RECENT = 50
-"""Recent searches among them, where pictures can be queries too."""
+"""Of these, recent searches, if pictures of the collection can fill the rest."""
 
 KEPT_SECONDS = 600.0
-"""How long a pool is kept: pictures come and go."""
+"""How long a pool is kept, since pictures are added and removed."""
 
 NEAR = 0.1
-"""Half of the proposals lie around the cut, normally distributed with this share of the scale."""
+"""Half of the proposals are normally distributed around the threshold, with a standard deviation of this share of the
+scale: two thirds of them are within a fifth of it."""
 
 CHOICES = 8
-"""Pairs nearest to the wanted similarity of which one is drawn."""
+"""One of this many pairs nearest to the wanted similarity is drawn, so that the choice among them is random."""
+
+FIRST_QUANTILE, ALL_RIGHT_QUANTILE, ALL_WRONG_QUANTILE = 0.8, 0.3, 0.97
+"""Where `usual_cut` looks, as a quantile of the candidates' similarities: before the first verdict, with only right
+verdicts (so lower), and with only wrong ones (so higher). First guesses, not measured: they decide only which pairs
+are judged first, and the estimates do not depend on that, see `core.tuning.precision_recall`."""
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """A query and its most similar pictures, which could be judged; `similarities` has shape (matches,).
+    """A query and its most similar pictures, which can be judged; `similarities` has shape (matches,).
 
-    `thumbnail` is a JPEG of a query that is no picture of the collection, None for words.
+    `thumbnail` is a JPEG of a query picture that is not in the collection; None for text.
     """
 
     query: JudgedQuery
@@ -63,13 +69,13 @@ class Proposal:
 
     @property
     def id(self) -> str:
-        """What tells the pair from all others."""
+        """Identifies the pair."""
         return f"{self.picture} {self.query.key}"
 
 
 @dataclass
 class Pool:
-    """The queries whose matches can be judged. `waiting` are those not looked up yet."""
+    """The queries whose matches can be judged. `waiting` are those not searched yet."""
 
     made: float
     waiting: list[tuple[JudgedQuery, Vector | None]]
@@ -89,8 +95,8 @@ class JudgingQueue:
     def pool(self, in_use: ActiveModel, kind: Kind, seconds: float) -> list[Candidates]:
         """Queries drawn at random from the collection and from recent searches, with their matches.
 
-        Looks up more of them for up to `seconds`, one at least while there are some. Words come from recent searches
-        alone. Raises DatabaseError or EncoderError.
+        Searches for the matches of more queries for up to `seconds`, of at least one if any is left. Text queries come
+        only from recent searches. Raises DatabaseError or EncoderError.
         """
         with self._lock:
             until = time.monotonic() + seconds
@@ -108,7 +114,7 @@ class JudgingQueue:
 
     def _draw(self, in_use: ActiveModel, kind: Kind) -> list[tuple[JudgedQuery, Vector | None]]:
         drawn: dict[str, tuple[JudgedQuery, Vector | None]] = {
-            asked.key: (asked, None) for asked in self._verdicts.recent(kind, RECENT if kind == "picture" else QUERIES)
+            query.key: (query, None) for query in self._verdicts.recent(kind, RECENT if kind == "picture" else QUERIES)
         }
         if kind == "picture":
             for id, vector in zip(*self._nearest.members(in_use.model, QUERIES), strict=True):
@@ -118,13 +124,13 @@ class JudgingQueue:
         order = np.random.default_rng().permutation(len(waiting))
         return [waiting[place] for place in order]
 
-    def _look_up(self, in_use: ActiveModel, asked: JudgedQuery, vector: Vector | None) -> Candidates | None:
-        """A query's candidates; None when it can no longer be asked, or finds nothing."""
-        thumbnail, members = None, [part.picture for part in asked.parts if part.picture]
+    def _look_up(self, in_use: ActiveModel, judged: JudgedQuery, vector: Vector | None) -> Candidates | None:
+        """A query's candidates; None if it can no longer be searched, or finds nothing."""
+        thumbnail, members = None, [part.picture for part in judged.parts if part.picture]
         if vector is None:
             try:
-                query = self._composer.compose(in_use, asked.parts)
-            except LookalikeError:  # its picture is no longer kept, or was removed
+                query = self._composer.compose(in_use, judged.parts)
+            except LookalikeError:  # its picture is no longer stored, or was removed
                 return None
             vector, members = query.vector, query.members
             thumbnail = next((seen.thumbnail for seen in query.seen if seen.thumbnail), None)
@@ -132,21 +138,21 @@ class JudgingQueue:
         if not matches:
             return None
         similarities = np.array([match.similarity for match in matches])
-        return Candidates(asked, tuple(match.id for match in matches), similarities, thumbnail)
+        return Candidates(judged, tuple(match.id for match in matches), similarities, thumbnail)
 
 
 def usual_cut(pool: Sequence[Candidates], similarities: Sequence[float] = (), rights: Sequence[bool] = ()) -> float:
-    """Where to look for the cut while verdicts are too few to say.
+    """Where to look for the threshold while there are too few verdicts to estimate it.
 
-    Halfway between the right and the wrong ones; where only one kind is known, where the other may be; at first, one
-    candidate of five reaches it.
+    Halfway between the medians of the right and the wrong ones, else at a quantile of the candidates (see
+    FIRST_QUANTILE). `pool` must not be empty.
     """
     right = [similarity for similarity, good in zip(similarities, rights, strict=True) if good]
     wrong = [similarity for similarity, good in zip(similarities, rights, strict=True) if not good]
     if right and wrong:
         return float(np.median(right) + np.median(wrong)) / 2
-    reached = 0.8 if not (right or wrong) else 0.3 if right else 0.97
-    return float(np.quantile(np.concatenate([entry.similarities for entry in pool]), reached))
+    quantile = FIRST_QUANTILE if not (right or wrong) else ALL_RIGHT_QUANTILE if right else ALL_WRONG_QUANTILE
+    return float(np.quantile(np.concatenate([entry.similarities for entry in pool]), quantile))
 
 
 def propose(
@@ -157,10 +163,11 @@ def propose(
     count: int,
     rng: np.random.Generator,
 ) -> list[Proposal]:
-    """Up to `count` matches to judge next, none of which was judged or `passed` over, each as (query key, picture).
+    """Up to `count` matches to judge next, none of them `judged` or skipped (`passed`), as (query key, picture) each.
 
-    By turns one is drawn evenly over the scale of similarity, and one around the cut; each from a query with the
-    fewest verdicts. Given its similarity a pair is drawn at random, which `core.tuning.precision_recall` builds on.
+    They are drawn alternately from the whole scale of similarity and from around `cut`, each from a query with the
+    fewest verdicts. Given its similarity a pair is drawn at random, on which `core.tuning.precision_recall` relies.
+    The scale ends at the 0.02 and 0.998 quantiles, since a few outliers would stretch it.
     """
     if not pool:
         return []

@@ -1,17 +1,17 @@
-"""Verdicts and similarities -> precision and recall over the threshold, and the thresholds worth keeping.
+"""Verdicts and similarities -> precision and recall by threshold, and suggested thresholds.
 
-What is estimated: a query is drawn at random and its most similar pictures are fetched, as many as
-`core.tuning.judging_queue.MATCHES`. Of those that reach a threshold, precision is the share a person would call right.
-Recall is, of all the right ones among those fetched, the share that reaches the threshold; a right picture that is not
-even fetched counts nowhere. Pairs of all queries count alike.
+What is estimated: a query is drawn at random, and its `core.tuning.judging_queue.MATCHES` most similar pictures are
+fetched. Of those that reach a threshold, precision is the share that a person would call right. Of all the right ones
+among those fetched, recall is the share that reaches the threshold; right pictures that are not fetched do not count.
+The pairs of all queries have the same weight.
 
-Verdicts are no random sample of those pairs: the page proposes mostly what lies near the cut. Whether a pair was
-judged depends on its similarity alone, so given the similarity the answers are as good as random (D. Rubin, "Inference
-and missing data", Biometrika 63, 1976). So the share of right ones is estimated as a curve over the similarity and
-put on every candidate pair, judged or not. That is post-stratification by similarity, a verdict standing for as many
-pairs as its stratum has, with smooth strata (A. Gelman and T. Little, "Poststratification into many categories using
-hierarchical logistic regression", Survey Methodology 23, 1997; for precision and recall: P. Welinder, M. Welling and
-P. Perona, "A lazy man's approach to benchmarking", CVPR 2013).
+Verdicts are not a random sample of these pairs: the page proposes mostly pairs near the threshold. But whether a pair
+was judged depends only on its similarity, so given the similarity the answers are missing at random (D. Rubin,
+"Inference and missing data", Biometrika 63, 1976). Therefore the share of right ones is estimated as a curve over
+similarity and applied to every candidate pair, judged or not. This is post-stratification by similarity with smooth
+strata: a verdict stands for all pairs in its stratum (A. Gelman and T. Little, "Poststratification into many
+categories using hierarchical logistic regression", Survey Methodology 23, 1997; for precision and recall: P. Welinder,
+M. Welling and P. Perona, "A lazy man's approach to benchmarking", CVPR 2013).
 """
 
 from __future__ import annotations
@@ -28,18 +28,23 @@ from core.search.score import per_mille
 from core.tuning.logistic_curve import STEPS, Array, ShareCurve, from_above, histogram
 
 MIN_VERDICTS, MIN_EACH, MIN_QUERIES = 30, 6, 5
-"""Below so many verdicts, right and wrong ones, and queries nothing is said."""
+"""The fewest verdicts, right or wrong ones, and queries for which anything is estimated.
+
+30 verdicts are ten for each of the curve's three coefficients. Six is the smallest number whose 95 % interval, if all
+agree, excludes one half (Clopper and Pearson: from 0.54 for 6 of 6, from 0.48 for 5 of 5). Queries are the clusters of
+the bootstrap: its intervals extend 3.9 standard errors with five of them, but 4.8 with four, 7.6 with three and 36 with
+two, see `Tuning.bands`."""
 
 REPLICATES = 600
-"""Bootstrap replicates: the quantiles of the intervals then lie on their tenth or so."""
+"""Bootstrap replicates: with many queries, an interval ends near the eighth replicate from each side."""
 
 CONFIDENCE = 0.95
-"""How sure it is that precision and recall both lie in their intervals."""
+"""The confidence that precision and recall are both inside their intervals."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A share and between what it lies, all 0 to 1."""
+    """A share and its confidence interval, all 0 to 1."""
 
     value: float
     low: float
@@ -48,8 +53,8 @@ class Interval:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a threshold means: precision and recall, and of the verdicts that reach it how many there are and how many
-    say right. `verdicts` is the number of all."""
+    """The estimates at a threshold: precision and recall, the numbers of verdicts that reach it and of right ones among
+    them, and the number of all verdicts."""
 
     threshold: float
     precision: Interval
@@ -60,7 +65,7 @@ class Reading:
 
     @property
     def sentence(self) -> str:
-        """The same for people."""
+        """The estimates in a sentence."""
         return (
             f"At {per_mille(self.threshold) / 10:g}\u202f% {in_words(self.precision.value)} shown are right, and "
             f"{in_words(self.recall.value)} of the right ones are shown (from {self.verdicts:,} verdicts)."
@@ -69,8 +74,8 @@ class Reading:
 
 @dataclass(frozen=True)
 class Check:
-    """Each query foretold by the others: how many right ones they expect among the verdicts and how many there are,
-    and the lowest and the highest best-F1 threshold that leaving out one query gives."""
+    """Leave-one-query-out validation: the number of right verdicts predicted and found, and the lowest and highest
+    best-F1 threshold when one query is left out."""
 
     expected: float
     right: int
@@ -79,7 +84,7 @@ class Check:
 
 
 def in_words(share: float) -> str:
-    """A share as people say it: "about 19 in 20"."""
+    """A share in words: "about 19 in 20"."""
     if share >= 0.985:
         return "nearly all"
     if share < 0.015:
@@ -89,12 +94,12 @@ def in_words(share: float) -> str:
 
 
 def missing(queries: Sequence[str], rights: Sequence[bool]) -> str:
-    """A sentence that says what is still missing before a threshold can be suggested; "" when nothing is."""
-    right, judged, asked = sum(rights), len(rights), len(set(queries))
+    """A sentence on what is missing before a threshold can be suggested; "" if nothing is."""
+    right, judged, distinct = sum(rights), len(rights), len(set(queries))
     more = max(
         MIN_VERDICTS - judged,
         max(0, MIN_EACH - right) + max(0, MIN_EACH - (judged - right)),
-        MIN_QUERIES - asked,
+        MIN_QUERIES - distinct,
     )
     if more <= 0:
         return ""
@@ -105,11 +110,11 @@ def missing(queries: Sequence[str], rights: Sequence[bool]) -> str:
         f"{MIN_EACH} that are wrong (there {'is' if judged - right == 1 else 'are'} {judged - right})"
         if judged - right < MIN_EACH
         else "",
-        f"{MIN_QUERIES} different queries (so far {asked})" if asked < MIN_QUERIES else "",
+        f"{MIN_QUERIES} different queries (so far {distinct})" if distinct < MIN_QUERIES else "",
     ]
     needs = " and ".join(filter(None, short)) if judged >= MIN_VERDICTS // 2 else ""
-    told = f"{more} more verdict{'' if more == 1 else 's'} until a threshold can be suggested"
-    return f"{told}, with at least {needs}." if needs else f"{told}."
+    text = f"{more} more verdict{'' if more == 1 else 's'} until a threshold can be suggested"
+    return f"{text}, with at least {needs}." if needs else f"{text}."
 
 
 class Tuning:
@@ -118,13 +123,13 @@ class Tuning:
     def __init__(
         self, queries: Sequence[str], similarities: Array, rights: Sequence[bool], candidates: Sequence[Array]
     ) -> None:
-        """A verdict is one place of the first three; `candidates` are the similarities of the matches of each query
-        in the pool, of shape (matches,) each. Ask `missing` first."""
+        """The first three have one entry per verdict; `candidates` are the similarities of each query's matches in the
+        pool, of shape (matches,) each. Check that `missing` returns "" first."""
         self.thresholds: Array = np.arange(STEPS + 1) / STEPS
         self._similarities = np.asarray(similarities, float)
         self._rights = np.asarray(rights, float)
         self._codes = np.unique(np.array(queries), return_inverse=True)[1]
-        self._asked = int(self._codes.max()) + 1
+        self._queries = int(self._codes.max()) + 1
         self._counts: Array = np.stack([histogram(values) for values in candidates])
         pairs = np.concatenate(candidates)
         self.span = float(pairs.min()), float(pairs.max())
@@ -134,7 +139,7 @@ class Tuning:
         self._shown = np.append(from_above(self._counts.sum(axis=0)), 0) > 0
 
     def at(self, threshold: float) -> Reading:
-        """What a threshold (0 to 1) means; it is taken to the nearest half percent."""
+        """The estimates at a threshold (0 to 1), rounded to the nearest half percent."""
         step = int(np.clip(round(threshold * STEPS), 0, STEPS))
         reach = self._similarities >= self.thresholds[step] - 1e-9
         lows, highs = self.bands
@@ -157,10 +162,10 @@ class Tuning:
         Information Retrieval, 1979)."""
         return float(self.thresholds[_best(self.precision[None], self.recall[None])[0]])
 
-    def for_precision(self, wished: float) -> float | None:
-        """The lowest threshold from which on precision is at least `wished` (0 to 1); None when none reaches that
-        while anything is shown."""
-        enough = (self.precision >= wished) & self._shown
+    def for_precision(self, target: float) -> float | None:
+        """The lowest threshold with a precision of at least `target` (0 to 1); None if no threshold that shows
+        anything reaches it."""
+        enough = (self.precision >= target) & self._shown
         return float(self.thresholds[np.argmax(enough)]) if enough.any() else None
 
     @property
@@ -172,27 +177,27 @@ class Tuning:
     def bands(self) -> tuple[Array, Array]:
         """The lower and the upper ends of the intervals, each of shape (2, STEPS + 1): precision, recall.
 
-        Verdicts of one query are not independent, so whole queries are drawn anew: a Bayesian bootstrap (D. Rubin,
+        Verdicts of one query are not independent, so whole queries are resampled: a Bayesian bootstrap (D. Rubin,
         Annals of Statistics 9, 1981), whose weights, unlike counts, never leave a replicate without a right verdict,
         over clusters (A. Davison and D. Hinkley, Bootstrap Methods and their Application, 1997, 3.8). Percentile
-        intervals are too short for few clusters and are expanded as T. Hesterberg says ("What teachers should know
+        intervals are too short for few clusters and are expanded as in T. Hesterberg ("What teachers should know
         about the bootstrap", The American Statistician 69, 2015). Precision and recall share the error of
         1 - CONFIDENCE between them (O. Dunn, "Multiple comparisons among means", JASA 56, 1961). Where all the
-        verdicts that reach a threshold agree, no replicate can tell how often they might not; precision then ends
-        where the exact interval of C. Clopper and E. Pearson (Biometrika 26, 1934) does.
+        verdicts that reach a threshold agree, no replicate shows how often they might not; the interval of precision
+        then extends at least as far as the exact one of C. Clopper and E. Pearson (Biometrika 26, 1934).
         """
         rng = np.random.default_rng(len(self._rights))
-        asked = rng.exponential(size=(REPLICATES, self._asked))
+        queries = rng.exponential(size=(REPLICATES, self._queries))
         pool = rng.exponential(size=(REPLICATES, len(self._counts)))
-        fits = self._curve.fit(asked[:, self._codes], rng.exponential(size=(REPLICATES, 1)))
-        spare = (1 - CONFIDENCE) / 4  # two intervals with two ends each
-        wider = stats.t.ppf(spare, self._asked - 1) * np.sqrt(self._asked / (self._asked - 1))
+        fits = self._curve.fit(queries[:, self._codes], rng.exponential(size=(REPLICATES, 1)))
+        error = (1 - CONFIDENCE) / 4  # two intervals with two ends each
+        wider = stats.t.ppf(error, self._queries - 1) * np.sqrt(self._queries / (self._queries - 1))
         tail = float(stats.norm.cdf(wider))
         lows, highs = np.quantile(self._curve.over(fits, pool @ self._counts), [tail, 1 - tail], axis=1)
         for step, threshold in enumerate(self.thresholds):
             reach = self._rights[self._similarities >= threshold - 1e-9]
             if reach.all() or not reach.any():
-                exact = exact_interval(int(reach.sum()), len(reach), 1 - 2 * spare)
+                exact = exact_interval(int(reach.sum()), len(reach), 1 - 2 * error)
                 highs[0, step] = max(highs[0, step], exact.high)
                 lows[0, step] = 0.0 if len(reach) and not reach.any() else lows[0, step]
         middle = np.stack([self.precision, self.recall])
@@ -200,18 +205,18 @@ class Tuning:
 
     @cached_property
     def check(self) -> Check:
-        """Leave each query out in turn, and let the others foretell its verdicts (M. Stone, "Cross-validatory choice
+        """Leave each query out in turn and predict its verdicts from the others (M. Stone, "Cross-validatory choice
         and assessment of statistical predictions", JRSS B 36, 1974)."""
-        weights = 1.0 - (self._codes[None] == np.arange(self._asked)[:, None])
+        weights = 1.0 - (self._codes[None] == np.arange(self._queries)[:, None])
         fits = self._curve.fit(weights)
         chances = self._curve.chances(fits[self._codes])
-        total = np.broadcast_to(self._counts.sum(axis=0), (self._asked, STEPS))
+        total = np.broadcast_to(self._counts.sum(axis=0), (self._queries, STEPS))
         cuts = self.thresholds[_best(*self._curve.over(fits, total))]
         return Check(float(chances.sum()), int(self._rights.sum()), float(cuts.min()), float(cuts.max()))
 
     def more_for(self, half_width: float, reading: Reading) -> int:
-        """About how many more verdicts make both intervals no wider than twice `half_width`: an interval shrinks with
-        the square root of the verdicts."""
+        """About how many more verdicts narrow both intervals to ±`half_width`, whose width is inversely proportional to
+        the square root of their number."""
         widest = max(part.high - part.low for part in (reading.precision, reading.recall)) / 2
         return max(0, round(len(self._rights) * ((widest / half_width) ** 2 - 1)))
 
@@ -225,6 +230,6 @@ def exact_interval(right: int, verdicts: int, confidence: float) -> Interval:
 
 
 def _best(precision: Array, recall: Array) -> NDArray[np.intp]:
-    """The place of the highest F1 in each row."""
+    """The index of the highest F1 in each row."""
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
     return np.asarray(np.argmax(f1, axis=1))

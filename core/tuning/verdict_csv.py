@@ -1,4 +1,4 @@
-"""Verdicts as a table, out and in."""
+"""Verdicts to and from CSV."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _YES, _NO = {"yes", "true", "1"}, {"no", "false", "0"}
 
 @dataclass(frozen=True)
 class VerdictTable:
-    """What a table of verdicts holds: verdicts, each with its time, and how many rows cannot be used, by reason."""
+    """A table of verdicts as read: verdicts, their times, and the number of unusable rows by reason."""
 
     verdicts: list[Verdict]
     at: list[datetime]
@@ -32,7 +32,7 @@ class VerdictTable:
 
 
 def as_csv(verdicts: Iterable[StoredVerdict], model: Model) -> bytes:
-    """A row a verdict, see `core.collection.spreadsheets.to_csv`."""
+    """A table with one row per verdict, see `core.collection.spreadsheets.to_csv`."""
     rows = [
         (
             *(entry.label, entry.parts, entry.picture, entry.similarity, "yes" if entry.right else "no", model.name),
@@ -44,18 +44,18 @@ def as_csv(verdicts: Iterable[StoredVerdict], model: Model) -> bytes:
 
 
 def read_csv(name: str, data: bytes, model: Model) -> VerdictTable:
-    """The verdicts in such a table that are about this model. Raises LookalikeError when it is no such table."""
+    """The verdicts on this model in such a table. Raises LookalikeError if it is not one."""
     table = as_table(read_sheets(name, data), header=True).frame.map(without_apostrophe)
     heads = [str(head).strip().lower() for head in table.columns]
     if absent := [column for column in COLUMNS if column.lower() not in heads]:
         raise LookalikeError(
-            f"{name} is no table of verdicts: there is no column “{absent[0]}”. Choose a file that was downloaded here."
+            f"{name} is not a table of verdicts: it has no column “{absent[0]}”. Choose one that was downloaded here."
         )
     places = [heads.index(column.lower()) for column in COLUMNS]
     verdicts, times, refused = list[Verdict](), list[datetime](), Counter[str]()
     for cells in table.iloc[:, places].itertuples(index=False, name=None):
         if cells[5] != model.name:
-            refused["given with another model"] += 1
+            refused["made with another model"] += 1
             continue
         try:
             verdict, at = _verdict(cells)
@@ -67,15 +67,17 @@ def read_csv(name: str, data: bytes, model: Model) -> VerdictTable:
     return VerdictTable(verdicts, times, refused)
 
 
-def import_summary(taken: ImportedVerdicts, refused: Counter[str]) -> str:
-    """In a sentence or two, what became of a table's rows, the refused ones too."""
+def import_summary(imported: ImportedVerdicts, refused: Counter[str]) -> str:
+    """The result of importing a table, including refused rows, in a sentence or two."""
     counts = [
-        (taken.known, "known already"),
-        (taken.strange, "about pictures that are not in this collection"),
+        (imported.known, "already known"),
+        (imported.unknown, "about pictures that are not in this collection"),
         *((count, reason) for reason, count in sorted(refused.items())),
     ]
-    left = ", ".join(f"{count:,} {reason}" for count, reason in counts if count)
-    return f"{taken.new:,} verdict{'' if taken.new == 1 else 's'} taken." + (f" Left out: {left}." if left else "")
+    skipped = ", ".join(f"{count:,} {reason}" for count, reason in counts if count)
+    return f"{imported.new:,} verdict{'' if imported.new == 1 else 's'} imported." + (
+        f" Left out: {skipped}." if skipped else ""
+    )
 
 
 def _verdict(cells: Sequence[str]) -> tuple[Verdict, datetime]:
@@ -84,5 +86,5 @@ def _verdict(cells: Sequence[str]) -> tuple[Verdict, datetime]:
     if not -1.001 <= similarity <= 1.001 or answer not in _YES | _NO:
         raise ValueError(answer)
     at = datetime.fromisoformat(cells[6].strip()).replace(tzinfo=UTC)
-    asked = JudgedQuery(query_key(parts), kind_of(parts), cells[0], parts)
-    return Verdict(asked, UUID(cells[2].strip()), similarity, answer in _YES), at
+    query = JudgedQuery(query_key(parts), kind_of(parts), cells[0], parts)
+    return Verdict(query, UUID(cells[2].strip()), similarity, answer in _YES), at

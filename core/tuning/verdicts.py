@@ -1,4 +1,4 @@
-"""What people said of matches: right or not; and what was searched for, so that more can be asked."""
+"""Verdicts of people on matches, right or wrong, and recent searches, from which more matches are proposed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from core.search.query_vector import Query
 
 @dataclass(frozen=True)
 class JudgedQuery:
-    """A query as it is remembered; `label` is its line, "" for a picture of the collection that nobody searched."""
+    """A stored query; `label` is its text on screen, "" for a picture of the collection that nobody searched with."""
 
     key: str
     kind: Kind
@@ -31,7 +31,7 @@ class JudgedQuery:
 
 @dataclass(frozen=True)
 class Verdict:
-    """An answer to "is this match right?". `right` is None when it takes an earlier one back."""
+    """An answer to "is this match right?". `right` is None if it withdraws an earlier one."""
 
     query: JudgedQuery
     picture: UUID
@@ -41,7 +41,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class StoredVerdict:
-    """The verdict on a pair that counts: the latest. `disputed` says that the pair has one of the other kind, too."""
+    """The latest verdict on a pair, which is the one that counts. `disputed`: there is an opposite one, too."""
 
     key: str
     label: str
@@ -54,23 +54,23 @@ class StoredVerdict:
 
 
 class ImportedVerdicts(NamedTuple):
-    """How many verdicts are new, were known already, or are about pictures that are not here."""
+    """How many verdicts are new, already known, or about pictures that are not in the collection (`unknown`)."""
 
     new: int
     known: int
-    strange: int
+    unknown: int
 
 
 def query_key(parts: Sequence[Part]) -> str:
-    """What tells a query again, whoever asks it.
+    """Identifies a query, whoever searches with it. Raises QueryError.
 
-    A picture alone is known by its id, which is made of its SHA-256, be it in the collection or not; words alone by
-    their letters, whatever the case and the spaces; anything composed by a hash of its parts in order of their text.
+    A single picture is identified by its id, which is derived from its SHA-256, whether or not it is in the
+    collection; text alone by its words, ignoring case and spacing; anything else by a hash of its sorted parts.
     """
     if len(parts) == 1 and not parts[0].crop and parts[0].weight > 0:
         return _source(parts[0])
-    told = sorted(f"{_source(part)} {part.weight:g} {part.crop or ''}" for part in parts)
-    return f"composed:{hashlib.sha256(chr(10).join(told).encode()).hexdigest()[:32]}"
+    parts_text = sorted(f"{_source(part)} {part.weight:g} {part.crop or ''}" for part in parts)
+    return f"composed:{hashlib.sha256(chr(10).join(parts_text).encode()).hexdigest()[:32]}"
 
 
 def _source(part: Part) -> str:
@@ -79,12 +79,12 @@ def _source(part: Part) -> str:
     if part.url is not None:
         return f"url:{part.url}"
     if part.file is not None:
-        raise QueryError("A file that came with a call is not kept, so its matches cannot be judged.")
+        raise QueryError("A file that was sent with an API call is not stored, so its matches cannot be judged.")
     return f"picture:{part.picture or part.upload}"
 
 
 def judged_query(query: Query) -> JudgedQuery:
-    """A query to remember. Raises QueryError."""
+    """A query in the form in which it is stored. Raises QueryError."""
     return JudgedQuery(query_key(query.parts), query.kind, query.label, query.parts)
 
 
@@ -92,12 +92,12 @@ class Verdicts:
     """The verdicts and the recent queries. Nothing is overwritten: the latest verdict of a pair counts."""
 
     def __init__(self, database: Database, kept: timedelta) -> None:
-        """`kept` is how long a query stays after it was last asked, when none of its matches was judged."""
+        """`kept` is how long a query is stored after its last search if none of its matches was judged."""
         self._database = database
         self._kept = kept
 
     def remember(self, query: JudgedQuery) -> None:
-        """Note that this was searched for just now, and forget what was long ago."""
+        """Record a search made just now, and delete old ones. Raises DatabaseError."""
         with self._database.connection() as connection:
             connection.execute(
                 """DELETE FROM queries WHERE key = ANY(ARRAY(
@@ -114,7 +114,7 @@ class Verdicts:
             )
 
     def recent(self, kind: Kind, limit: int) -> list[JudgedQuery]:
-        """What was searched for last, the latest first."""
+        """Recent searches, the latest first. Raises DatabaseError."""
         with self._database.connection() as connection:
             rows = connection.execute(
                 """SELECT key, label, parts FROM queries WHERE kind = %s AND asked_at >= now() - %s
@@ -124,12 +124,15 @@ class Verdicts:
         return [JudgedQuery(key, kind, label, read_parts(parts)) for key, label, parts in rows]
 
     def judge(self, model: Model, verdict: Verdict) -> None:
-        """Keep a verdict given just now. Raises NotFoundError when its picture is gone for good."""
-        if self.take(model, [verdict], [None]).strange:
-            raise NotFoundError("This picture is not in the collection any more, so the verdict was not kept.")
+        """Store a verdict given just now. Raises NotFoundError if its picture was deleted, or DatabaseError."""
+        if self.add(model, [verdict], [None]).unknown:
+            raise NotFoundError("This picture is no longer in the collection, so the verdict was not saved.")
 
-    def take(self, model: Model, verdicts: Sequence[Verdict], at: Sequence[datetime | None]) -> ImportedVerdicts:
-        """Keep verdicts, each given at its time, but no later than now; None is now. What is known already stays."""
+    def add(self, model: Model, verdicts: Sequence[Verdict], at: Sequence[datetime | None]) -> ImportedVerdicts:
+        """Store verdicts with their times, which are capped at now; None is now. Known ones are ignored.
+
+        Raises DatabaseError.
+        """
         queries = {verdict.query.key: verdict.query for verdict in verdicts}
         ordered = [queries[key] for key in sorted(queries)]
         with self._database.connection() as connection:
@@ -137,7 +140,7 @@ class Verdicts:
                 "SELECT id FROM pictures WHERE id = ANY(%s) ORDER BY id FOR KEY SHARE",
                 (list({verdict.picture for verdict in verdicts}),),
             )
-            here = {row[0] for row in rows}
+            existing = {row[0] for row in rows}
             connection.execute(
                 """INSERT INTO queries (key, kind, label, parts)
                    SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[]) ON CONFLICT DO NOTHING""",
@@ -152,7 +155,7 @@ class Verdicts:
                 """INSERT INTO verdicts (query, picture, model, similarity, is_right, at)
                    SELECT query, picture, %s, similarity, is_right, least(coalesce(at, now()), now())
                    FROM unnest(%s::text[], %s::uuid[], %s::float8[], %s::boolean[], %s::timestamptz[])
-                        AS told (query, picture, similarity, is_right, at)
+                        AS new (query, picture, similarity, is_right, at)
                    WHERE picture = ANY(%s) ORDER BY query, picture, at ON CONFLICT DO NOTHING""",
                 (
                     model.id,
@@ -161,14 +164,14 @@ class Verdicts:
                     [verdict.similarity for verdict in verdicts],
                     [verdict.right for verdict in verdicts],
                     list(at),
-                    list(here),
+                    list(existing),
                 ),
             ).rowcount
-        strange = sum(verdict.picture not in here for verdict in verdicts)
-        return ImportedVerdicts(new, len(verdicts) - new - strange, strange)
+        unknown = sum(verdict.picture not in existing for verdict in verdicts)
+        return ImportedVerdicts(new, len(verdicts) - new - unknown, unknown)
 
     def of_query(self, model: Model, key: str) -> dict[UUID, bool]:
-        """The verdicts that count of a query's matches."""
+        """The latest verdicts on a query's matches, by picture. Raises DatabaseError."""
         with self._database.connection() as connection:
             rows = connection.execute(
                 """SELECT DISTINCT ON (picture) picture, is_right FROM verdicts
@@ -178,12 +181,12 @@ class Verdicts:
             return {picture: right for picture, right in rows if right is not None}
 
     def read(self, model: Model, kind: Kind) -> list[StoredVerdict]:
-        """The verdicts of a model and a kind of query that count, the oldest first."""
+        """The verdicts that count for a model and a kind of query, the oldest first. Raises DatabaseError."""
         with (
             self._database.connection() as connection,
             connection.cursor(row_factory=class_row(StoredVerdict)) as cursor,
         ):
-            # A pair that was taken back begins anew: only what was said since then can dispute it.
+            # Only verdicts given since the last withdrawal can dispute a pair.
             return cursor.execute(
                 """WITH turns AS (
                        SELECT *, count(*) FILTER (WHERE is_right IS NULL) OVER later AS taken_back,

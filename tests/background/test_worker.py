@@ -300,7 +300,7 @@ def test_a_comparison_is_made_by_one_worker_and_by_another_when_that_dies(databa
 @pytest.mark.parametrize(
     ("setting", "value", "sentence"),
     [
-        ("PORT", "many", "These settings need mending. PORT: "),
+        ("PORT", "many", "These settings are invalid. PORT: "),
         ("POSTGRES_URL", "postgresql://me:p@ss:w@host/x", "POSTGRES_URL cannot be read;"),
         ("CLIP_MODEL", "local-dir:/nowhere", "there is no folder /nowhere: correct the path."),
     ],

@@ -63,7 +63,7 @@ def test_a_sample_teaches_and_travels(app: App, page: Page, tmp_path: Path) -> N
     open_transfer(page, app)
     page.get_by_test_id("stExpander").locator("input[type=file]").set_input_files(file)
     page.get_by_role("button", name="Import", exact=True).click()
-    expect(page.get_by_text("120 pictures read: 120 added, 0 already there.")).to_be_visible()
+    expect(page.get_by_text("120 pictures read: 120 added, 0 already in the collection.")).to_be_visible()
     assert pictures(app) == 120
 
 

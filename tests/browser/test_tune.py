@@ -69,7 +69,7 @@ def test_sixty_verdicts_give_a_threshold_that_keeps_its_word(
     judged = judge(page, classes, VERDICTS)
     expect(tally(page)).to_have_text(f"{VERDICTS} verdicts so far")
     expect(page.get_by_text(f"(from {VERDICTS} verdicts)")).to_be_visible()
-    expect(page.get_by_text("Checked by leaving each query out in turn")).to_be_visible()
+    expect(page.get_by_text("Checked by leaving out each query in turn")).to_be_visible()
     expect(page.get_by_test_id("stVegaLiteChart").locator("canvas, svg").first).to_be_visible()
     threshold, precision, recall = save(page)
     found = truth(app, classes, judged, threshold)
@@ -82,7 +82,7 @@ def test_sixty_verdicts_give_a_threshold_that_keeps_its_word(
     with (tmp_path / "verdicts.csv").open(encoding="utf-8-sig", newline="") as file:
         assert len(list(csv.DictReader(file))) == VERDICTS
     page.locator('[data-testid="stFileUploader"] input[type=file]').set_input_files(tmp_path / "verdicts.csv")
-    expect(page.get_by_text(f"0 verdicts taken. Left out: {VERDICTS} known already.")).to_be_visible()
+    expect(page.get_by_text(f"0 verdicts imported. Left out: {VERDICTS} already known.")).to_be_visible()
 
 
 def test_searches_begin_at_the_saved_threshold_until_it_is_reset(app: App, page: Page, classes: dict[str, str]) -> None:
@@ -107,7 +107,7 @@ def test_searches_begin_at_the_saved_threshold_until_it_is_reset(app: App, page:
     expect(page.get_by_role("button", name="Reset")).to_be_visible()
 
 
-def test_a_precision_is_wished_for_and_words_have_their_own_page(app: App, page: Page) -> None:
+def test_a_target_precision_is_chosen_and_text_searches_have_their_own_page(app: App, page: Page) -> None:
     open_tune(page, app)
     page.get_by_text("Target precision", exact=True).click()
     slider = page.get_by_role("slider", name="Share of shown")

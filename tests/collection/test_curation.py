@@ -119,9 +119,9 @@ def test_an_existing_spelling_wins(curation: Curation, pictures: list[UUID], fir
         ("", "The tag is empty."),
         (" \n ", "The tag is empty."),
         ("\u200b\u200e", "The tag is empty."),
-        ("x" * (MAX_TAG + 1), "The tag has 51 characters, and at most 50 are kept."),
-        ("a\x00b", "The tag holds characters that cannot be shown."),
-        ("a\ud800", "The tag holds characters that cannot be shown."),
+        ("x" * (MAX_TAG + 1), "The tag has 51 characters; the limit is 50."),
+        ("a\x00b", "The tag contains characters that cannot be displayed."),
+        ("a\ud800", "The tag contains characters that cannot be displayed."),
     ],
 )
 def test_a_bad_tag_is_refused_with_a_sentence(
@@ -254,7 +254,7 @@ def test_a_new_spelling_of_a_tag_is_another_name(curation: Curation, pictures: l
     done = curation.rename_tag("loan", "LOAN")
     assert curation.tags() == [("LOAN", 10)]
     assert curation.undo_renaming(done) == pictures
-    with pytest.raises(TagError, match="is called loan already"):
+    with pytest.raises(TagError, match="is already called loan"):
         curation.rename_tag("loan", "loan")
     assert curation.rename_tag("nobody", "has it").renamed == []
 
@@ -268,7 +268,7 @@ def test_a_title_is_given_and_taken_back_unless_somebody_else_gave_one(
     assert curation.retitle(one, "My cat") == "A cat"
     assert curation.retitle(one, "", instead_of="A cat") is None
     assert curation.retitle(one, "A cat", instead_of="My cat") == "My cat"
-    with pytest.raises(NotFoundError, match="deleted it for good"):
+    with pytest.raises(NotFoundError, match="deleted it permanently"):
         curation.retitle(UNKNOWN, "x")
 
 

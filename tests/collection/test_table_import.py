@@ -111,19 +111,19 @@ def read_back(database: Database, data: bytes, model: Model | None = None, name:
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_an_empty_collection_becomes_the_same(source: Database, target: Database, kind: Format) -> None:
-    taken = import_table(target, None, "other", io.BytesIO(exported(source, kind)))
-    assert (taken.added, taken.waiting, taken.lacking, taken.remarks) == (COUNT - 3, 0, 0, 0)
+    imported = import_table(target, None, "other", io.BytesIO(exported(source, kind)))
+    assert (imported.added, imported.waiting, imported.to_embed, imported.note_count) == (COUNT - 3, 0, 0, 0)
     assert state(target) == state(source)
     assert exported(target, kind) == exported(source, kind)
-    assert taken.import_id is not None
-    assert Imports(target).read(taken.import_id).counts["indexed"] == COUNT - 3
+    assert imported.import_id is not None
+    assert Imports(target).read(imported.import_id).counts["indexed"] == COUNT - 3
     query = unit_vectors(1, DIM, 3)[0]
     found, expected = (Nearest(one).search(model_of(one), query, 50).matches for one in (target, source))
     assert found == expected
     again = read_back(target, exported(source, kind))
     assert (again.added, again.already_there) == (0, COUNT - 3)
     assert state(target) == state(source)
-    assert Imports(target).delete(taken.import_id) == 0  # the second import holds them too
+    assert Imports(target).delete(imported.import_id) == 0  # the second import holds them too
     assert again.import_id is not None
 
 
@@ -133,8 +133,8 @@ def test_a_full_collection_gains_and_loses_nothing(source: Database, target: Dat
     with target.connection() as connection:
         connection.execute("UPDATE pictures SET title = 'Mine', tags = '{mine,RED}' WHERE id = %s", (first[0],))
         connection.execute("UPDATE pictures SET removed_at = now() WHERE id = %s", (second[0],))
-    taken = read_back(target, exported(source, "csv"))
-    assert (taken.added, taken.already_there) == (1, COUNT - 4)
+    imported = read_back(target, exported(source, "csv"))
+    assert (imported.added, imported.already_there) == (1, COUNT - 4)
     with target.connection() as connection:
         [(title, tags)] = connection.execute("SELECT title, tags FROM pictures WHERE id = %s", (first[0],)).fetchall()
     assert title == "Mine"
@@ -143,9 +143,9 @@ def test_a_full_collection_gains_and_loses_nothing(source: Database, target: Dat
 
 
 def test_what_a_file_lacks_is_told(source: Database, target: Database) -> None:
-    taken = read_back(target, exported(source, "csv", thumbnails=True, embeddings=False))
-    assert (taken.added, taken.lacking) == (COUNT - 3, COUNT - 3)
-    assert "get their embedding in the background" in taken.summary
+    imported = read_back(target, exported(source, "csv", thumbnails=True, embeddings=False))
+    assert (imported.added, imported.to_embed) == (COUNT - 3, COUNT - 3)
+    assert "are being embedded in the background" in imported.summary
     assert Store(target).missing(model_of(target)) == COUNT - 3
 
 
@@ -159,12 +159,12 @@ def test_a_file_without_thumbnails_is_fetched(engine: Engine) -> None:
         rows.writerow([f"{site.url('/0.jpg')}\n{site.url('/lost.jpg')}", "Zero", "a\nb", '{"Artist": "Ä"}'])
         rows.writerow([site.url("/1.jpg"), "'=One", "", ""])
         rows.writerow(["no address", "Lost", "", ""])
-        taken = engine.import_collection("list.csv", io.BytesIO(out.getvalue().encode()))
-        assert (taken.added, taken.waiting, taken.lost) == (0, 2, 1)
-        assert [number for number, _ in taken.notes] == [4, 4]
-        assert taken.import_id is not None
+        imported = engine.import_collection("list.csv", io.BytesIO(out.getvalue().encode()))
+        assert (imported.added, imported.waiting, imported.left_out) == (0, 2, 1)
+        assert [number for number, _ in imported.notes] == [4, 4]
+        assert imported.import_id is not None
         for _ in range(300):
-            if (found := engine.imports.read(taken.import_id)).done:
+            if (found := engine.imports.read(imported.import_id)).done:
                 break
             time.sleep(0.1)
         assert found.counts == {"waiting": 0, "indexed": 2, "already_there": 0, "failed": 1}
@@ -219,32 +219,32 @@ def vector(*values: float) -> str:
 @pytest.mark.parametrize(
     ("cell", "value", "sentence"),
     [
-        ("embedding", vector(*[0.25] * 12, 0.5), r"has 13 numbers, and those of test/first have 16"),
-        ("embedding", vector(*[float("nan")] * 16), "something that is no number"),
+        ("embedding", vector(*[0.25] * 12, 0.5), r"has 13 dimensions, but those of test/first have 16"),
+        ("embedding", vector(*[float("nan")] * 16), "a value that is not a finite number"),
         ("embedding", vector(*[1.0] * 16), "does not have unit length"),
         ("embedding", "%%%", "cannot be read"),
-        ("model", "openai/ViT", "is of the model openai/ViT, and this collection uses test/first"),
-        ("id", str(UUID(int=5)), "belongs to another picture than the SHA-256"),
-        ("sha256", "12", "cannot be read|cannot be, so"),
+        ("model", "openai/ViT", "was made by openai/ViT, but this collection uses test/first"),
+        ("id", str(UUID(int=5)), "id does not match the SHA-256"),
+        ("sha256", "12", "cannot be read|is impossible"),
         ("phash", "red", "cannot be read"),
-        ("width", "-3", "cannot be, so"),
-        ("mime", "text/html", "cannot be, so"),
-        ("thumbnail", "PGh0bWw+", "no picture that can be shown"),
-        ("fields", "[[[", "no JSON object"),
-        ("tags", "x" * 60, "A tag is left out"),
+        ("width", "-3", "is impossible"),
+        ("mime", "text/html", "is impossible"),
+        ("thumbnail", "PGh0bWw+", "thumbnail is not a usable picture"),
+        ("fields", "[[[", "not a JSON object"),
+        ("tags", "x" * 60, "A tag was left out"),
     ],
 )
-def test_a_bad_cell_is_told_and_the_others_are_taken(
+def test_a_bad_cell_is_noted_and_the_others_are_imported(
     source: Database, target: Database, cell: str, value: str, sentence: str
 ) -> None:
-    taken = read_back(target, altered(source, lambda row: row.update({cell: value})))
-    assert taken.rows == 10
-    [(number, note)] = taken.notes
+    imported = read_back(target, altered(source, lambda row: row.update({cell: value})))
+    assert imported.rows == 10
+    [(number, note)] = imported.notes
     assert number == 5
     assert re.search(sentence, note)
-    assert taken.lost == 0
-    assert taken.added + taken.waiting == 10
-    assert len(state(target)) == taken.added >= 9
+    assert imported.left_out == 0
+    assert imported.added + imported.waiting == 10
+    assert len(state(target)) == imported.added >= 9
 
 
 def test_broken_lines_of_csv(source: Database, target: Database) -> None:
@@ -252,10 +252,10 @@ def test_broken_lines_of_csv(source: Database, target: Database) -> None:
     text = lines.split(b"\r\n")
     start = next(number for number, line in enumerate(text) if line.count(b'"') % 2 == 0 and number > 20)
     text[start + 1 : start + 1] = [b"a,b,c", b"\xff\xfe\x00,,,,,,,,,,,"]
-    taken = read_back(target, b"\r\n".join(text))
-    assert taken.waiting == COUNT - 3
-    assert taken.lost == 2
-    assert any("has 3 cells instead of 12" in sentence for _, sentence in taken.notes)
+    imported = read_back(target, b"\r\n".join(text))
+    assert imported.waiting == COUNT - 3
+    assert imported.left_out == 2
+    assert any("has 3 cells instead of 12" in sentence for _, sentence in imported.notes)
     good = b"".join(b"https://c.example/%d.jpg,x\r\n" % number for number in range(3))
     open_ended = read_back(target, b"urls,title\r\n" + good + b'"never closed,y\r\n' + good)
     assert any("never closed" in sentence for _, sentence in open_ended.notes)
@@ -269,17 +269,17 @@ def test_a_semicolon_and_mixed_columns_are_read(source: Database, target: Databa
 
 def test_a_parquet_cut_short_or_of_strange_types(source: Database, target: Database) -> None:
     whole = exported(source, "parquet")
-    with pytest.raises(TransferError, match="cut off or damaged"):
+    with pytest.raises(TransferError, match="incomplete or damaged"):
         read_back(target, whole[:-100])
-    with pytest.raises(TransferError, match="cut off or damaged"):
+    with pytest.raises(TransferError, match="incomplete or damaged"):
         read_back(target, whole[: len(whole) // 2])
     place = len(whole) * 2 // 3
     damaged = read_back(target, whole[:place] + bytes(200) + whole[place + 200 :])
-    assert (damaged.lost, damaged.added) == (1, 1000) or damaged.remarks > 0
+    assert (damaged.left_out, damaged.added) == (1, 1000) or damaged.note_count > 0
     strange = io.BytesIO()
     table = pa.table({"urls": [1, 2], "title": [b"x", b"y"], "thumbnail": [1.5, 2.5], "tags": [{"a": 1}, None]})
     pq.write_table(table, strange)
-    assert read_back(target, strange.getvalue()).lost == 2
+    assert read_back(target, strange.getvalue()).left_out == 2
 
 
 @pytest.mark.parametrize(

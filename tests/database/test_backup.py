@@ -188,9 +188,9 @@ def test_a_backup_cut_short_or_changed_is_refused(target: Database, backup: Path
     path = tmp_path / "broken.backup"
     for share in (0.0, 0.01, 0.5, 0.999):
         path.write_bytes(whole[: int(len(whole) * share)])
-        refused(target, path, "no whole backup")
+        refused(target, path, "not a complete backup")
     path.write_bytes(b"\xff\xd8\xff" * 100)
-    refused(target, path, "no whole backup")
+    refused(target, path, "not a complete backup")
     with zipfile.ZipFile(backup) as archive:
         for info in archive.infolist():
             path.write_bytes(damaged(whole, info, archive.read(info)))
@@ -217,12 +217,12 @@ def test_a_backup_that_does_not_fit_is_refused(target: Database, backup: Path, t
     changes: list[tuple[Any, str]] = [
         (lambda told: told.update(format=2), "made by a newer Lookalike"),
         (lambda told: told["migrations"].append("999_future"), "made by a newer Lookalike"),
-        (lambda told: told.update(kind="Something"), "no backup that Lookalike made"),
-        (lambda told: told.pop("tables"), "no backup that Lookalike made"),
-        (lambda told: told["tables"].pop(), "does not hold what"),
-        (lambda told: told["tables"].reverse(), "does not hold what"),
-        (lambda told: told["tables"][0].update(rows=12345), "does not hold what"),
-        (lambda told: told["tables"][0]["columns"].update(id="text"), "does not hold what"),
+        (lambda told: told.update(kind="Something"), "is not a Lookalike backup"),
+        (lambda told: told.pop("tables"), "is not a Lookalike backup"),
+        (lambda told: told["tables"].pop(), "do not match the Lookalike version"),
+        (lambda told: told["tables"].reverse(), "do not match the Lookalike version"),
+        (lambda told: told["tables"][0].update(rows=12345), "do not match the Lookalike version"),
+        (lambda told: told["tables"][0]["columns"].update(id="text"), "do not match the Lookalike version"),
         (lambda told: told["tables"][0].update(sha256="0" * 64), "is damaged"),
         (lambda told: told["tables"][0].update(name="procrastinate_jobs"), "is damaged"),
     ]
@@ -234,26 +234,26 @@ def test_a_backup_that_does_not_fit_is_refused(target: Database, backup: Path, t
 def test_a_restore_waits_for_no_app_and_drops_none_of_its_tables(target: Database, backup: Path) -> None:
     with target.connection() as connection:
         connection.execute("INSERT INTO procrastinate_workers DEFAULT VALUES")
-    refused(target, backup, "Lookalike is at work on this database")
+    refused(target, backup, "Lookalike is using this database")
     with target.connection() as connection:
         connection.execute("DELETE FROM procrastinate_workers")
     app = psycopg.connect(target.conninfo, application_name="lookalike")
     app.execute("SELECT count(*) FROM pictures")
-    refused(target, backup, "Lookalike is at work on this database")
+    refused(target, backup, "Lookalike is using this database")
     app.close()
     stranger = psycopg.connect(target.conninfo, application_name="psql")
     stranger.execute("SELECT count(*) FROM pictures")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("core.database.restore.LOCK_TIMEOUT", "300ms")
-        refused(target, backup, "Lookalike is at work on this database")
+        refused(target, backup, "Lookalike is using this database")
     stranger.close()
 
 
 def test_newer_tables_are_left_alone(target: Database, backup: Path, tmp_path: Path) -> None:
     with target.connection() as connection:
         connection.execute("INSERT INTO schema_migrations VALUES ('999_future')")
-    refused(target, backup, "belongs to a newer Lookalike")
-    with pytest.raises(TransferError, match="belongs to a newer Lookalike"):
+    refused(target, backup, "was made by a newer Lookalike")
+    with pytest.raises(TransferError, match="was made by a newer Lookalike"):
         back_up(target, tmp_path / "new.backup", silent)
     assert list(tmp_path.iterdir()) == []
 
@@ -301,7 +301,7 @@ def test_a_backup_that_cannot_be_written_leaves_nothing(source: Database, tmp_pa
         back_up(source, tmp_path / "new.backup", silent)
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "mine").write_text("precious")
-    with pytest.raises(TransferError, match="is there already"):
+    with pytest.raises(TransferError, match="already exists"):
         back_up(source, tmp_path / "mine", silent)
     assert (tmp_path / "mine").read_text() == "precious"
     with pytest.raises(TransferError, match="No such file or directory"):

@@ -200,7 +200,7 @@ def test_a_full_disk_is_a_sentence_and_costs_no_row() -> None:
                         connection.execute("INSERT INTO kept SELECT 1, repeat('x', 1000) FROM generate_series(1, 1000)")
                     rows += 1000
             kill_server(folder)
-            with pytest.raises(DatabaseError, match="MB free, and the database needs 200 MB to start"):
+            with pytest.raises(DatabaseError, match="MB free, but the database needs 200 MB to start"):
                 database.check()
             ballast.unlink()
             assert value(database, "SELECT count(*) FROM kept") == rows
@@ -220,7 +220,7 @@ def test_nothing_listens() -> None:
 
 def test_an_unknown_host() -> None:
     assert failure("postgres://me:s3cret@nowhere.invalid/x").startswith(
-        "The database's address nowhere.invalid is not known;"
+        "The database's host nowhere.invalid is unknown;"
     )
 
 
@@ -377,7 +377,7 @@ def test_a_user_who_may_not_add_the_extension(postgres: EmbeddedPostgres, empty_
         try:
             assert "ask the database's owner to run CREATE EXTENSION vector" in failure(as_modest)
             admin.execute("CREATE EXTENSION vector")
-            assert "may not make tables" in failure(as_modest)
+            assert "may not create tables" in failure(as_modest)
             admin.execute("GRANT CREATE ON SCHEMA public TO modest")
             database = at(as_modest)
             database.open()
@@ -394,10 +394,10 @@ def test_a_user_who_may_not_add_the_extension(postgres: EmbeddedPostgres, empty_
 @pytest.mark.parametrize(
     ("versions", "sentence"),
     [
-        (Versions(140012, "0.8.0", "0.8.0"), "runs Postgres 14, and Lookalike needs 15 or later"),
+        (Versions(140012, "0.8.0", "0.8.0"), "runs Postgres 14, but Lookalike needs 15 or later"),
         (Versions(150000, None, None), "has no pgvector; install it there"),
-        (Versions(180000, None, "0.7.4"), "has pgvector 0.7.4, and Lookalike needs 0.8.0 or later"),
-        (Versions(180000, "0.7.4", "0.7.4"), "has pgvector 0.7.4, and Lookalike needs 0.8.0 or later"),
+        (Versions(180000, None, "0.7.4"), "has pgvector 0.7.4, but Lookalike needs 0.8.0 or later"),
+        (Versions(180000, "0.7.4", "0.7.4"), "has pgvector 0.7.4, but Lookalike needs 0.8.0 or later"),
         (Versions(180000, "0.7.4", "0.8.5"), "run ALTER EXTENSION vector UPDATE"),
     ],
 )

@@ -248,7 +248,7 @@ def test_a_path_too_long_is_refused(empty_dir: Path) -> None:
 
 
 def test_a_path_with_a_comma_is_refused(empty_dir: Path) -> None:
-    with pytest.raises(DatabaseError, match="has a comma"):
+    with pytest.raises(DatabaseError, match="contains a comma"):
         EmbeddedPostgres(empty_dir / "a,b").start()
 
 
@@ -256,7 +256,7 @@ def test_a_closed_folder_is_refused_and_stays_closed(empty_dir: Path) -> None:
     closed = empty_dir / "closed"
     closed.mkdir(mode=0o700 if AS_ROOT else 0o500)
     before = closed.stat().st_mode
-    with pytest.raises(DatabaseError, match="outside root's own" if AS_ROOT else "mend its permissions"):
+    with pytest.raises(DatabaseError, match="outside root's own" if AS_ROOT else "fix its permissions"):
         EmbeddedPostgres(closed / "data").start()
     assert closed.stat().st_mode == before
 
@@ -272,13 +272,13 @@ def test_the_database_of_another_postgres_and_a_folder_without_one_are_refused(e
     with pytest.raises(DatabaseError, match="does not hold a database"):
         EmbeddedPostgres(empty_dir).start()
     (empty_dir / "postgres" / "PG_VERSION").write_text("16\n")
-    with pytest.raises(DatabaseError, match="made by Postgres 16, and this is Postgres 18"):
+    with pytest.raises(DatabaseError, match="made by Postgres 16, but this is Postgres 18"):
         EmbeddedPostgres(empty_dir).start()
 
 
 def test_a_damaged_database_is_a_sentence(data_dir: Path) -> None:
     (data_dir / "postgres" / "global" / "pg_control").write_bytes(b"")
-    with pytest.raises(DatabaseError, match=r"does not start: .*pg_control"):
+    with pytest.raises(DatabaseError, match=r"did not start: .*pg_control"):
         EmbeddedPostgres(data_dir).start()
 
 
@@ -294,13 +294,13 @@ def small_disk(empty_dir: Path) -> Iterator[Path]:
 
 def test_a_nearly_full_disk_is_refused(empty_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(core.database.embedded_server, "MIN_FREE_BYTES", shutil.disk_usage(empty_dir).free + 10**12)
-    with pytest.raises(DatabaseError, match=r"MB free, and the database needs .* free some space"):
+    with pytest.raises(DatabaseError, match=r"MB free, but the database needs .* free some space"):
         EmbeddedPostgres(empty_dir).start()
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root may make a small disk")
 def test_a_disk_too_small_is_refused(small_disk: Path) -> None:
-    with pytest.raises(DatabaseError, match="126 MB free, and the database needs 200 MB"):
+    with pytest.raises(DatabaseError, match="126 MB free, but the database needs 200 MB"):
         EmbeddedPostgres(small_disk).start()
 
 

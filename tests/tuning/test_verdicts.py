@@ -93,7 +93,7 @@ def test_a_picture_that_is_gone_for_good_cannot_be_judged(
     with database.connection() as connection:
         connection.execute("DELETE FROM pictures WHERE id = %s", (pictures[0],))
     assert verdicts.read(model, "words") == []
-    with pytest.raises(NotFoundError, match="not in the collection any more, so the verdict was not kept"):
+    with pytest.raises(NotFoundError, match="no longer in the collection, so the verdict was not saved"):
         verdicts.judge(model, Verdict(BICYCLE, pictures[0], 0.3, True))
 
 
@@ -122,12 +122,12 @@ def test_a_table_goes_out_and_comes_back(
     assert [row["query"] for row in rows] == ["'=1+1", "a red bicycle"]
     before = verdicts.read(model, "words")
     table = read_csv("verdicts.csv", data, model)
-    again = verdicts.take(model, table.verdicts, table.at)
-    assert import_summary(again, table.refused) == "0 verdicts taken. Left out: 2 known already."
+    again = verdicts.add(model, table.verdicts, table.at)
+    assert import_summary(again, table.refused) == "0 verdicts imported. Left out: 2 already known."
     with database.connection() as connection:
         connection.execute("DELETE FROM queries")
-    back = verdicts.take(model, table.verdicts, table.at)
-    assert import_summary(back, table.refused) == "2 verdicts taken."
+    back = verdicts.add(model, table.verdicts, table.at)
+    assert import_summary(back, table.refused) == "2 verdicts imported."
     assert verdicts.read(model, "words") == before
 
 
@@ -143,24 +143,24 @@ def test_a_table_of_another_collection_or_model_is_told_and_the_rest_taken(
         f"cat,nonsense,{pictures[1]},0.3,no,one,2026-01-02 03:04:05",
     ]
     table = read_csv("theirs.csv", "\n".join(lines).encode(), model)
-    assert table.refused == Counter({"given with another model": 1, "that cannot be read": 2})
-    taken = verdicts.take(model, table.verdicts, table.at)
+    assert table.refused == Counter({"made with another model": 1, "that cannot be read": 2})
+    taken = verdicts.add(model, table.verdicts, table.at)
     assert import_summary(taken, table.refused) == (
-        "1 verdict taken. Left out: 1 about pictures that are not in this collection, 1 given with another model, "
+        "1 verdict imported. Left out: 1 about pictures that are not in this collection, 1 made with another model, "
         "2 that cannot be read."
     )
     assert [entry.picture for entry in verdicts.read(model, "words")] == [pictures[0]]
 
 
 def test_a_verdict_from_the_future_is_one_of_now(verdicts: Verdicts, model: Model, pictures: list[UUID]) -> None:
-    verdicts.take(model, [Verdict(BICYCLE, pictures[0], 0.3, True)], [datetime(2999, 1, 1, tzinfo=UTC)])
+    verdicts.add(model, [Verdict(BICYCLE, pictures[0], 0.3, True)], [datetime(2999, 1, 1, tzinfo=UTC)])
     verdicts.judge(model, Verdict(BICYCLE, pictures[0], 0.3, False))
     (entry,) = verdicts.read(model, "words")
     assert entry.right is False
 
 
 def test_what_is_no_table_of_verdicts_is_refused(model: Model) -> None:
-    with pytest.raises(LookalikeError, match=r"list\.csv is no table of verdicts: there is no column “query parts”"):
+    with pytest.raises(LookalikeError, match=r"list\.csv is not a table of verdicts: it has no column “query parts”"):
         read_csv("list.csv", b"query,picture\n1,2\n", model)
 
 

@@ -80,7 +80,7 @@ def _import(file: UploadedFile) -> None:
 def _show_result(name: str, table: ImportedTable) -> None:
     st.success(f"**{escaped(name)}**: {table.summary}", icon=":material/check_circle:")
     if table.notes:
-        with st.expander(f"{counted(table.remarks, 'problem')} in its lines"):
+        with st.expander(f"{counted(table.note_count, 'problem')} in its lines"):
             st.dataframe(
                 {
                     "Line": [number for number, _ in table.notes],

@@ -45,7 +45,7 @@ def _import(in_use: ActiveModel, key: str) -> None:
         return
     try:
         table = read_csv(file.name, file.getvalue(), in_use.model)
-        saved = engine().verdicts.take(in_use.model, table.verdicts, table.at)
+        saved = engine().verdicts.add(in_use.model, table.verdicts, table.at)
     except LookalikeError as error:
         st.session_state["verdicts-imported"] = False, str(error)
     else:
