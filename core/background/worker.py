@@ -17,7 +17,7 @@ from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Status
 
 from core.background.tasks import Tasks
-from core.database.connection import CONNECT_SECONDS, CONNECTION, Database
+from core.database.connection import CONNECT_SECONDS, CONNECTION, WORKER_APPLICATION, Database
 from core.database.job_queue import FORGET_OLD_QUERIES, HEARTBEAT_SECONDS, IMPORTS, SILENCE, UPKEEP
 from core.errors import DatabaseError, LookalikeError
 from core.process import step_aside
@@ -128,7 +128,7 @@ class Worker:
         app = App(
             connector=PsycopgConnector(
                 conninfo=self._database.conninfo,
-                kwargs={**CONNECTION, "application_name": "lookalike worker"},
+                kwargs={**CONNECTION, "application_name": WORKER_APPLICATION},
                 min_size=1,
                 max_size=4,
                 # Fail soon and restart: the pool's own retries would still be waiting when the database is back.

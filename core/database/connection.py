@@ -33,8 +33,8 @@ POOL_SECONDS = 30.0
 PATIENCE_SECONDS = 1.0
 """How long a caller waits for a connection before the database itself is checked."""
 
-APPLICATION = "lookalike"
-"""The application name of a running app's connections; those of its worker add " worker"."""
+APPLICATION, WORKER_APPLICATION = "lookalike", "lookalike worker"
+"""The application names of a running app's connections, and of its worker's."""
 
 CONNECTION: dict[str, Any] = {
     # Behind a pooler in transaction mode, prepared statements can return another client's rows.

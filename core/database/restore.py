@@ -20,8 +20,9 @@ from core.database.backup_format import (
     read_part,
 )
 from core.database.catalog import copy_columns, drop_tables, read_tables
-from core.database.connection import APPLICATION, Database
+from core.database.connection import APPLICATION, WORKER_APPLICATION, Database
 from core.database.embedding_tables import Model, make_embeddings
+from core.database.job_queue import SILENCE
 from core.database.migrations import (
     applied_migrations,
     apply_missing,
@@ -34,9 +35,6 @@ from core.errors import TransferError
 
 LOCK_TIMEOUT = "10s"
 """How long a restore waits for a table that is in use."""
-
-WORKER_SILENCE = "30 seconds"
-"""An app without a sign of life for so long counts as stopped: three heartbeats of its worker."""
 
 
 def restore(database: Database, path: Path, progress: OnBackupProgress, *, replace: bool = False) -> Manifest:
@@ -87,7 +85,7 @@ def _refuse_target(connection: Connection[Any], *, replace: bool) -> None:
                           WHERE datname = current_database() AND pid <> pg_backend_pid()
                                 AND application_name = ANY(%(names)s)
                                 AND (state <> 'idle' OR state_change > now() - %(silence)s::interval))""",
-        {"silence": WORKER_SILENCE, "names": [APPLICATION, f"{APPLICATION} worker"]},
+        {"silence": SILENCE, "names": [APPLICATION, WORKER_APPLICATION]},
     ).fetchall()[0]
     if busy:
         raise _in_use()
