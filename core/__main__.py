@@ -1,4 +1,4 @@
-"""`python -m core run`: serve the app with the address and port of the settings; other commands are `core.cli`."""
+"""`python -m core run`: serve the app on the host and port in the settings; other commands are in `core.cli`."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ was judged depends only on its similarity, so given the similarity the answers a
 "Inference and missing data", Biometrika 63, 1976). Therefore the share of right ones is estimated as a curve over
 similarity and applied to every candidate pair, judged or not. This is post-stratification by similarity with smooth
 strata: a verdict stands for all pairs in its stratum (A. Gelman and T. Little, "Poststratification into many
-categories using hierarchical logistic regression", Survey Methodology 23, 1997; for precision and recall: P. Welinder, M. Welling and
-P. Perona, "A lazy man's approach to benchmarking", CVPR 2013).
+categories using hierarchical logistic regression", Survey Methodology 23, 1997; for precision and recall: P. Welinder,
+M. Welling and P. Perona, "A lazy man's approach to benchmarking", CVPR 2013).
 """
 
 from __future__ import annotations
