@@ -83,7 +83,7 @@ class Worker:
                 asyncio.run(self._serve())
             except asyncio.CancelledError:
                 break
-            except Exception as error:  # noqa: BLE001  whatever it was, the work is in the tables and goes on
+            except Exception as error:  # noqa: BLE001  whatever it was, the work is recorded in the tables
                 if closing.is_set():
                     break
                 self.state = "starting"

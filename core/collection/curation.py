@@ -20,7 +20,8 @@ MAX_TAG = 50
 """Longest tag, in characters."""
 
 DELETED_AT_ONCE = 500
-"""Pictures deleted in one transaction."""
+"""Pictures deleted in one transaction, which then holds its locks for about 0.4 s (measured with 10 kB thumbnails,
+512 dimensions and two busy cores). Larger ones save little: 2,000 take 1.5 s."""
 
 _TAGGING = 7_426_001
 """The advisory lock held while tagging, so that two spellings of one new tag cannot be added at the same time."""

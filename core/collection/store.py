@@ -300,14 +300,16 @@ class Store:
         return count
 
     def embedded(self, connection: Connection, model: Model, ids: Iterable[UUID]) -> set[UUID]:
-        """Which of the pictures are in the collection and already have an embedding of this model."""
+        """Which of the pictures are in the collection and already have an embedding of this model. Raises
+        psycopg.Error."""
         query = sql.SQL(
             "SELECT picture FROM {} JOIN pictures ON id = picture WHERE picture = ANY(%s) AND removed_at IS NULL"
         ).format(model.table)
         return {row[0] for row in connection.execute(query, (list(ids),))}
 
     def first_names(self, connection: Connection, ids: Iterable[UUID]) -> dict[UUID, str]:
-        """The first URL of each of these pictures, or the name of the file it was dropped as."""
+        """The first URL of each of these pictures, or the name of the file it was dropped as. Raises
+        psycopg.Error."""
         rows = connection.execute(
             """SELECT DISTINCT ON (picture) picture, coalesce(name, url) FROM sources LEFT JOIN files USING (key)
                WHERE picture = ANY(%s) ORDER BY picture, added_at""",
@@ -328,14 +330,18 @@ class Store:
     def add(self, connection: Connection, model: Model, pictures: Sequence[NewPicture]) -> set[UUID]:
         """Store pictures with thumbnail, URL and embedding; existing ones stay, removed ones are restored.
 
-        Returns the ids of those that were not in the collection or had no embedding of this model.
+        Returns the ids of those that were not in the collection or had no embedding of this model. Raises
+        psycopg.Error.
         """
         added, embedded = insert_pictures(connection, model, pictures)
         self.add_sources(connection, [(new.key, new.url, new.id) for new in pictures])
         return added | embedded
 
     def add_sources(self, connection: Connection, sources: Sequence[tuple[bytes, str, UUID]]) -> None:
-        """Record URLs of pictures, each as (key, URL, picture). A key leads to the latest picture given for it."""
+        """Record URLs of pictures, each as (key, URL, picture). A key leads to the latest picture given for it.
+
+        Raises psycopg.Error.
+        """
         latest = {key: (key, url, picture) for key, url, picture in sources}
         keys, urls, pictures = zip(*sorted(latest.values()), strict=True) if latest else ((), (), ())
         connection.execute(
@@ -354,7 +360,7 @@ class Store:
         return row[0], row[1]
 
     def keep_files(self, connection: Connection, files: Iterable[DroppedFile]) -> list[tuple[bytes, str]]:
-        """Store the bytes of dropped files, one at a time; returns their (key, name) pairs."""
+        """Store the bytes of dropped files, one at a time; returns their (key, name) pairs. Raises psycopg.Error."""
         kept = list[tuple[bytes, str]]()
         for file in files:
             connection.execute(

@@ -122,7 +122,7 @@ def test_two_workers_share_an_import_and_never_do_an_item_twice(
 
     workers = [start("one"), start("two")]
     with Site(until_both_came) as site:
-        wait_until(lambda: all("hosts are shared by 2" in worker.read_log() for worker in workers), *workers)
+        wait_until(lambda: all("2 processes share the limit" in worker.read_log() for worker in workers), *workers)
         import_id = submit(ledger, site.urls)
         wait_until(lambda: ledger.read(import_id).done, *workers)
         assert ledger.read(import_id).indexed == len(FILES)
@@ -234,7 +234,7 @@ def test_a_worker_goes_on_when_its_database_is_back(tmp_path: Path) -> None:
             wait_until(calm.is_set, worker)
             server.stop()
             stopped.set()
-            wait_until(lambda: "trying again" in worker.read_log(), worker)
+            wait_until(lambda: "restarting" in worker.read_log(), worker)
             server.start()
             wait_until(lambda: ledger.read(import_id).done, worker)
             assert ledger.read(import_id).indexed == len(urls)
@@ -279,7 +279,7 @@ def test_a_comparison_is_made_by_one_worker_and_by_another_when_that_dies(databa
         comparisons.ask(model, 0.99)
         wait_until(lambda: comparisons.read(model).running, first)
         second = start("second")
-        wait_until(lambda: "hosts are shared by 2" in second.read_log(), second)
+        wait_until(lambda: "2 processes share the limit" in second.read_log(), second)
         with database.connection() as looking:
             at_it = looking.execute(
                 "SELECT task_name FROM procrastinate_jobs WHERE task_name = 'compare' AND status = 'doing'"
