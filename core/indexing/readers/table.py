@@ -1,4 +1,4 @@
-"""A table as a list is read into: named columns, numbered rows, and what stands behind its cells."""
+"""The table that a list is read into: named columns, numbered rows, and the links of its cells."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pandas as pd
 from core.indexing.readers.text import count_urls, is_url, names_picture, plain
 
 MAX_COLUMNS = 100
-"""Columns of a table. What stands in more is joined in the last, so that no URL is lost."""
+"""Columns of a table. Any further ones are joined in the last, so that no URL is lost."""
 
 SHEET = "Sheet"
 """The column that names each row's sheet where several sheets hold URLs."""
@@ -141,7 +141,7 @@ def _titled(sheet: Sheet, is_list: bool, header: bool | None) -> Table:
     frame = text_frame(rows[top:], columns, sheet.numbers[top:])
     links = {(row - top, min(column, MAX_COLUMNS - 1)): url for (row, column), url in sheet.links.items() if row >= top}
     lost = [
-        f"Row {sheet.numbers[row]} stands above the names of the columns, so its URL is left out: {url}"
+        f"Row {sheet.numbers[row]} is above the column names, so its URL is left out: {url}"
         for (row, _), url in sheet.links.items()
         if row < top
     ]
@@ -165,10 +165,10 @@ def _header(rows: Sequence[Sequence[str]]) -> int | None:
 
 
 def url_column(table: Table) -> int:
-    """The index of the column to take URLs from: where most lead to pictures, else where most are.
+    """The index of the column to take URLs from: the one with most URLs of pictures, else with most URLs.
 
-    A column leads to pictures where at least half of its URLs end like a picture's file, and one that is called like
-    one of small pictures counts half.
+    A column has URLs of pictures when at least half of its URLs end like an image file; one named like a column of
+    small pictures counts half.
     """
     scores = [_score(table, column) for column in range(len(table.columns))]
     return scores.index(max(scores))
