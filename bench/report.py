@@ -1,4 +1,4 @@
-"""What was measured beside what was promised, as a table and as JSON."""
+"""Measurements and promises, as a table and as JSON."""
 
 from __future__ import annotations
 

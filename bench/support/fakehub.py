@@ -1,4 +1,4 @@
-"""A model hub on the loopback address that speaks as much of the Hugging Face hub's protocol as a download needs.
+"""A model hub on 127.0.0.1 that implements as much of the Hugging Face hub's protocol as a download needs.
 
 By hand, to see the app download ViT-B/32 (with random weights, made once and kept in the cache folder):
 
