@@ -31,7 +31,7 @@ PAUSE = 0.3
 
 def run(report: Report) -> None:
     """Two promises, each with the medians that it compares."""
-    # None twice, for its embedding is kept for a while.
+    # None twice, because embeddings of queries are cached.
     photos = (path.read_bytes() for path in some_photos(2 * (ROUNDS + 1) * TIMES))
     with Site() as site, App() as app, sync_playwright() as play, httpx2.Client(base_url=app.url, timeout=60) as client:
         browser = launch(play)

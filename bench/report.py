@@ -11,7 +11,7 @@ import torch
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement. A row without a goal is there to explain the others, and holds by itself."""
+    """One measurement. A row without a goal explains the others, and always holds."""
 
     row: str
     value: float

@@ -61,7 +61,7 @@ class FakeHub:
 
 
 def commit_of(path: Path) -> str:
-    """What stands for the name of a commit, or of a file in it."""
+    """A stand-in for the name of a commit, or of a file in it."""
     return hashlib.sha1(str(path).encode()).hexdigest()
 
 

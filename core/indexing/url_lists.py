@@ -148,6 +148,4 @@ def _listed(number: int, text: str, metadata: Metadata) -> Iterator[ListedUrl]:
         else:
             yield ListedUrl(number, found, url, key_of(url), metadata=metadata)
     if held != count_urls(text):  # never observed, but no URL may be lost silently
-        yield ListedUrl(
-            number, text, problem="The URLs in this line run into each other. Put each on a line of its own."
-        )
+        yield ListedUrl(number, text, problem="The URLs in this line run into each other. Put each on its own line.")

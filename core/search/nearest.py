@@ -212,7 +212,7 @@ class Nearest:
         kept, values = conditions(where)
         if where == Filter():
             chosen = sql.SQL("e WHERE (SELECT {} FROM pictures p WHERE p.id = e.picture)").format(kept)
-        else:  # joined, for a filter may keep few
+        else:  # joined, because few pictures may pass a filter
             chosen = sql.SQL("e JOIN pictures p ON p.id = e.picture WHERE {}").format(kept)
         part = sql.SQL("SELECT picture, embedding FROM {} {} AND picture {} %(start)s ORDER BY picture LIMIT %(count)s")
         query = sql.SQL("({}) UNION ALL ({}) LIMIT %(count)s").format(

@@ -22,7 +22,7 @@ _SMALL = ("thumb", "preview", "icon", "small", "logo")
 
 @dataclass(frozen=True)
 class Sheet:
-    """Rows of text as they stand in a file, blank ones left out, with their numbers from 1.
+    """Rows of text as in the file, without blank ones, and their numbers from 1.
 
     `links` are URLs behind cells, by row and column counted from 0. `header` holds the names of the columns where the
     format tells them; else they are looked for in the first rows. `notes` are sentences about the file.
@@ -43,7 +43,7 @@ class Sheet:
         return replace(self, rows=rows)
 
     def has_urls(self) -> bool:
-        """Whether a URL stands in it or behind one of its cells."""
+        """Whether a cell contains a URL or links to one."""
         return bool(self.links) or any("://" in cell for row in self.rows for cell in row)
 
 
@@ -76,13 +76,13 @@ class Table:
                 yield number, cell if link in cell else f"{cell}\n{link}"
 
     def given(self) -> int:
-        """How many times `http(s)://` stands in its cells and behind them, whatever the column."""
+        """How often `http(s)://` occurs in its cells and their links, in all columns."""
         columns = range(len(self.frame.columns))
         return sum(count_urls(plain(cell)) for column in columns for _, cell in self.column(column) if ":" in cell)
 
 
 def text_frame(rows: Sequence[Sequence[str]], columns: Sequence[str], numbers: Sequence[int]) -> pd.DataFrame:
-    """A frame of exact text: nothing is taken for a number, a date or a missing value; short rows end in ""."""
+    """A frame of exact text, without conversion to numbers, dates or missing values; short rows are padded with ""."""
     width = len(columns)
     cells = zip_longest(*rows, fillvalue="") if rows else [()] * width
     index = pd.Index(list(numbers), dtype="int64")
@@ -155,7 +155,7 @@ def _narrowed(row: Sequence[str]) -> list[str]:
 def _header(rows: Sequence[Sequence[str]]) -> int | None:
     """The row that names the columns: of those above the first URL, the first in which most cells are filled.
 
-    None where a URL stands in the first row, or there is but one.
+    None when the first row contains a URL, or there is only one row.
     """
     if len(rows) < 2:
         return None
