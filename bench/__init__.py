@@ -1,1 +1,1 @@
-"""Every speed that Lookalike promises, measured: `python -m bench [names]`."""
+"""Benchmarks of every speed and quality that Lookalike promises: `python -m bench [names]`."""

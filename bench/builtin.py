@@ -19,7 +19,7 @@ PICTURES = 64
 
 
 def run(report: Report) -> None:
-    """Two promises: the best of some starts on a machine that reaches no model hub, and the speed beside CLIP's."""
+    """Two promises: the best of some starts without access to a model hub, and the speed compared with CLIP's."""
     _starts(report)
     images = [read(path) for path in some_photos(PICTURES)]
     with random_vit() as vit:

@@ -16,7 +16,7 @@ from bench.tuning import CLASSES, CLUTTER, PHOTOS_EACH, VERDICTS
 
 
 def run(report: Report) -> None:
-    """Whether one threshold keeps its word on queries that were not judged; `bench.tuning` has how many do."""
+    """Whether one threshold delivers what it states on unjudged queries; `bench.tuning` measures how many do."""
     folders = [folder for folder in sorted(PHOTOS.iterdir()) if folder.name != CLUTTER][:CLASSES]
     paths = {
         f"/{photo.parent.name}/{photo.name}": photo for f in folders for photo in sorted(f.glob("*.jpg"))[:PHOTOS_EACH]

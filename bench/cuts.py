@@ -1,4 +1,4 @@
-"""How good the suggested cuts are, how honest the end of the unrelated, and how far "nothing like it" can be believed.
+"""How good suggested thresholds are, how accurate the end of unrelated pictures, and how reliable "nothing like it".
 
 "The same kind" is asked of the 20 classes of photos that no encoder here was trained on. "The same thing" is asked of
 802 photos of scenes, 298 or so of which show one of the others' scenes: two to four views cut out of one photo,

@@ -110,15 +110,15 @@ def times(report: Report, size: int) -> tuple[float, float]:
             report.note(f"{size:,} pictures: {groups:,} groups of copies", copies, "s")
             nearest = Nearest(database)
             before = statistics.median(_searches(nearest, model, vectors, lambda count: count == 30))
-            seen = list[int]()
-            _look(seen)
+            samples = list[int]()
+            _record_memory(samples)
             comparisons.ask(model, THRESHOLD)
             begun = time.perf_counter()
-            comparisons.run(model, partial(_look, seen))
+            comparisons.run(model, partial(_record_memory, samples))
             groups = len(duplicates.lookalikes(model, THRESHOLD, KeepRule()))
             lookalikes = time.perf_counter() - begun
             report.note(f"{size:,} pictures: {groups:,} groups of look-alikes", lookalikes, "s")
-            report.note(f"{size:,} pictures: memory that the comparison takes", (max(seen) - seen[0]) / 1e6, "MB")
+            report.note(f"{size:,} pictures: memory that the comparison takes", (max(samples) - samples[0]) / 1e6, "MB")
             found = _pairs(database)
             twins = int(size * TWINS)
             cosines = np.sum(vectors[:twins] * vectors[size - twins :], axis=1)
@@ -138,9 +138,9 @@ def times(report: Report, size: int) -> tuple[float, float]:
             database.close()
 
 
-def _look(seen: list[int]) -> bool:
-    """Note this process's memory, and want no end of the work."""
-    seen.append(psutil.Process().memory_info().rss)
+def _record_memory(samples: list[int]) -> bool:
+    """Record this process's memory, and never stop the work."""
+    samples.append(psutil.Process().memory_info().rss)
     return False
 
 
@@ -166,7 +166,7 @@ def _hashes(database: Database, ids: list[UUID]) -> None:
 
 @contextmanager
 def _background(comparisons: Comparisons, model: Model) -> Iterator[Callable[[], bool]]:
-    """Make the comparison as the app does, in a thread that steps aside."""
+    """Run the comparison as the app does, in a thread of low priority."""
     from core.process import step_aside
 
     def work() -> None:
@@ -190,14 +190,14 @@ def _searches(nearest: Nearest, model: Model, vectors: Vector, enough: Callable[
 
 
 CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
-    "compressed anew": lambda photo: photo,
+    "recompressed": lambda photo: photo,
     "resized": lambda photo: photo.resize(
         (max(32, photo.width // 2), max(32, photo.height // 2)), Image.Resampling.LANCZOS
     ),
     "cropped": lambda photo: ImageOps.crop(photo, photo.width // 12),
     "mirrored": ImageOps.mirror,
 }
-COPIES = ("compressed anew", "resized")
+COPIES = ("recompressed", "resized")
 
 
 def quality(report: Report) -> None:

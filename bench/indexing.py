@@ -1,4 +1,4 @@
-"""How near indexing comes to the bare model, and how far it leaves a plain loop behind."""
+"""The speed of indexing, compared with that of the bare model and of a plain loop."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _model(report: Report, site: Site, name: str, clip_model: str, photos: int, 
     report.note(f"{name}: plain loop", statistics.median(loop), "images/s")
     ratio, row = statistics.median(ratios), f"{name}: indexing {photos:,} photos, of the bare forward's speed"
     if clip_model == MODEL_SETTING:
-        report.note(row, ratio, "×")  # as far as it goes: the profile says what holds it
+        report.note(row, ratio, "×")  # no promise: the profile shows the bottleneck
     else:
         report.at_least(row, ratio, 0.90)
     report.at_least(f"{name}: indexing against a plain loop", statistics.median(gains), 4)

@@ -1,4 +1,4 @@
-"""What the app's memory grows by while it indexes ten times as much."""
+"""How much the app's memory grows while it indexes ten times as many pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much longer a person waits while an import runs flat out: for a search, and for a page."""
+"""How much longer a search and a page take while an import runs at full speed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bench.support.browser import launch
 from bench.support.data import some_photos
 
 BEFORE = 200
-"""Pictures that are there already, so that a search finds something."""
+"""Pictures already in the collection, so that a search finds something."""
 
 IMPORTED = 800
 """Pictures in each import that is measured beside; on two cores the small model takes a quarter of a minute."""
@@ -31,7 +31,7 @@ PAUSE = 0.3
 
 def run(report: Report) -> None:
     """Two promises, each with the medians that it compares."""
-    # None twice, for its embedding is kept for a while.
+    # None twice, because embeddings of queries are cached.
     photos = (path.read_bytes() for path in some_photos(2 * (ROUNDS + 1) * TIMES))
     with Site() as site, App() as app, sync_playwright() as play, httpx2.Client(base_url=app.url, timeout=60) as client:
         browser = launch(play)

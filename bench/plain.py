@@ -1,4 +1,4 @@
-"""What one writes first: get, open, encode as open_clip's README does, insert, commit; one after the other."""
+"""The obvious first implementation: get, open, encode as in open_clip's README, insert, commit; one by one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the cores' time goes while pictures are indexed."""
+"""How the CPU time of indexing is divided among its stages."""
 
 from __future__ import annotations
 

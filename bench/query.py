@@ -1,4 +1,4 @@
-"""A whole query, a picture's bytes in to matches out over HTTP, against what it cannot do without."""
+"""A whole query over HTTP, from a picture's bytes to its matches, compared with its two unavoidable parts."""
 
 from __future__ import annotations
 

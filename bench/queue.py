@@ -1,4 +1,4 @@
-"""How many items a second ledger, queue and store carry, when fetching, decoding and the model cost nothing.
+"""How many items a second the ledger, queue and store handle when fetching, decoding and the model cost nothing.
 
 Those three are stubs here, and only here.
 """

@@ -1,4 +1,4 @@
-"""What was measured beside what was promised, as a table and as JSON."""
+"""Measurements and promises, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement. A row without a goal is there to explain the others, and holds by itself."""
+    """One measurement. A row without a goal explains the others, and always holds."""
 
     row: str
     value: float

@@ -30,7 +30,7 @@ SHORT_SIDE = 3_000
 BATCH = 64
 
 TIE = 0.005
-"""Cosines nearer than this are as good as equal to whoever looks at them: half a percent. Among pictures that have
+"""Cosines closer than this, half a percent, look equal to people. Among pictures that have
 nothing to do with the query, the tenth and the eleventh are mostly nearer to each other than that."""
 
 

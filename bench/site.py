@@ -1,4 +1,4 @@
-"""A web server of photos in a process of its own, lean enough to leave the cores to what is measured."""
+"""A web server of photos in its own process, lean enough to leave the cores to what is measured."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What an embedding loses when it is made from the kept thumbnail instead of the original picture.
 
-Three kinds of originals: the photos themselves (about 300 × 200 pixels, so that a thumbnail is only compressed
-anew), the photos enlarged four times with grain, and mosaics of nine photos, whose detail is real and far finer than
+Three kinds of originals: the photos themselves (about 300 × 200 pixels, so that a thumbnail is only recompressed),
+the photos enlarged four times with grain, and mosaics of nine photos, whose detail is real and far finer than
 a model's input.
 """
 

@@ -1,4 +1,4 @@
-"""Whether the tuned thresholds keep their word: curators who judge by class, and queries that none of them saw."""
+"""Whether tuned thresholds deliver what they state: simulated curators who judge by class, and unjudged queries."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def run(report: Report) -> None:
     """A promise for each suggested threshold, and how wide its intervals are."""
     world = classes()
     curators = [judge(world, seed) for seed in range(SEEDS)]
-    for name, wished in (("best F1", None), ("precision 80 %", 0.8), ("precision 95 %", 0.95)):
-        results = [check(world, *curator, wished) for curator in curators]
+    for name, target in (("best F1", None), ("precision 80 %", 0.8), ("precision 95 %", 0.95)):
+        results = [check(world, *curator, target) for curator in curators]
         row = f"{name}, {VERDICTS} verdicts"
         for what in ("precision", "recall"):
             parts = [getattr(reading, what) for reading, *_ in results]
@@ -102,12 +102,12 @@ def judge(world: World, seed: int) -> tuple[Tuning, set[str]]:
     return tuning, {key for key, _ in judged}
 
 
-def check(world: World, tuning: Tuning, seen: set[str], wished: float | None) -> tuple[Reading, bool, bool]:
+def check(world: World, tuning: Tuning, judged: set[str], target: float | None) -> tuple[Reading, bool, bool]:
     """What the suggested threshold promises, and whether precision and recall on the queries that were not judged are
     as promised."""
-    threshold = tuning.best if wished is None else tuning.for_precision(wished)
+    threshold = tuning.best if target is None else tuning.for_precision(target)
     reading = tuning.at(tuning.span[1] if threshold is None else threshold)
-    rest = [place for place in range(len(world.places)) if query_key([Part(picture=UUID(int=place))]) not in seen]
+    rest = [place for place in range(len(world.places)) if query_key([Part(picture=UUID(int=place))]) not in judged]
     shown = world.similarities[rest] >= reading.threshold
     hits = float((shown & world.right[rest]).sum())
     precision = hits / shown.sum() if shown.any() else 1.0

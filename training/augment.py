@@ -1,4 +1,4 @@
-"""What happens to pictures on their way, done to a whole batch at once: cuts, turns, borders, colour, blur, JPEG, text.
+"""Augmentation of a whole batch of pictures at once: crops, rotations, borders, colour, blur, JPEG, text.
 
 All pictures here are float32 (n, 3, side, side), 0 to 1; every draw comes from the generator that is handed in.
 """

@@ -1,4 +1,4 @@
-"""What a copy of a picture may have gone through, one change at a time."""
+"""Changes that a copy of a picture may have undergone, one at a time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from PIL import Image, ImageEnhance, ImageOps
 
 Change = Callable[[Image.Image, random.Random], Image.Image]
-"""An RGB picture and where its chance comes from to the changed picture, itself RGB."""
+"""From an RGB picture and a random generator to the changed picture, also RGB."""
 
 
 def recompress(image: Image.Image, chance: random.Random) -> Image.Image:
@@ -36,7 +36,7 @@ def brighten(image: Image.Image, chance: random.Random) -> Image.Image:
 
 
 def mirror(image: Image.Image, chance: random.Random) -> Image.Image:
-    """Left and right change places."""
+    """Mirrored left to right."""
     return ImageOps.mirror(image)
 
 

@@ -1,7 +1,7 @@
 """`python -m training.evaluate FOLDER`: prints the model card's table for any open_clip folder.
 
-Measured on the photos that the built-in encoder never saw: whether a changed copy of each of 1,000 originals is
-nearest to its own original, and whether a photo's nearest neighbour is of its class (leaving itself out).
+Measured on photos held out from training: whether a changed copy of each of 1,000 originals is nearest to its own
+original, and whether a photo's nearest neighbour, other than itself, is of the same class.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def class_accuracy(vectors: Vectors, names: Sequence[str]) -> float:
 
 
 def pictures_per_second(encoder: Encoder, images: Sequence[Image.Image], rounds: int = 5) -> float:
-    """Of the network alone, in batches: the best of some rounds, the first of which only warms up."""
+    """Pictures a second through the network alone, in batches: the best of `rounds`, the first of which warms up."""
     prepared = [encoder.prepare(image) for image in images]
     best = 0.0
     for _ in range(rounds):
@@ -64,7 +64,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.evaluate", description="Measure an image encoder.")
     parser.add_argument("folder", type=Path, nargs="?", default=BUILTIN_FOLDER)
     parser.add_argument("--photos", type=Path, default=PHOTOS, help="folder of folders of photos, one a class")
-    parser.add_argument("--sample", type=int, default=ORIGINALS, help="originals that are changed and looked for")
+    parser.add_argument("--sample", type=int, default=ORIGINALS, help="originals that are changed and searched for")
     options = parser.parse_args()
     encoder = load_encoder(f"local-dir:{options.folder}")
     photos = split(options.photos)

@@ -1,4 +1,4 @@
-"""What the student learns from: the photos in memory, and what the teacher says of many looks at them."""
+"""The training data: the photos in memory, and the teacher's vectors for several crops and blends of each."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from core.embedding.encoder import Encoder, load_encoder
 from training.photos import read
 
 SIDE = 192
-"""Pixels: photos are kept squashed to a square of this side, large enough for a crop of two thirds at 128."""
+"""Pixels: photos are stored squashed to a square of this side, large enough for a crop of two thirds at 128."""
 
 CROPS, BLENDS = 4, 4
-"""Looks at each photo beside the whole: parts of it, and parts of a blend with another photo. The teacher answers to
-each as to a picture of its own; that many more pictures are learnt from than there are photos (function matching:
-Beyer et al. 2022; blends: Zhang et al. 2018)."""
+"""Looks at each photo besides the whole: crops of it, and crops of a blend with another photo. The teacher encodes each
+look as a picture of its own, so there are that many more pictures to learn from than photos (function matching: Beyer
+et al. 2022; blends: Zhang et al. 2018)."""
 
 SLICE = 32
 
@@ -29,7 +29,7 @@ SLICE = 32
 class Lessons:
     """The photos: `pixels` (n, 3, SIDE, SIDE) uint8 and `ratios` (n,), widths by heights. The looks at each, the first
     at the whole photo: `boxes` (looks, n, 4), centre and half size, −1 to 1; `others` (looks, n), photos blended in;
-    `shares` (looks, n) of the photo itself; `targets` (looks, n, dim), what the teacher says: unit vectors."""
+    `shares` (looks, n) of the photo itself; `targets` (looks, n, dim), the teacher's unit vectors."""
 
     pixels: torch.Tensor
     ratios: torch.Tensor
@@ -44,8 +44,8 @@ class Lessons:
         other = self.pixels[self.others[looks, photos]]
         return self.pixels[photos] * shares + other * (1 / 255 - shares)
 
-    def seen(self, looks: torch.Tensor, photos: torch.Tensor) -> torch.Tensor:
-        """The parts themselves, (m, 3, SIDE, SIDE) float32 0 to 1, as the teacher gets them."""
+    def cropped(self, looks: torch.Tensor, photos: torch.Tensor) -> torch.Tensor:
+        """The crops themselves, (m, 3, SIDE, SIDE) float32 0 to 1, as input for the teacher."""
         boxes = self.boxes[looks, photos]
         grid = affine_grid(
             torch.cat([torch.diag_embed(boxes[:, 2:]), boxes[:, :2, None]], -1),
@@ -56,9 +56,9 @@ class Lessons:
 
 
 def prepare(paths: Sequence[Path], teacher: Path, cache: Path, seed: int) -> Lessons:
-    """Decode the photos and ask the teacher, some ten minutes on two cores; what is in `cache` for these is taken.
+    """Decode the photos and encode them with the teacher, some ten minutes on two cores; results in `cache` are reused.
 
-    Raises EncoderError when `teacher` is no folder of an open_clip model.
+    Raises EncoderError when `teacher` is not the folder of an open_clip model.
     """
     encoder = load_encoder(f"local-dir:{teacher}")
     key = f"{encoder.name} {seed} {SIDE} {CROPS} {BLENDS} {len(paths)} {paths[0].name} {paths[-1].name}"
@@ -103,10 +103,10 @@ def _looks(photos: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Te
 
 
 def _answers(encoder: Encoder, lessons: Lessons, look: int) -> torch.Tensor:
-    """What the teacher says to one look at each photo, (n, dim)."""
+    """The teacher's vectors for one look at each photo, (n, dim)."""
     answers = []
     for photos in torch.split(torch.arange(len(lessons.pixels)), SLICE):
-        parts = (lessons.seen(torch.full_like(photos, look), photos) * 255).round().to(torch.uint8)
+        parts = (lessons.cropped(torch.full_like(photos, look), photos) * 255).round().to(torch.uint8)
         answers.append(encoder.encode_pictures([Image.fromarray(part.permute(1, 2, 0).numpy()) for part in parts]))
     print(f"teacher: look {look + 1} of {1 + CROPS + BLENDS} at {len(lessons.pixels):,} photos", flush=True)
     return torch.from_numpy(np.concatenate(answers))

@@ -1,4 +1,4 @@
-"""The photos that the built-in encoder learns from, and those that it never sees."""
+"""The photos that the built-in encoder is trained on, and those held out."""
 
 from __future__ import annotations
 

@@ -1,16 +1,16 @@
 """`python -m training.train`: trains the built-in encoder from random weights, in about 90 minutes on two cores.
 
-The student learns to say of a changed view of a picture (a photo, a part of one, or a blend of two) what the teacher
-says of the picture itself, three ways at once:
+The student learns to encode an augmented view of a picture (a photo, a crop of one, or a blend of two) as the teacher
+encodes the picture itself, with three losses at once:
 
-- its vector points where the teacher's does (1 − cosine);
-- it is as similar to every other photo as the teacher finds the picture (cross-entropy of the softened similarities to
-  the teacher's vectors of all photos: SEED, Fang et al. 2021);
+- its vector points in the same direction as the teacher's (1 − cosine);
+- its similarities to all photos are those of the teacher (cross-entropy of the softened similarities to the teacher's
+  vectors of all photos: SEED, Fang et al. 2021);
 - two views of a picture are nearer to each other than to all others of the batch (InfoNCE: van den Oord et al. 2018).
 
-What is kept is the running average of its weights, with a last layer of its own (`training.whiten`), as float16. Every
-minute all of it is saved, and the same command goes on from there. The same seed on the same machine draws the same
-photos and changes in the same order.
+The result is the moving average of its weights, with a separately computed last layer (`training.whiten`), as float16.
+A checkpoint is written every minute, from which the same command resumes. The same seed on the same machine draws the
+same photos and augmentations in the same order.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ BATCH = 96
 """Pictures a step, with two views each."""
 
 SIDES = ((0.8, 96), (1.0, 128))
-"""Until which part of the training the views have how many pixels a side: small ones first, for they cost half."""
+"""Pixels a side of the views, each until that share of the training: small ones first, because they cost half."""
 
 WARM_UP = 0.03
 RATE = 2e-3
@@ -98,14 +98,14 @@ class Student:
         self.step += 1
 
     def save(self, path: Path) -> None:
-        """The whole progress, at one stroke."""
+        """Write the whole progress atomically."""
         state = {name: getattr(self, name).state_dict() for name in ("module", "average", "optimizer")}
         part = path.with_suffix(".part")
         torch.save({**state, "step": self.step, "seconds": self.seconds}, part)
         part.replace(path)
 
     def restore(self, path: Path) -> None:
-        """Go on from what `save` wrote."""
+        """Resume from what `save` wrote."""
         state = torch.load(path, weights_only=True, map_location=self._device)
         for name in ("module", "average", "optimizer"):
             getattr(self, name).load_state_dict(state[name])
@@ -123,8 +123,8 @@ def losses(first: torch.Tensor, second: torch.Tensor, targets: torch.Tensor, ban
     return [point, alike, apart]
 
 
-class Lecture:
-    """Makes the views of coming steps in a thread of its own, so that a second core is of use."""
+class ViewLoader:
+    """Makes the views of the next steps in a thread, to make use of a second core."""
 
     def __init__(self, lessons: Lessons, seed: int, step: int, side: Callable[[], int]) -> None:
         """`side` is asked how many pixels the views have; the first step made is `step`."""
@@ -164,20 +164,20 @@ def train(student: Student, lessons: Lessons, options: argparse.Namespace, devic
 
     if progress(student, steps, options.minutes) >= 1:
         return
-    lecture = Lecture(lessons, options.seed, student.step, side)
+    loader = ViewLoader(lessons, options.seed, student.step, side)
     saved = time.monotonic()
     while (done := progress(student, steps, options.minutes)) < 1:
         begun = time.monotonic()
-        views, targets = lecture.next()
+        views, targets = loader.next()
         first, second = student.encode(views).chunk(2)
         parts = losses(first, second, targets.to(device), bank)
         rate = RATE * min(1.0, done / WARM_UP + 1e-3) * (1 + math.cos(math.pi * done)) / 2
         student.learn(POINT * parts[0] + ALIKE * parts[1] + APART * parts[2], rate)
         student.seconds += time.monotonic() - begun
         if student.step % 10 == 0:
-            told = ", ".join(f"{part.item():.3f}" for part in parts)
+            values = ", ".join(f"{part.item():.3f}" for part in parts)
             print(
-                f"{done:6.1%}, step {student.step:,} of {steps:,}, {student.seconds / 60:.1f} min: {told}", flush=True
+                f"{done:6.1%}, step {student.step:,} of {steps:,}, {student.seconds / 60:.1f} min: {values}", flush=True
             )
         if time.monotonic() > saved + SAVE_SECONDS:
             student.save(options.progress)
@@ -186,7 +186,7 @@ def train(student: Student, lessons: Lessons, options: argparse.Namespace, devic
 
 
 def finish(student: Student, lessons: Lessons, folder: Path, seed: int) -> None:
-    """Give the averaged student its last layer, write it as float16, and the checksum that the app wants of it."""
+    """Add the averaged student's last layer, and write it as float16 with the checksum that the app verifies."""
     module = student.average.module
     whiten(module, lessons, SIDES[-1][1], student.mean, student.std, seed)
     weights = {

@@ -1,4 +1,4 @@
-"""The last layer, found by arithmetic once the rest is trained: what differs between views of a photo weighs least."""
+"""The last layer, computed once the rest is trained: whatever differs between views of a photo gets least weight."""
 
 from __future__ import annotations
 

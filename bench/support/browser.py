@@ -18,7 +18,7 @@ FLAGS = [
 ]
 
 PATIENCE = 120_000
-"""Milliseconds that a page may take on a busy machine; whoever finds what it waits for never waits so long."""
+"""Milliseconds that a page may take on a busy machine; a wait that succeeds ends sooner."""
 
 expect.set_options(timeout=PATIENCE)
 

@@ -54,7 +54,7 @@ def fill(
     hosts: Sequence[str] = (),
     days: Sequence[datetime] = (),
 ) -> list[UUID]:
-    """Store a picture for each vector; what is told of them repeats when it is shorter. Returns their ids."""
+    """Store a picture for each vector; `tags`, `hosts` and `days` repeat when they are shorter. Returns the ids."""
     ids = [uuid.uuid4() for _ in vectors]
     tags, hosts, days = tags or [()], hosts or ["a.example"], days or [datetime.now(UTC)]
     with database.connection() as connection, connection.cursor() as cursor:
@@ -63,8 +63,8 @@ def fill(
         ) as copy:
             copy.set_types(["uuid", "bytea", "int8", "int4", "int4", "int8", "text", "text[]", "timestamptz"])
             for number, id in enumerate(ids):
-                told = list(tags[number % len(tags)]), days[number % len(days)]
-                copy.write_row((id, id.bytes * 2, number, 300, 200, 9_000, "image/jpeg", *told))
+                details = list(tags[number % len(tags)]), days[number % len(days)]
+                copy.write_row((id, id.bytes * 2, number, 300, 200, 9_000, "image/jpeg", *details))
         with cursor.copy("COPY sources (key, url, picture) FROM STDIN (FORMAT BINARY)") as copy:
             copy.set_types(["bytea", "text", "uuid"])
             for number, id in enumerate(ids):

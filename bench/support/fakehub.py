@@ -1,4 +1,4 @@
-"""A model hub on the loopback address that speaks as much of the Hugging Face hub's protocol as a download needs.
+"""A model hub on 127.0.0.1 that implements as much of the Hugging Face hub's protocol as a download needs.
 
 By hand, to see the app download ViT-B/32 (with random weights, made once and kept in the cache folder):
 
@@ -61,7 +61,7 @@ class FakeHub:
 
 
 def commit_of(path: Path) -> str:
-    """What stands for the name of a commit, or of a file in it."""
+    """A stand-in for the name of a commit, or of a file in it."""
     return hashlib.sha1(str(path).encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""A web server on a loopback address that serves pictures, and every trouble that a fetcher must stand."""
+"""A web server on a loopback IP address that serves pictures, and every fault that a fetcher must cope with."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Visit(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer with the page of that path, or with one of TROUBLES."""
-        address = urlsplit(self.path)
-        self.query = {name: values[-1] for name, values in parse_qs(address.query).items()}
+        url = urlsplit(self.path)
+        self.query = {name: values[-1] for name, values in parse_qs(url.query).items()}
         site = self.server.site
-        site.record(address.path, self.headers)
-        page = site.pages.get(address.path)
+        site.record(url.path, self.headers)
+        page = site.pages.get(url.path)
         if isinstance(page, bytes):
             self.answer(page)
         elif isinstance(page, Path):
@@ -42,7 +42,7 @@ class Visit(BaseHTTPRequestHandler):
         elif page is not None:
             page(self)
         else:
-            TROUBLES.get(address.path, missing)(self)
+            TROUBLES.get(url.path, missing)(self)
 
     def answer(self, body: bytes = b"", status: int = 200, type: str = "image/jpeg", **headers: str) -> None:
         """Send a whole answer; `Retry_After="5"` becomes the header Retry-After."""
@@ -218,5 +218,5 @@ class _Server(ThreadingHTTPServer):
                     connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exception(), OSError):  # a client that hangs up is part of the play
+        if not isinstance(sys.exception(), OSError):  # clients that hang up are expected
             super().handle_error(request, client_address)

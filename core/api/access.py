@@ -1,4 +1,4 @@
-"""Who may call: the API token, signed URLs of thumbnails and files that need none, and no pages of other sites."""
+"""Access control: the API token, signed URLs that need none, and no calls from the pages of other sites."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from core.signed_urls import COLLECTION_PATH, FILE_PATH, is_signed, is_signed_co
 LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]"]
 
 SIGNED: list[tuple[str, Literal["thumb", "file"]]] = [("/api/thumb/", "thumb"), (FILE_PATH, "file")]
-"""What a signature in the URL opens, token or not."""
+"""Paths that a signature in the URL gives access to without a token."""
 
 
 async def current_engine(request: Request) -> Engine:
-    """The one engine of this process, which the first call may have to wait for."""
+    """The engine of this process; the first call may have to wait for it."""
     state = request.app.state
     if state.engine is None:
         state.engine = await run_in_threadpool(state.make_engine)
@@ -40,7 +40,7 @@ BEARER = HTTPBearer(
 
 
 async def guard(request: Request, engine: CurrentEngine, _: Annotated[object, Depends(BEARER)]) -> None:
-    """Refuse a caller without the token, and the pages of other sites. Raises HTTPException or NotFoundError."""
+    """Refuse callers without the token, and calls from other sites. Raises HTTPException or NotFoundError."""
     if not _may_call(engine.settings, request):
         raise HTTPException(401, "This call needs the header 'Authorization: Bearer TOKEN' with the API token.")
     if request.method == "POST" and request.headers.get("sec-fetch-site") == "cross-site":
@@ -76,7 +76,7 @@ def read_picture_id(text: str) -> UUID:
 
 
 def allowed_hosts(settings: Settings) -> list[str]:
-    """The Host headers to answer to, against DNS rebinding: a foreign site's name that points at this machine."""
+    """The accepted Host headers, against DNS rebinding: another site's name that resolves to this machine."""
     named = [host.strip() for host in settings.allowed_hosts.split(",") if host.strip()]
     if named:
         return named

@@ -1,7 +1,7 @@
-"""Reading the bodies and numbers of calls into pydantic models, and describing them.
+"""Parsing request bodies and numbers into pydantic models, and describing them for OpenAPI.
 
-FastAPI reads a body before it asks who sends it, and answers what it cannot read in its own words; so the calls read
-theirs here, as dependencies that come after the guard.
+FastAPI would parse a body before checking access, and report errors in its own words; so the calls parse bodies here,
+as dependencies that follow the guard.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from starlette.requests import Request
 from core.api.errors import encodable, sentence_of
 
 MAX_FIELDS = 40
-"""Fields of a form that are read."""
+"""Fields of a form that are read, repeated ones included."""
 
 REF = "#/components/schemas/{model}"
-"""Where the description of the API keeps its models."""
+"""The path of models in the OpenAPI description."""
 
 M = TypeVar("M", bound=BaseModel)
 
 
 def number(name: str, low: float, high: float, *, default: float | None = None, whole: bool = False) -> BeforeValidator:
-    """Reads a number between its bounds from JSON, a form or a URL; null and "" mean the default."""
+    """Parses a number within bounds from JSON, a form or a URL; null and "" mean the default."""
 
     def read(value: object) -> float | None:
         if value is None or value == "":
@@ -46,7 +46,7 @@ def number(name: str, low: float, high: float, *, default: float | None = None, 
 
 
 def is_text(value: str) -> bool:
-    """Whether it holds neither NUL, which Postgres does not take, nor half of a surrogate pair."""
+    """Whether a text has neither NUL, which Postgres does not accept, nor half of a surrogate pair."""
     return "\0" not in value and encodable(value) == value
 
 
@@ -60,7 +60,7 @@ Text = Annotated[str, AfterValidator(_text)]
 
 
 async def read_json(request: Request) -> Any:
-    """The JSON body. Only as application/json: a foreign page cannot send that without being asked first.
+    """The JSON body. Only application/json is accepted: pages of other sites cannot send it without a CORS preflight.
 
     Raises HTTPException.
     """
@@ -78,7 +78,7 @@ def is_form(request: Request) -> bool:
 
 
 async def read_form(request: Request, max_files: int) -> tuple[dict[str, list[str]], list[bytes]]:
-    """The texts of a multipart form by the names of their fields, and its files named `file`. Raises HTTPException."""
+    """The text fields of a multipart form by name, and its files named `file`. Raises HTTPException."""
     if not is_form(request):
         raise HTTPException(400, "Send the fields as multipart/form-data.")
     texts, files = dict[str, list[str]](), list[bytes]()
@@ -92,7 +92,7 @@ async def read_form(request: Request, max_files: int) -> tuple[dict[str, list[st
 
 
 def checked(model: type[M], fields: Any, wanted: str) -> M:
-    """The fields as that model. Raises HTTPException with a sentence: `wanted` when they have another shape."""
+    """The fields as that model. Raises HTTPException with a sentence: `wanted` when they have the wrong shape."""
     try:
         return model.model_validate(fields)
     except ValidationError as error:
@@ -105,7 +105,7 @@ def checked(model: type[M], fields: Any, wanted: str) -> M:
 
 
 def described_body(*, json: type[BaseModel] | None = None, form: type[BaseModel] | None = None) -> dict[str, Any]:
-    """The body that a call takes, for its description (FastAPI's `openapi_extra`)."""
+    """The body of a call, for its description (FastAPI's `openapi_extra`)."""
     models = {"application/json": json, "multipart/form-data": form}
     content = {kind: {"schema": model.model_json_schema(ref_template=REF)} for kind, model in models.items() if model}
     return {"requestBody": {"required": True, "content": content}}

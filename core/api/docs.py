@@ -1,4 +1,4 @@
-"""GET /api/docs: the API's description as a page, which loads nothing and runs nothing."""
+"""GET /api/docs: the API's description as a page without scripts or external resources."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inl
 
 @router.get("/docs")
 def docs(request: Request) -> HTMLResponse:
-    """The page, made from the description."""
+    """The page, rendered from the OpenAPI description."""
     schema = request.app.openapi()
     models = schema["components"]["schemas"]
 
@@ -54,7 +54,7 @@ def kind_of(shape: dict[str, Any]) -> str:
 
 
 def prose(text: str) -> Markup:
-    """A description as HTML: what stands between backticks is code, and an empty line ends a paragraph."""
+    """A description as HTML: text in backticks becomes code, and an empty line ends a paragraph."""
     return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))).replace("\n\n", "<p>"))  # noqa: S704
 
 

@@ -1,4 +1,4 @@
-"""Every error of the HTTP API is {"error": "<a sentence>"}: which errors there are, and their statuses."""
+"""The errors of the HTTP API, all as {"error": "<a sentence>"}, and their status codes."""
 
 from __future__ import annotations
 
@@ -42,22 +42,22 @@ STATUS: list[tuple[type[LookalikeError], int]] = [
 ]
 
 TOO_LARGE = "The request is too large."
-UNFORESEEN = "Something unforeseen went wrong; the log of the app has the details."
+UNFORESEEN = "An unexpected error occurred; see the app's log for details."
 
 
 class Error(BaseModel):
     """What went wrong."""
 
-    error: str = Field(description="A sentence that a person can act on.")
+    error: str = Field(description="A sentence for people: what went wrong and what to do.")
 
 
 def errors(*statuses: int, model: type[Error] = Error) -> dict[int | str, dict[str, Any]]:
-    """The responses of a call for its description: these errors, and 500, which any call may answer."""
+    """The error responses of a call for its description: these statuses, and 500, which any call may return."""
     return {status: {"model": model} for status in (*statuses, 500)}
 
 
 def error_answer(status: int, sentence: str, **more: Any) -> JSONResponse:
-    """{"error": sentence}, with that status. Half of a surrogate pair that the sentence quotes becomes a "?"."""
+    """{"error": sentence}, with that status. Half of a surrogate pair quoted in the sentence becomes a "?"."""
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
     return JSONResponse({"error": encodable(sentence), **more}, status, headers=headers)
 
@@ -68,7 +68,7 @@ def encodable(text: str) -> str:
 
 
 def sentence_of(problems: Sequence[Mapping[str, Any]], wanted: str = "The request cannot be understood.") -> str:
-    """The first of pydantic's errors as a sentence; `wanted` is what to say of a body that has another shape."""
+    """The first of pydantic's errors as a sentence; `wanted` is the sentence for a body of the wrong shape."""
     first = problems[0]
     name = next((step for step in reversed(first["loc"]) if isinstance(step, str)), "")
     match first["type"]:
@@ -85,11 +85,11 @@ def sentence_of(problems: Sequence[Mapping[str, Any]], wanted: str = "The reques
 
 
 class ErrorsAsJson(APIRoute):
-    """A call that runs in a thread, and whose errors become answers there.
+    """A call that runs in a thread, where its errors are turned into responses.
 
-    An error that crosses to another thread is held by the future that carries it, and holds the frames it came
-    through: a decoder and its picture stayed in memory until the garbage collector looked for such circles. Answers
-    are serialized outside of the thread, for FastAPI would need another one for that.
+    An exception that crosses threads is kept alive by the future that carries it, and keeps the frames it passed
+    through: a decoder and its picture stayed in memory until the garbage collector found the cycle. Responses are
+    serialized outside the thread, because FastAPI would need another one for that.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
@@ -114,18 +114,18 @@ def _in_thread(endpoint: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def answer_to(error: LookalikeError) -> JSONResponse:
-    """The answer that tells of an error that was raised on purpose."""
+    """The response for an error of Lookalike's own."""
     return error_answer(next((code for kind, code in STATUS if isinstance(error, kind)), 400), str(error))
 
 
 async def on_lookalike_error(_: Request, error: Exception) -> JSONResponse:
-    """What FastAPI calls when such an error was raised outside of a thread."""
+    """FastAPI's handler for such errors raised outside of a thread."""
     assert isinstance(error, LookalikeError)
     return answer_to(error)
 
 
 async def on_http_error(request: Request, error: Exception) -> JSONResponse:
-    """Likewise for the errors of the framework and of our own parsing."""
+    """The handler for errors of the framework and of our own parsing."""
     assert isinstance(error, HTTPException)
     path, allowed = request.url.path, (error.headers or {}).get("Allow")
     match error.status_code:
@@ -144,11 +144,11 @@ async def on_http_error(request: Request, error: Exception) -> JSONResponse:
 
 
 async def on_bad_parameter(_: Request, error: Exception) -> JSONResponse:
-    """Likewise for a parameter in the URL that is not what the call takes."""
+    """The handler for an invalid parameter in the URL."""
     assert isinstance(error, RequestValidationError)
     return error_answer(400, sentence_of(error.errors()))
 
 
 async def on_unforeseen(_: Request, __: Exception) -> JSONResponse:
-    """Likewise for every other error, which the server then logs."""
+    """The handler for every other error, which the server then logs."""
     return error_answer(500, UNFORESEEN)

@@ -19,14 +19,14 @@ router = APIRouter(route_class=ErrorsAsJson, tags=["health"])
 
 
 class DatabaseHealth(BaseModel):
-    """How the database is; `message` is a sentence when it cannot be used."""
+    """The state of the database; `message` is a sentence when it is unavailable, else ""."""
 
     state: Literal["starting", "ready", "failed"]
     message: str
 
 
 class ModelHealth(BaseModel):
-    """How far the loading of the model is. `awaited` is the model that is to take its place."""
+    """The state of the model. `awaited` is the state of the model that will replace it."""
 
     name: str
     state: Literal["loading", "ready", "failed"]
@@ -37,32 +37,34 @@ class ModelHealth(BaseModel):
 
 
 class WorkerHealth(BaseModel):
-    """What the worker inside the app does; "off" when WORKERS is 0."""
+    """The state of the worker inside the app; "off" when WORKERS is 0."""
 
     state: str
     message: str | None
 
 
 class Health(BaseModel):
-    """How the parts are. `reembedding` is there while the collection gets embeddings of another model."""
+    """The state of the app. `reembedding` is present while the collection is being re-embedded for another model."""
 
     status: Literal["ok", "starting", "degraded"]
     database: DatabaseHealth
     model: ModelHealth
     worker: WorkerHealth
-    pictures: int | None = Field(description="How many the collection has; null when the database cannot tell.")
+    pictures: int | None = Field(
+        description="The number of pictures in the collection; null when the database is unavailable."
+    )
     version: str
     reembedding: Reembedding | None = None
 
 
 @router.get(
     "/health",
-    summary="How the parts are",
+    summary="The state of the app",
     response_model_exclude_unset=True,
-    responses={503: {"model": Health, "description": "The database cannot be used"}, **errors()},
+    responses={503: {"model": Health, "description": "The database is unavailable"}, **errors()},
 )
 def health(engine: CurrentEngine, response: Response) -> Health:
-    """How the database, the model and the worker are. This call needs no token."""
+    """The state of the database, the model and the worker. This call needs no token."""
     database, model = engine.database_state, engine.model_state
     pictures: int | None = None
     problem = database.message

@@ -1,4 +1,4 @@
-"""The HTTP calls about imports: the guide's upsert, and what became of one."""
+"""The HTTP calls for imports: the guide's upsert, and the progress of an import."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ MAX_WAIT = 600.0
 """The longest `?wait=` in seconds."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 1.0
-"""Seconds between two looks at an import that somebody waits for; each pause is longer than the one before."""
+"""Seconds between two checks of an import that a caller waits for; each pause is longer than the previous one."""
 
-TOLD = 100
-"""Rejected URLs that an answer tells of; it counts the others."""
+MAX_REJECTED_SHOWN = 100
+"""Rejected URLs listed in a response; the others are only counted."""
 
 CHUNK = 500
-"""URLs that are cleaned at a time: some 50 ms, after which the thread may serve somebody else."""
+"""URLs cleaned at a time: some 50 ms, after which the thread may serve another caller."""
 
 router = APIRouter(route_class=ErrorsAsJson, dependencies=[Depends(guard)], tags=["imports"])
 
@@ -40,7 +40,7 @@ class UpsertBody(BaseModel):
     """A list of pictures to index."""
 
     images: list[Any] = Field(
-        description="URLs of pictures. What is no URL is told as rejected, and the rest goes on.",
+        description="URLs of pictures. Invalid ones are listed as rejected, and the others are imported.",
         json_schema_extra={"items": {"type": "string"}},
     )
 
@@ -53,7 +53,7 @@ class RejectedUrl(BaseModel):
 
 
 class FailedUrl(BaseModel):
-    """A URL that gave no picture."""
+    """A URL without a usable picture."""
 
     url: str
     reason: str
@@ -69,7 +69,7 @@ class ImportCounts(BaseModel):
 
 
 class ImportProgress(BaseModel):
-    """How far an import is, and what failed."""
+    """The progress of an import, and what failed."""
 
     import_id: int = Field(serialization_alias="import")
     counts: ImportCounts
@@ -77,18 +77,18 @@ class ImportProgress(BaseModel):
 
 
 class Submitted(BaseModel):
-    """An import that was queued. `counts` and `failures` are there when it was waited for."""
+    """A queued import. `counts` and `failures` are present after waiting for it."""
 
     import_id: int = Field(serialization_alias="import")
-    accepted: int = Field(description="How many different pictures were asked for.")
-    rejected: list[RejectedUrl] = Field(description=f"The first {TOLD} entries that are no URLs.")
-    rejected_count: int = Field(0, description=f"How many there are, when there are more than {TOLD}.")
+    accepted: int = Field(description="How many different URLs were accepted.")
+    rejected: list[RejectedUrl] = Field(description=f"The first {MAX_REJECTED_SHOWN} invalid entries.")
+    rejected_count: int = Field(0, description=f"Their number, if there are more than {MAX_REJECTED_SHOWN}.")
     counts: ImportCounts | None = None
     failures: list[FailedUrl] = Field([])
 
 
 class NothingAccepted(Error):
-    """An error; when it is that no entry is a URL, it tells of them as the success does."""
+    """An error; if no entry is a valid URL, with the rejected entries as in a success."""
 
     rejected: list[RejectedUrl] = Field([])
     rejected_count: int = 0
@@ -123,15 +123,15 @@ async def upsert(
         number("wait", 0, math.inf, default=0.0),
     ] = 0.0,
 ) -> Any:
-    """Queue an import of the pictures at some URLs; with `wait`, answer when it is done, or when the time is over."""
+    """Queue an import of pictures by their URLs; with `wait`, respond when it is done, or when the time is up."""
     urls = UrlList()
     for start in range(0, len(body.images), CHUNK):
         await run_in_threadpool(urls.add, body.images[start : start + CHUNK])
-    told = urls.told()
+    rejected = urls.rejected()
     if not urls.accepted:
-        return error_answer(400, "There is no web address of a picture in the list.", **told)
+        return error_answer(400, "There is no web address of a picture in the list.", **rejected)
     submitted = await run_in_threadpool(engine.imports.submit, "From the API", list(urls.accepted.items()))
-    answer = {"import_id": submitted.id, "accepted": len(urls.accepted), **told}
+    answer = {"import_id": submitted.id, "accepted": len(urls.accepted), **rejected}
     if not wait:
         return Submitted(**answer)
     found = await _wait_for(request, engine, submitted, min(wait, MAX_WAIT))
@@ -141,7 +141,7 @@ async def upsert(
 
 
 class UrlList:
-    """The entries of a list, sorted into `accepted` URLs by their keys and those to be rejected."""
+    """The entries of a list: `accepted` URLs by their keys, and the rejected entries."""
 
     def __init__(self) -> None:
         self.accepted = dict[bytes, str]()
@@ -149,7 +149,7 @@ class UrlList:
         self._rejected_count = 0
 
     def add(self, entries: list[Any]) -> None:
-        """Clean some more."""
+        """Check some more entries."""
         for entry in entries:
             try:
                 if not isinstance(entry, str):
@@ -158,17 +158,18 @@ class UrlList:
                 self.accepted.setdefault(key_of(url), url)
             except UrlError as error:
                 self._rejected_count += 1
-                if len(self._rejected) < TOLD:
+                if len(self._rejected) < MAX_REJECTED_SHOWN:
                     self._rejected.append(RejectedUrl(url=encodable(str(entry)[:200]), reason=encodable(str(error))))
 
-    def told(self) -> dict[str, Any]:
-        """What an answer tells of the rejected."""
-        more = {"rejected_count": self._rejected_count} if self._rejected_count > TOLD else {}
+    def rejected(self) -> dict[str, Any]:
+        """The rejected entries as the fields of a response."""
+        more = {"rejected_count": self._rejected_count} if self._rejected_count > MAX_REJECTED_SHOWN else {}
         return {"rejected": [entry.model_dump() for entry in self._rejected], **more}
 
 
 async def _wait_for(request: Request, engine: Engine, submitted: Import, seconds: float) -> Import:
-    """The import when it is done, the time is over or the caller has left. No thread waits."""
+    """The import once it is done, the time is up or the caller has disconnected. No thread is blocked. Raises
+    DatabaseError."""
     deadline, pause = time.monotonic() + seconds, FIRST_PAUSE
     while not submitted.done and (left := deadline - time.monotonic()) > 0 and not await request.is_disconnected():
         await sleep(min(pause, left))
@@ -178,13 +179,13 @@ async def _wait_for(request: Request, engine: Engine, submitted: Import, seconds
 
 
 async def _id(id: Annotated[str, Path(description="An import's id.", json_schema_extra={"type": "integer"})]) -> int:
-    """Raises NotFoundError for what cannot be one."""
+    """An import's id. Raises NotFoundError when it is not a valid one."""
     if not id.isascii() or not id.isdigit() or len(id) > 18:
         raise NotFoundError(f"There is no import {id[:40]}.")
     return int(id)
 
 
-@router.get("/imports/{id}", summary="How far an import is", responses=errors(401, 404, 503))
+@router.get("/imports/{id}", summary="The progress of an import", responses=errors(401, 404, 503))
 def read_import(engine: CurrentEngine, id: Annotated[int, Depends(_id)]) -> ImportProgress:
     """The counts of an import and what failed. It is done when `waiting` is 0."""
     return _progress(engine, engine.imports.read(id))

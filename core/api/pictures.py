@@ -1,4 +1,4 @@
-"""The HTTP calls about pictures: thumbnails, kept files, the whole collection."""
+"""The HTTP calls for pictures: thumbnails, stored files, the whole collection."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ PictureId = Annotated[UUID, Depends(_id)]
     responses={200: {"content": {Picture.thumbnail_mime: {}}}, **errors(401, 404, 503)},
 )
 def thumbnail(engine: CurrentEngine, id: PictureId) -> Response:
-    """A picture's thumbnail, which never changes."""
+    """A picture's thumbnail. It never changes."""
     mime, image = engine.store.thumbnail(id)
     return Response(image, media_type=mime, headers=_safe_headers(engine.settings))
 
 
 @router.get(
     "/file/{id}",
-    summary="A kept file",
+    summary="A stored file",
     response_class=Response,
     responses={200: {"content": {mime: {} for mime in sorted(MIMES.values())}}, **errors(401, 404, 503)},
 )
 def file(engine: CurrentEngine, id: PictureId) -> Response:
-    """The bytes of a picture that was dropped as a file, as they came."""
+    """The original bytes of a picture that was dropped as a file."""
     found = engine.store.file(id)
     headers = _safe_headers(engine.settings)
     headers["Content-Disposition"] = f"inline; filename*=UTF-8''{quote(base_name(found.name), safe='')}"
@@ -70,10 +70,10 @@ def collection(
 ) -> StreamingResponse:
     """All pictures as CSV or Parquet; `thumbnails=1` and `embeddings=1` add those.
 
-    A file whose writing fails on the way is cut off: the connection closes before its end.
+    If an error occurs during the export, the file is truncated: the connection closes before its end.
     """
     chunks = engine.export_collection(format, thumbnails=bool(thumbnails), embeddings=bool(embeddings))
-    first = list(islice(chunks, 2))  # the heading and a batch: what fails at once is to be an error, and not a file
+    first = list(islice(chunks, 2))  # the header and a batch: an immediate failure should be an error response
     return StreamingResponse(
         chain(first, chunks),
         media_type=MEDIA_TYPES[format],
@@ -82,7 +82,7 @@ def collection(
 
 
 def _safe_headers(settings: Settings) -> dict[str, str]:
-    """For bytes of strangers that never change: to be shown as what we say that they are, and never to be run."""
+    """Headers for untrusted bytes that never change: shown by our media type only, and never run as scripts."""
     scope = "private" if settings.api_token else "public"
     return {
         "Cache-Control": f"{scope}, max-age=31536000, immutable",

@@ -1,6 +1,6 @@
-"""The HTTP API, put together: a FastAPI app under /api, its description included.
+"""The HTTP API: a FastAPI app under /api, including its OpenAPI description.
 
-Every answer but a picture, the collection or the page of the description is JSON.
+Every response except pictures, the collection and the documentation page is JSON.
 """
 
 from __future__ import annotations
@@ -32,25 +32,25 @@ from core.settings import Settings
 from core.version import VERSION
 
 MAX_LIST_BYTES = 20_000_000
-"""The largest list of URLs in one call: some 200,000 of them."""
+"""The largest list of URLs in one call: some 200,000 URLs."""
 
 MAX_QUERY_JSON_BYTES = 1_000_000
-"""The largest query as JSON, which brings no pictures."""
+"""The largest query as JSON, which contains no pictures."""
 
 FORM_ALLOWANCE = 100_000
-"""Bytes that a multipart form may have beyond its pictures."""
+"""Bytes of a multipart form in addition to its pictures."""
 
 LARGEST_AT_ONCE = 3
-"""Pictures of the largest size that one composed query may bring; of smaller ones it may be more."""
+"""Pictures of the maximum size in one query; there may be more smaller ones."""
 
-DESCRIPTION = """Index the pictures of a list, and find which of them look like one.
+DESCRIPTION = """Index pictures by their URLs, and search for pictures that look alike.
 
-Errors are JSON, `{"error": "<a sentence>"}`. The bodies of calls are bounded, and calls from the pages of other sites
-are refused."""
+Errors are JSON, `{"error": "<a sentence>"}`. The size of request bodies is limited, and calls from the pages of other
+sites are refused."""
 
 
 def routes(engine: Callable[[], Engine], settings: Settings) -> list[BaseRoute]:
-    """All routes under /api. `engine` gives the one engine of this process."""
+    """All routes under /api. `engine` returns the engine of this process."""
     api = _Api(
         title="Lookalike",
         version=VERSION,
@@ -74,7 +74,7 @@ def routes(engine: Callable[[], Engine], settings: Settings) -> list[BaseRoute]:
 
 
 class _Api(FastAPI):
-    """FastAPI, whose description says what the calls read by themselves."""
+    """FastAPI, with a description that includes the bodies that calls parse themselves."""
 
     def openapi(self) -> dict[str, Any]:
         schema = super().openapi()
@@ -90,7 +90,7 @@ class _Api(FastAPI):
 
 
 class _Bounded:
-    """Refuses bodies that are too large, in JSON, and answers HEAD where there is a GET."""
+    """Refuses bodies that are too large, with a JSON error, and handles HEAD like GET."""
 
     def __init__(self, app: ASGIApp, form_size: int) -> None:
         self._app, self._form_size = app, form_size

@@ -1,4 +1,4 @@
-"""The HTTP calls that search: the guide's, and the one that takes a composed query."""
+"""The HTTP calls for searching: the guide's, and one for queries of several parts."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from core.signed_urls import link, thumbnail_path
 YES, NO = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
 
 CUTS = ("strict", "balanced", "wide", "thing", "kind", "unrelated")
-"""The thresholds of an answer's `cuts`, as `core.search.suggested_thresholds` has them."""
+"""The thresholds in a response's `cuts`, named as in `core.search.suggested_thresholds`."""
 
 MAX_ID = 10**18
-"""The highest id of an import that is asked for: a `bigint` of Postgres holds it."""
+"""The highest id of an import that is accepted, which fits into Postgres's `bigint`."""
 
 router = APIRouter(route_class=ErrorsAsJson, dependencies=[Depends(guard)], tags=["search"])
 
@@ -59,10 +59,10 @@ class Limits(BaseModel):
     """How many matches are wanted, and how similar."""
 
     threshold: Annotated[float | None, number("threshold", -1, 1)] = Field(
-        None, ge=-1, le=1, description="The least similarity (a cosine) of a match."
+        None, ge=-1, le=1, description="The minimum similarity (a cosine) of a match."
     )
     top_k: Annotated[int, number("top_k", 1, MAX_TOP_K, default=DEFAULT_TOP_K, whole=True)] = Field(
-        DEFAULT_TOP_K, ge=1, le=MAX_TOP_K, description="How many matches at most."
+        DEFAULT_TOP_K, ge=1, le=MAX_TOP_K, description="The maximum number of matches."
     )
 
 
@@ -73,26 +73,28 @@ class QueryForm(Limits):
 
 
 class SearchFields(Limits):
-    """A query and what it is restricted to. `parts` is the whole query; `url` or `text` alone is one of a part."""
+    """A query and its filters. `parts` is the whole query; `url` or `text` alone is a query of one part."""
 
-    # A misspelt field would silently find something else.
+    # A misspelt field would silently change the search.
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
     url: Text | None = Field(None, description="The URL of a picture to search with.")
     text: Text | None = Field(None, description="What the pictures should show, in words.")
-    tag: Annotated[list[Text], BeforeValidator(_tags)] = Field([], description="Tags that a match must have, all.")
+    tag: Annotated[list[Text], BeforeValidator(_tags)] = Field([], description="Tags that a match must all have.")
     import_id: Annotated[int | None, number("import", 1, MAX_ID, whole=True)] = Field(
-        None, alias="import", ge=1, le=MAX_ID, description="The import that brought a match."
+        None, alias="import", ge=1, le=MAX_ID, description="The import that added a match."
     )
-    domain: Text | None = Field(None, description="Where a match is from: a domain, its subdomains included.")
+    domain: Text | None = Field(None, description="The domain a match is from, including its subdomains.")
     since: Annotated[date | None, _day("since")] = Field(None, description="The first day a match was indexed.")
-    until: Annotated[date | None, _day("until")] = Field(None, description="The last day, included.")
-    exact: Annotated[bool, _flag("exact")] = Field(False, description="Compare with every picture.")
-    leave_out: Annotated[bool, _flag("leave_out")] = Field(False, description="Leave out the query's own pictures.")
+    until: Annotated[date | None, _day("until")] = Field(None, description="The last day, inclusive.")
+    exact: Annotated[bool, _flag("exact")] = Field(
+        False, description="Force an exact search: compare with every picture."
+    )
+    leave_out: Annotated[bool, _flag("leave_out")] = Field(False, description="Omit the query's own pictures.")
 
     @property
     def filter(self) -> Filter:
-        """What the search is restricted to."""
+        """The filter of the search."""
         return Filter(
             tags=tuple(self.tag),
             import_id=self.import_id,
@@ -106,17 +108,17 @@ class SearchBody(SearchFields):
     """A query as JSON: one of `url`, `text` and `parts`."""
 
     parts: SkipValidation[list[Part] | None] = Field(
-        None, max_length=MAX_PARTS, description="The pictures and words that the query is made of."
+        None, max_length=MAX_PARTS, description="The parts of the query: pictures and words."
     )
 
 
 class SearchForm(SearchFields):
     """A query as a form: one of `file` (one or several), `url`, `text` and `parts`."""
 
-    file: list[bytes] = Field([], max_length=MAX_PARTS, description="The pictures, one after the other.")
+    file: list[bytes] = Field([], max_length=MAX_PARTS, description="The pictures, in order.")
     parts: Any = Field(
         None,
-        description="A JSON list of parts, as in the JSON body; a part's `file` is the place of a file, from 0.",
+        description="A JSON list of parts, as in the JSON body; a part's `file` is the index of a file, from 0.",
         json_schema_extra={"type": "string", "contentMediaType": "application/json"},
     )
 
@@ -127,8 +129,8 @@ class Cuts(BaseModel):
     strict: float
     balanced: float
     wide: float
-    thing: float = Field(description="Where the same thing ends: few pictures, far above the rest.")
-    kind: float = Field(description="Where the same kind of thing ends: many pictures, on a long slope.")
+    thing: float = Field(description="The cut for the same thing: few pictures, far above the rest.")
+    kind: float = Field(description="The cut for the same kind of thing: many pictures, on a long slope.")
     unrelated: float = Field(description="On average one unrelated picture scores above it.")
     nothing: bool = Field(description="Whether there is probably nothing like the query.")
     reason: str
@@ -140,7 +142,7 @@ class Cuts(BaseModel):
 
 
 class FoundPicture(BaseModel):
-    """A picture and its similarity to the query, a cosine. `copy_of` is the better match that it is a copy of."""
+    """A picture and its similarity (a cosine) to the query. `copy_of` is the better match of which it is a copy."""
 
     id: UUID
     url: str
@@ -156,10 +158,10 @@ class SearchAnswer(BaseModel):
     model: str = Field(description="The model whose embeddings were compared.")
     query: str = Field(description="The query in a line.")
     kind: str = Field(description="`words` when no picture is looked for, else `picture`.")
-    total: int = Field(description="How many pictures the collection has.")
+    total: int = Field(description="The number of pictures compared.")
     approximate: bool = Field(description="Whether an index was searched rather than every picture.")
     cuts: Cuts | None
-    yours: float | None = Field(description="The threshold that was saved for such queries.")
+    yours: float | None = Field(description="The saved threshold for such queries.")
     matches: list[FoundPicture]
 
 
@@ -180,11 +182,10 @@ async def _query_form(request: Request) -> QueryForm:
     responses=errors(400, 401, 403, 413, 415, 503),
 )
 def query(engine: CurrentEngine, form: Annotated[QueryForm, Depends(_query_form)]) -> list[str]:
-    """The URLs of the pictures that look like one, best first.
+    """The URLs of the pictures that look like a given one, best first.
 
-    A picture that was dropped as a file has the path of its file here for its URL. Unless the form
-    has a threshold, it is 0.9 with CLIP, and with the built-in encoder or a model in a folder where unrelated pictures
-    of the collection end.
+    For a picture that was dropped as a file, it is the path of its file on this server. The default threshold is 0.9
+    with CLIP; with the built-in encoder or a model in a folder, it is where unrelated pictures of the collection end.
     """
     query = engine.query_encoder.compose(engine.serving(), [Part(file=0)], [form.file])
     matches = engine.search(query, form.top_k)

@@ -1,7 +1,7 @@
-"""The comparison of all pictures by their embeddings, which finds look-alikes: asked for, worked on, and kept.
+"""The background comparison of all pictures by their embeddings, which finds look-alikes.
 
-That one of a model is wanted stands in the table `comparisons`; that no two processes work on it, and that another
-takes over when one dies, is the job queue's business.
+The table `comparisons` records which are wanted. The job queue makes sure that no two processes work on the same one,
+and that another takes over when one dies.
 """
 
 from __future__ import annotations
@@ -30,28 +30,28 @@ LOWEST = 0.8
 """The lowest threshold of a comparison: below it, most pictures have look-alikes that nobody would call duplicates."""
 
 PROGRESS_SECONDS = 1.0
-"""Between two looks of a comparison at whether it is still wanted, which also say how far it is: the page asks that
-often."""
+"""How often a running comparison writes its progress and checks whether it is still wanted: as often as the page reads
+it."""
 
 FIRST_SHARE = 0.02
-"""The share from which on the time that is left can be told: before, reading the embeddings counts for too much."""
+"""The share done from which on the remaining time is estimated: before, reading the embeddings weighs too much."""
 
 READ = 5_000
-"""Embeddings read at a time: 5 MB."""
+"""Embeddings read at a time: 5 MB at 512 dimensions."""
 
 HEADER = 4
-"""Bytes before the numbers of a halfvec as pgvector sends it: their count, and two that are reserved. The numbers are
-big-endian. Its Python package reads them one vector at a time, which takes twice as long."""
+"""Bytes before the numbers of a halfvec in pgvector's binary format: their count, and two reserved bytes. The numbers
+are big-endian. pgvector's Python package decodes one vector at a time, which takes twice as long."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How a model's comparison stands. `wanted` is the threshold of one that is under way or waits to be, else None.
+    """The state of a model's comparison. `wanted` is the threshold of one that is running or queued, else None.
 
-    `running` says that a process works on it, `share` how far it is (0 to 1), `elapsed` for how many seconds.
-    `threshold`, `made_at`, `seconds` and `pictures` tell of the last one that was finished; `made_at` is when it read
-    the collection, and `added` how many pictures have come since, or come back. `problem` is a sentence when the last
-    try failed, else "".
+    `running` is True while a process works on it; `share` is its progress (0 to 1), `elapsed` its time in seconds.
+    `threshold`, `made_at`, `seconds` and `pictures` describe the last finished one: `made_at` is when it read the
+    collection, and `added` how many pictures were added or restored since. `problem` is a sentence when the last
+    attempt failed, else "".
     """
 
     wanted: float | None = None
@@ -67,22 +67,22 @@ class Comparison:
 
     @property
     def seconds_left(self) -> float | None:
-        """About how long it still takes; None while that cannot be told."""
+        """The estimated remaining seconds; None while there is no estimate."""
         return self.elapsed * (1 - self.share) / self.share if self.running and self.share > FIRST_SHARE else None
 
 
 class _StoppedError(Exception):
-    """Nobody wants this comparison any more, or not from here."""
+    """This comparison is no longer wanted, or no longer ours."""
 
 
 class Comparisons:
-    """The comparisons of all models, one each. Any process may ask for one, and any that works takes it up."""
+    """The comparisons of all models, one each. Any process may request one, and any worker may run it."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def read(self, model: Model) -> Comparison:
-        """How this model's comparison stands. Raises DatabaseError."""
+        """The state of this model's comparison. Raises DatabaseError."""
         with self._database.connection() as connection, connection.cursor(row_factory=class_row(Comparison)) as cursor:
             found = cursor.execute(
                 """SELECT wanted, share, problem, threshold, made_at,
@@ -104,9 +104,10 @@ class Comparisons:
             return [row[0] for row in rows]
 
     def ask(self, model: Model, threshold: float) -> None:
-        """Have all pictures compared for look-alikes of at least `threshold` (a cosine), kept between LOWEST and 1.
+        """Request a comparison for look-alikes with a similarity of at least `threshold` (a cosine, clamped to LOWEST
+        to 1).
 
-        A comparison that is under way starts over. What the last one found stays until then. Raises DatabaseError.
+        A running comparison starts over. The last one's results are kept until then. Raises DatabaseError.
         """
         with self._database.connection() as connection:
             connection.execute(
@@ -117,16 +118,16 @@ class Comparisons:
             nudge(connection, compare_job(model.id))
 
     def cancel(self, model: Model) -> None:
-        """Want no comparison any more; one that is under way ends within some seconds. Raises DatabaseError."""
+        """Cancel the comparison; a running one ends within seconds. Raises DatabaseError."""
         with self._database.connection() as connection:
             connection.execute("UPDATE comparisons SET wanted = NULL, problem = '' WHERE model = %s", (model.id,))
 
     def run(self, model: Model, stop: Callable[[], bool]) -> bool:
-        """Make the comparison of this model if it is wanted; whether one was finished. This is the job `compare`, of
+        """Run this model's comparison if it is wanted; returns whether one was finished. This is the job `compare`, of
         which the queue runs one at a time.
 
-        When `stop` answers True it breaks off, and whoever comes next starts over. The embeddings go through a
-        temporary file, 1 kB a picture at 512 dimensions. Raises DatabaseError.
+        It is aborted when `stop` returns True, and the next run starts over. The embeddings go through a temporary
+        file, 1 kB a picture at 512 dimensions. Raises DatabaseError.
         """
         with self._database.connection() as connection:
             row = connection.execute(
@@ -139,12 +140,12 @@ class Comparisons:
         threshold, begun_at = row
         try:
             with tempfile.TemporaryFile() as file:
-                return _Turn(self._database, model, threshold, begun_at, stop).run(file)
+                return _Run(self._database, model, threshold, begun_at, stop).run(file)
         except _StoppedError:
             return False
-        except (MemoryError, OSError, RuntimeError) as error:  # torch tells of a lack of memory by a RuntimeError
+        except (MemoryError, OSError, RuntimeError) as error:  # torch raises RuntimeError when out of memory
             logger.exception("comparison")
-            self._fail(model, f"The pictures could not be compared: {error or 'there was not enough memory'}.")
+            self._fail(model, f"The pictures could not be compared: {error or 'not enough memory'}.")
             return False
 
     def _fail(self, model: Model, problem: str) -> None:
@@ -154,9 +155,9 @@ class Comparisons:
             )
 
 
-class _Turn:
-    """One comparison by one process, known by `begun_at`: a process that was taken for dead and wakes up finds that
-    another has begun, and ends."""
+class _Run:
+    """One run of a comparison by one process, identified by `begun_at`: a process that was presumed dead and resumes
+    finds that another has started, and stops."""
 
     def __init__(
         self, database: Database, model: Model, threshold: float, begun_at: datetime, stop: Callable[[], bool]
@@ -169,7 +170,7 @@ class _Turn:
         self._written = time.monotonic()
 
     def run(self, file: IO[bytes]) -> bool:
-        """Read, compare and keep what was found."""
+        """Read the embeddings, compare them and store the pairs. Raises DatabaseError and _StoppedError."""
         from core.duplicates.similarity_join import Half, find_pairs  # torch takes a second to load
 
         begun = time.monotonic()
@@ -196,8 +197,8 @@ class _Turn:
         return True
 
     def _read(self, file: IO[bytes]) -> tuple[int, list[UUID]]:
-        """Write the embeddings into the file; returns how many pictures there are, and in the file's order the ids of
-        those that have an embedding."""
+        """Write the embeddings into the file; returns the number of pictures, and the ids of those with an embedding
+        in the file's order."""
         query = sql.SQL(
             "SELECT picture, halfvec_send(embedding) FROM {} JOIN pictures ON id = picture WHERE removed_at IS NULL"
         ).format(self._model.table)
@@ -216,7 +217,7 @@ class _Turn:
         return total, ids
 
     def _on_progress(self, share: float) -> None:
-        """Write down how far it is. Raises _StoppedError when nobody wants it any more."""
+        """Write the progress. Raises _StoppedError when the comparison is no longer wanted."""
         if self._stop():
             raise _StoppedError
         if time.monotonic() < self._written + PROGRESS_SECONDS:
@@ -227,7 +228,7 @@ class _Turn:
             connection.execute("UPDATE comparisons SET share = %s WHERE model = %s", (share, self._model.id))
 
     def _hold(self, connection: Connection[Any]) -> None:
-        """Lock the comparison as long as it is this turn's. Raises _StoppedError when it is not."""
+        """Lock the comparison's row. Raises _StoppedError when it no longer belongs to this run."""
         if not connection.execute(
             "SELECT FROM comparisons WHERE model = %s AND wanted IS NOT NULL AND begun_at = %s FOR UPDATE",
             (self._model.id, self._begun_at),

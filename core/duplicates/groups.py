@@ -1,4 +1,4 @@
-"""Duplicates in groups: each a picture to keep, and those that are its copies or look-alikes."""
+"""Groups of duplicates: a picture to keep, and its copies or look-alikes."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from core.database.embedding_tables import Model
 from core.duplicates.star_grouping import Group, Pair, stars
 
 MOST_PAIRS = 200_000
-"""Pairs that are grouped at a time, the nearest first: some 100 MB. The others have their turn when these are done."""
+"""Pairs that are grouped at a time, the most similar first: some 100 MB. The others follow when these are dealt
+with."""
 
 
 @dataclass(frozen=True)
 class KeepRule:
-    """Which picture of a group stays: the largest, the oldest, one with tags, or one from a domain.
+    """Which picture of a group to keep: the largest, the oldest, one with tags, or one from a domain.
 
-    Of equals the largest stays, of equally large ones that with more bytes, then the one indexed first.
+    Ties are broken by size in pixels, then by bytes, then by the earlier time of indexing.
     """
 
     keep: Literal["largest", "oldest", "tagged", "domain"] = "largest"
@@ -34,8 +35,8 @@ class KeepRule:
 
 @dataclass(frozen=True)
 class PictureFacts:
-    """What a curator compares duplicates by. `urls` are all addresses, oldest first, and `sites` their hosts;
-    `size` is in bytes; `kept` says that the file itself is kept here."""
+    """What curators compare duplicates by. `urls` are all its URLs, oldest first, and `sites` their hosts; `size` is in
+    bytes; `kept` is True when the file itself is stored here."""
 
     id: UUID
     title: str
@@ -52,7 +53,7 @@ class PictureFacts:
 
 @dataclass(frozen=True)
 class NotDuplicates:
-    """Two pictures of which a curator said that they are no duplicates."""
+    """Two pictures that a curator marked as not duplicates."""
 
     picture: UUID
     other: UUID
@@ -76,21 +77,22 @@ _LOOKALIKES = sql.SQL(
 
 
 class Duplicates:
-    """Groups of duplicates, and what a curator says of them. Threads may share this object."""
+    """Groups of duplicates, and the pairs marked as not duplicates. Thread-safe."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def copies(self, rule: KeepRule, chosen: Sequence[UUID] = ()) -> list[Group]:
-        """Groups of copies, see `stars`. Those `chosen` are kept whatever the rule says."""
+        """Groups of copies, see `stars`. The pictures `chosen` are kept whatever the rule. Raises DatabaseError."""
         return self._groups(_COPIES, {}, rule, chosen)
 
     def lookalikes(self, model: Model, threshold: float, rule: KeepRule, chosen: Sequence[UUID] = ()) -> list[Group]:
-        """Groups of what the last comparison found, at or above a threshold (a cosine); copies are left out."""
+        """Groups of look-alikes from the last comparison, at or above a threshold (a cosine), without copies. Raises
+        DatabaseError."""
         return self._groups(_LOOKALIKES, {"model": model.id, "threshold": threshold}, rule, chosen)
 
     def version(self) -> tuple[Any, ...]:
-        """Changes when the groups may have changed: for whoever keeps them in memory."""
+        """A value that changes when the groups may have changed, to cache them by. Raises DatabaseError."""
         with self._database.connection() as connection:
             row = connection.execute(
                 """SELECT (SELECT count(*) FROM pictures WHERE removed_at IS NULL), (SELECT count(*) FROM copies),
@@ -101,13 +103,13 @@ class Duplicates:
         return row or ()
 
     def unpaired(self) -> int:
-        """How many pictures' copies have not been looked for yet."""
+        """How many pictures have not been checked for copies yet. Raises DatabaseError."""
         with self._database.connection() as connection:
             ((count,),) = connection.execute("SELECT count(*) FROM unpaired").fetchall()
             return int(count)
 
     def facts(self, pictures: Collection[UUID]) -> dict[UUID, PictureFacts]:
-        """The facts of those of these pictures that are in the collection."""
+        """The details of those of these pictures that are in the collection. Raises DatabaseError."""
         with (
             self._database.connection() as connection,
             connection.cursor(row_factory=class_row(PictureFacts)) as cursor,
@@ -125,18 +127,18 @@ class Duplicates:
             return {facts.id: facts for facts in cursor}
 
     def size(self, pictures: Collection[UUID]) -> int:
-        """The bytes of these pictures' files together."""
+        """The total size of these pictures' files in bytes. Raises DatabaseError."""
         with self._database.connection() as connection:
             query = "SELECT coalesce(sum(bytes), 0)::bigint FROM pictures WHERE id = ANY(%s)"
             ((size,),) = connection.execute(query, (list(pictures),)).fetchall()
             return int(size)
 
     def remove(self, groups: Collection[Group]) -> list[UUID]:
-        """Take the members of these groups out of the collection, and no keeper.
+        """Remove the members of these groups from the collection, but no keeper.
 
-        What others did meanwhile counts: a group whose keeper is not in the collection any more stays as it is, and
-        so does a member of which somebody said that it is no duplicate of the keeper. Returns the ids of those that
-        were removed, in order: `Curation.restore` undoes it. Raises DatabaseError.
+        Concurrent changes are respected: a group is left alone when its keeper is no longer in the collection, and a
+        member when it was marked as not a duplicate of the keeper. Returns the sorted ids of the removed pictures:
+        `Curation.restore` undoes it. Raises DatabaseError.
         """
         keepers = {group.keeper for group in groups}
         keeper_of = {
@@ -161,8 +163,8 @@ class Duplicates:
             return sorted(row[0] for row in rows)
 
     def mark_not_duplicates(self, pairs: Iterable[Pair]) -> list[Pair]:
-        """Remember that these pairs, lower id first, are no duplicates. Returns those of which nobody had said so:
-        `unmark_not_duplicates` undoes it. Pictures that are gone for good are passed over."""
+        """Mark these pairs, lower id first, as not duplicates. Returns the newly marked ones: `unmark_not_duplicates`
+        undoes it. Permanently deleted pictures are skipped. Raises DatabaseError."""
         return self._change(
             """INSERT INTO not_duplicates (picture, other)
                SELECT pair.* FROM unnest(%s::uuid[], %s::uuid[]) AS pair (one, two)
@@ -172,7 +174,7 @@ class Duplicates:
         )
 
     def unmark_not_duplicates(self, pairs: Iterable[Pair]) -> list[Pair]:
-        """Forget that these pairs are no duplicates. Returns those of which it had been said."""
+        """Unmark these pairs. Returns those that were marked. Raises DatabaseError."""
         return self._change(
             """DELETE FROM not_duplicates n USING (
                    SELECT picture, other FROM not_duplicates
@@ -183,7 +185,8 @@ class Duplicates:
         )
 
     def not_duplicates(self, limit: int) -> tuple[int, list[NotDuplicates]]:
-        """How many pairs are no duplicates by a curator's word, and the last of them; removed pictures do not count."""
+        """The number of pairs marked as not duplicates, and the latest `limit` of them, without removed pictures.
+        Raises DatabaseError."""
         with (
             self._database.connection() as connection,
             connection.cursor(row_factory=class_row(NotDuplicates)) as cursor,
@@ -218,7 +221,7 @@ class Duplicates:
 
 
 def _pairs(connection: Connection[Any], source: sql.SQL, values: Mapping[str, Any]) -> list[tuple[UUID, UUID, float]]:
-    """The nearest pairs of pictures in the collection of which nobody said that they are no duplicates."""
+    """The most similar pairs of pictures in the collection that are not marked as not duplicates."""
     query = sql.SQL(
         """SELECT picture, other, similarity FROM ({}) pair
            JOIN pictures a ON a.id = picture AND a.removed_at IS NULL

@@ -5,35 +5,36 @@ from __future__ import annotations
 from core.database.connection import Database
 
 MAX_DISTANCE = 4
-"""Bits of 64 in which the perceptual hashes of copies differ at most. Of 300 photos, copies that were compressed anew
-(JPEG quality 15, WebP 50), reduced to 50 or 30 %, doubled or made grey all stayed within 4; brightened by 15 % 98 %
-did, with 20 % more contrast 99 %, brightened by 30 % 86 %, cropped by 2 % on each side 57 %. Of the 13,387,725 pairs
-of 5,175 photos 89 lie within 4, and but one of them, two motorbikes from the side, shows different things. Within 6
-there are 46 more, of which every third does, and within 8 another 68. See the index in `004_models_and_copies.sql`
-before changing it."""
+"""Of 64 bits, how many may differ between the perceptual hashes of copies. Of 300 photos, all copies that were
+recompressed (JPEG quality 15, WebP 50), reduced to 50 or 30 %, doubled in size or made grey stayed within 4, as did
+98 % of those brightened by 15 %, 99 % of those with 20 % more contrast, 86 % of those brightened by 30 % and 57 % of
+those cropped by 2 % on each side. Of the 13,387,725 pairs of 5,175 photos, 89 are within 4, and only one of them, two
+motorbikes from the side, shows different things. 46 more are within 6, a third of which do, and another 68 within 8.
+See the index in `004_models_and_copies.sql` before changing it."""
 
 MAX_COPIES = 50
-"""Copies that one picture brings with it at most, the nearest first: ten thousand files of the same blank page must
-not make fifty million pairs. Whoever groups by them reaches all through each other."""
+"""Copies recorded for one picture at most, the nearest first: ten thousand files of the same blank page must not make
+fifty million pairs. Grouping still reaches all of them through each other."""
 
 BATCH = 32
-"""Pictures in one transaction, which takes 5 ms among 100,000 pictures (a comparison with all of them 240), and 330
-where 10,000 of those have the same hash."""
+"""Pictures in one transaction, which takes 5 ms among 100,000 pictures (comparing with all of them would take 240 ms),
+and 330 ms where 10,000 of those have the same hash."""
 
 
 def has_unpaired(database: Database) -> bool:
-    """Whether there are pictures whose copies nobody has looked for yet. Raises DatabaseError."""
+    """Whether there are pictures not yet checked for copies. Raises DatabaseError."""
     with database.connection() as connection:
         return connection.execute("SELECT FROM unpaired LIMIT 1").fetchone() is not None
 
 
 def pair(database: Database, limit: int = BATCH) -> int:
-    """Look for copies of up to `limit` pictures that nobody has looked for yet; returns how many pictures that were.
+    """Find the copies of up to `limit` unchecked pictures; returns how many pictures were checked. Raises
+    DatabaseError.
 
-    Any number of processes may do this at once: each takes pictures of its own and passes over those that others
-    hold. A picture gets its turn only when its own transaction is over, so of any two pictures the one that came
-    later sees the other: no pair is missed but by MAX_COPIES. A turn that breaks off leaves no trace and comes
-    again. The pairs go in by order, so that no two turns wait for each other in a circle.
+    Any number of processes may do this at once: each takes its own pictures and skips those that others hold. A
+    picture is only checked once its own transaction is committed, so of any two pictures the later one sees the other,
+    and no pair is missed except by MAX_COPIES. An aborted run leaves no trace and is repeated. Pairs are inserted in
+    order, so that no two runs deadlock.
     """
     with database.connection() as connection:
         taken = connection.execute(

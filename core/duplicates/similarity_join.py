@@ -1,4 +1,4 @@
-"""All pairs of vectors that are alike."""
+"""The similarity join: all pairs of vectors with a cosine at or above a threshold."""
 
 from __future__ import annotations
 
@@ -15,40 +15,41 @@ from core.duplicates.kmeans_cells import CELL, Cells
 from core.process import BATCHES, take_a_share
 
 SAMPLE = 4_096
-"""Random vectors from which the projection is made."""
+"""Random vectors from which the projection is computed: eight times as many as CLIP has dimensions."""
 
 EXACT = 20_000
-"""Vectors up to which each is compared with each."""
+"""Vectors up to which all pairs are compared."""
 
 REACH = 0.23
-"""Of the distance that look-alikes may have, the share by which a cell may lie beyond the border with a vector's own
-and still be looked into. With 1 no pair would be missed, for what is across a border is no nearer than that; but in
-many dimensions hardly any pair lies square to a border. `bench/duplicates.py` measures what is missed."""
+"""How far beyond the border with a vector's own cell another cell may lie and still be visited, as a share of the
+greatest distance of look-alikes. With 1 no pair would be missed, because vectors across a border are at least that far
+apart; but in many dimensions hardly any pair lies perpendicular to a border. `bench/duplicates.py` measures the
+recall."""
 
 STEP = 32
-"""Dimensions by which projections are tried."""
+"""Step in dimensions in which projections are tried."""
 
 VERIFY = 20_000
-"""Dimensions in a comparison that take as long as it does to look at one candidate in full."""
+"""Cost of verifying one candidate in full, in dimensions of a blockwise comparison that take as long."""
 
 MAX_ALIKE = 50
-"""Look-alikes that one vector brings with it at most, the nearest first: ten thousand blank pages must not make fifty
-million pairs. Whoever groups by them reaches more of them once the first are dealt with."""
+"""Look-alikes kept for one vector at most, the nearest first: ten thousand blank pages must not make fifty million
+pairs. The others follow once the first are dealt with."""
 
 ROWS, COLUMNS = 512, 2_048
-"""Of one block: 4 MB of distances, which stay in the processor's cache, made in 1 to 2 ms on two cores."""
+"""Size of one block: 4 MB of distances, which stay in the processor's cache, computed in 1 to 2 ms on two cores."""
 
 VISITORS = ROWS * COLUMNS // CELL
-"""Vectors that are compared with a cell at a time: as large a block."""
+"""Vectors compared with a cell at a time, for blocks of the same size."""
 
 GATHERED = 8_192
-"""Candidates looked at in full at a time: 34 MB at 512 dimensions."""
+"""Candidates verified in full at a time: 34 MB at 512 dimensions."""
 
 ALONE = 32_767
-"""Numbers that torch converts at a time with the calling thread alone (one less than its grain, 32,768)."""
+"""Numbers that torch converts at a time on the calling thread alone (one less than its grain size, 32,768)."""
 
 HELD = 2_000_000
-"""New pairs after which only the best of each vector are kept, in a task and in all."""
+"""New pairs after which only the best of each vector are kept, in a task and overall: some 40 MB."""
 
 Half = NDArray[np.float16]
 Single = NDArray[np.float32]
@@ -56,7 +57,7 @@ Places = NDArray[np.int64]
 
 
 class Pairs(NamedTuple):
-    """Pairs of places first < second, and their similarities (cosines), each of shape (n,)."""
+    """Pairs of indices, first < second, and their similarities (cosines), each of shape (n,)."""
 
     first: NDArray[np.int64]
     second: NDArray[np.int64]
@@ -64,14 +65,14 @@ class Pairs(NamedTuple):
 
 
 class _Found:
-    """Pairs that were found, of which only the best of each vector are kept whenever HELD more have come."""
+    """Pairs found so far; after every HELD new ones, only the best of each vector are kept."""
 
     def __init__(self) -> None:
         self.parts = list[Pairs]()
         self._fresh = 0
 
     def add(self, parts: Iterable[Pairs]) -> None:
-        """Take more of them."""
+        """Add more pairs."""
         for pairs in parts:
             self.parts.append(pairs)
             self._fresh += len(pairs.first)
@@ -81,38 +82,39 @@ class _Found:
 
 
 Part = tuple[_Found, float]
-"""What a task found, and how much work it was."""
+"""What a task found, and the amount of work it did."""
 
 
-def find_pairs(vectors: Half, threshold: float, tell: Callable[[float], None]) -> Pairs:
+def find_pairs(vectors: Half, threshold: float, on_progress: Callable[[float], None]) -> Pairs:
     """The pairs of vectors, of shape (n, dim) and any length, whose cosine is at least `threshold`.
 
-    All of them up to EXACT vectors, and some 99 % of more; but of a pair's two vectors one must have it among its
-    MAX_ALIKE best. `tell` hears every few dozen milliseconds what share is done; what it raises ends the work. The
-    vectors may lie in a file: they are read block by block, and some 400 bytes of each are held in memory.
+    All of them up to EXACT vectors, and some 99 % beyond; but a pair must be among the MAX_ALIKE best of one of its
+    vectors. `on_progress` is called every few dozen milliseconds with the share done (0 to 1); whatever it raises
+    aborts the work. The vectors may be memory-mapped: they are read block by block, and some 400 bytes of each are
+    held in memory.
 
-    Unit vectors are compared in the few dimensions in which most of them differ, and only what is near there is
-    compared in full. A projection never makes a distance longer, so nothing is lost by that (the lower bound of
-    C. Faloutsos, M. Ranganathan and Y. Manolopoulos, "Fast Subsequence Matching in Time-Series Databases", SIGMOD
-    1994, with principal components). Many vectors are compared with those in the cells near them only.
+    Unit vectors are compared in their few principal dimensions first, and only candidates near there are compared in
+    full. A projection never lengthens a distance, so this loses nothing (the lower bound of C. Faloutsos,
+    M. Ranganathan and Y. Manolopoulos, "Fast Subsequence Matching in Time-Series Databases", SIGMOD 1994, with
+    principal components). Beyond EXACT, vectors are compared only with those in nearby cells.
     """
     if len(vectors) < 2:
         return _NONE
-    return _Comparison(vectors, threshold, tell).run()
+    return _Comparison(vectors, threshold, on_progress).run()
 
 
 _NONE = Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
 
 
 class _Comparison:
-    """Works with numpy but for the large products: torch makes those with threads of its caller's priority, and on a
-    busy machine its other operations wait longer for their threads than they take."""
+    """Uses numpy except for the large matrix products: torch computes those with threads of the caller's priority, but
+    on a busy machine its other operations wait for their threads longer than they take."""
 
-    def __init__(self, vectors: Half, threshold: float, tell: Callable[[float], None]) -> None:
+    def __init__(self, vectors: Half, threshold: float, on_progress: Callable[[float], None]) -> None:
         self._vectors = vectors
         self._lengths = np.empty(len(vectors), np.float32)
         self._threshold = threshold
-        self._tell = tell
+        self._on_progress = on_progress
         self._found = _Found()
         self._mine = threading.local()
 
@@ -127,19 +129,19 @@ class _Comparison:
             self._work(lambda start: self._with_those_after(points, limits, start), range(0, count, ROWS), whole)
         else:
             reach = REACH * max(0.0, 2 - 2 * self._threshold) ** 0.5
-            cells = Cells(points[:, :-1], reach, self._tell)
+            cells = Cells(points[:, :-1], reach, self._on_progress)
             self._work(lambda cell: self._in_cell(points, limits, cells, cell), range(len(cells)), cells.visits)
         return _best(self._found.parts) if self._found.parts else _NONE
 
     def _work(self, task: Callable[[int], Part], tasks: range, whole: float) -> None:
-        """Do the tasks, as many at a time as a model's batches, and keep what they find."""
+        """Run the tasks, as many at a time as a model's batches, and keep what they find."""
         done = 0.0
         with ThreadPoolExecutor(BATCHES, "pairs", self._begin) as threads:
             try:
                 for found, share in threads.map(task, tasks):
                     self._found.add(found.parts)
                     done += share
-                    self._tell(min(done / whole, 1.0))
+                    self._on_progress(min(done / whole, 1.0))
             finally:
                 threads.shutdown(cancel_futures=True)
 
@@ -148,14 +150,14 @@ class _Comparison:
         self._mine.block = torch.empty(ROWS * COLUMNS)
 
     def _with_those_after(self, points: Single, limits: Single, start: int) -> Part:
-        """Some points, with each other and with all that come after them."""
+        """Compare some points with each other and with all later ones."""
         found, done = _Found(), 0
         past = torch.ones(ROWS, ROWS, dtype=torch.bool).tril()
         rows = points[start : start + ROWS].copy()
         rows[:, -1] = -1
         for other in range(start, len(points), COLUMNS):
             products = _product(rows, points[other : other + COLUMNS], self._mine.block)
-            if other == start:  # nobody is alike to itself, and one order of two is enough
+            if other == start:  # skip each point itself, and one of the two orders of a pair
                 products[:, : len(rows)].masked_fill_(past[: len(rows), : len(rows)], -9)
             row, column = _reaching(products.numpy(), limits[start : start + ROWS])
             found.add(self._alike(row + start, column + other))
@@ -163,7 +165,7 @@ class _Comparison:
         return found, done
 
     def _in_cell(self, points: Single, limits: Single, cells: Cells, cell: int) -> Part:
-        """The points in a cell, with those that look into it."""
+        """Compare the points in a cell with those that visit it."""
         found = _Found()
         members, visitors = cells[cell]
         for other in range(0, len(members), CELL):
@@ -179,16 +181,16 @@ class _Comparison:
         return found, len(visitors)
 
     def _rows(self, places: Places | slice) -> Single:
-        """Those vectors at unit length."""
+        """Those vectors, scaled to unit length."""
         rows = _floats(self._vectors[places])
         self._lengths[places] = np.maximum(np.sqrt(np.einsum("ij,ij->i", rows, rows)), 1e-9)
         rows /= self._lengths[places, None]
         return rows
 
     def _project(self) -> tuple[Single, Single]:
-        """The vectors about their mean in their main dimensions, and half of their squared lengths there, (n,).
+        """The centred vectors in their principal dimensions, and half their squared lengths there, (n,).
 
-        To each is added that half, so that one product of matrices gives distances.
+        That half is appended to each, so that one matrix product gives distances.
         """
         count, chance = len(self._vectors), np.random.default_rng(0)
         sample = self._rows(np.sort(chance.choice(count, min(count, SAMPLE), replace=False)))
@@ -200,11 +202,11 @@ class _Comparison:
             block = points[start : start + COLUMNS]
             block[:, :-1] = (self._rows(slice(start, start + COLUMNS)) - mean) @ axes
             block[:, -1] = np.einsum("ij,ij->i", block[:, :-1], block[:, :-1]) / 2
-            self._tell(0.0)
+            self._on_progress(0.0)
         return points, points[:, -1].copy()
 
     def _dimensions(self, sample: Single) -> int:
-        """In how many dimensions it is cheapest to compare: fewer leave more candidates to be looked at in full."""
+        """The cheapest number of dimensions to compare in: fewer leave more candidates to verify in full."""
         dim, half = sample.shape[1], len(sample) // 2
         distances = np.zeros((half, len(sample) - half), np.float32)
         cheapest, least = dim, float("inf")
@@ -218,7 +220,7 @@ class _Comparison:
         return cheapest if least < dim else int(dim)
 
     def _alike(self, first: Places, second: Places) -> list[Pairs]:
-        """Those candidates that are alike in full."""
+        """Those candidates whose full cosine reaches the threshold."""
         found = list[Pairs]()
         for begin in range(0, len(first), GATHERED):
             one, two = first[begin : begin + GATHERED], second[begin : begin + GATHERED]
@@ -231,7 +233,8 @@ class _Comparison:
 
 
 def _floats(halves: Half) -> Single:
-    """The same numbers, by torch: it has the processor's instruction for that, and takes a sixth of numpy's time."""
+    """The same numbers as float32, converted by torch, which uses the processor's instruction for it and takes a sixth
+    of numpy's time."""
     made = np.empty(halves.shape, np.float32)
     given, taken = torch.from_numpy(halves), torch.from_numpy(made)
     step = max(1, ALONE // halves.shape[1])
@@ -241,13 +244,13 @@ def _floats(halves: Half) -> Single:
 
 
 def _product(rows: Single, columns: Single, block: torch.Tensor) -> torch.Tensor:
-    """The product of matrices, of shape (rows, columns), in the memory of `block`."""
+    """The matrix product, of shape (rows, columns), in the memory of `block`."""
     out = block[: len(rows) * len(columns)].view(len(rows), len(columns))
     return torch.mm(torch.from_numpy(rows), torch.from_numpy(columns).T, out=out)
 
 
 def _reaching(products: Single, limits: Single) -> tuple[Places, Places]:
-    """The rows and columns of a block where the row's limit is reached: of each row some 2 * MAX_ALIKE at most, the
+    """The rows and columns of a block where the row's limit is reached: at most 2 * MAX_ALIKE of each row, the
     nearest."""
     hot = np.flatnonzero(products.max(1) >= limits)
     some = products[hot]
@@ -261,7 +264,7 @@ def _reaching(products: Single, limits: Single) -> tuple[Places, Places]:
 
 
 def _best(found: list[Pairs]) -> Pairs:
-    """The pairs that one of their two has among its MAX_ALIKE best."""
+    """The pairs that are among the MAX_ALIKE best of one of their vectors."""
     first, second, similarity = (np.concatenate(column) for column in zip(*found, strict=True))
     kept = np.zeros(len(first), bool)
     for end in (first, second):

@@ -1,4 +1,4 @@
-"""Groups of duplicates, made from pairs."""
+"""Groups of duplicates, formed from pairs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Pair = tuple[UUID, UUID]
 
 @dataclass(frozen=True)
 class Member:
-    """A duplicate of a group's keeper. `similarity` to it is a cosine; of copies it is the share of equal bits."""
+    """A duplicate of a group's keeper. `similarity` to it is a cosine; for copies, the share of equal hash bits."""
 
     picture: UUID
     similarity: float
@@ -21,7 +21,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Group:
-    """A picture that stays, and its duplicates, nearest first: each of them is one of the keeper itself."""
+    """A picture to keep, and its duplicates, most similar first: each is a duplicate of the keeper itself."""
 
     keeper: UUID
     members: tuple[Member, ...]
@@ -33,11 +33,11 @@ class Group:
 
 
 def stars(ranked: Iterable[UUID], pairs: Iterable[tuple[UUID, UUID, float]]) -> list[Group]:
-    """Groups of pictures, the largest first: each is a keeper and those that form a pair with the keeper itself.
+    """Groups of pictures, the largest first: a keeper and the pictures that form a pair with it.
 
-    `ranked` are the pictures, the one that most deserves to be kept first; `pairs` come with their similarities. In
-    that order each picture that is in no group yet becomes the keeper of all such pictures that it forms a pair with:
-    so nobody is in a group for the sake of a third, and each keeper ranks before its members.
+    `ranked` are the pictures, the one most worth keeping first; `pairs` include their similarities. In that order,
+    each picture not yet in a group becomes the keeper of all ungrouped pictures that it forms a pair with. So no
+    picture is in a group only through a third one, and each keeper ranks before its members.
     """
     near = dict[UUID, list[Member]]()
     for one, other, similarity in pairs:
@@ -55,5 +55,5 @@ def stars(ranked: Iterable[UUID], pairs: Iterable[tuple[UUID, UUID, float]]) -> 
 
 
 def pairs_within(pictures: Collection[UUID], of: UUID | None = None) -> list[Pair]:
-    """All pairs of these pictures, or only those that one of them forms with the others; the lower id comes first."""
+    """All pairs of these pictures, or only those with the picture `of`; the lower id comes first."""
     return [(min(pair), max(pair)) for pair in combinations(pictures, 2) if of is None or of in pair]

@@ -1,4 +1,4 @@
-"""The models in use: the configured one, and after a change of CLIP_MODEL the former one for a while."""
+"""The models in use: the configured one and, after a change of CLIP_MODEL, temporarily the former one."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class ActiveModel:
 
 @dataclass(frozen=True)
 class Reembedding:
-    """How far a change of model is: `done` of `total` pictures have an embedding of `model`.
+    """Progress of a change of model: `done` of `total` pictures have an embedding of `model`.
 
-    Searches use the model `serving`. That is `model` itself when the former one cannot be loaded any more; they then
-    find only what is done.
+    Searches use the model `serving`. When the former model can no longer be loaded, that is `model` itself, and
+    searches find only what is done.
     """
 
     model: str
@@ -45,15 +45,15 @@ class _Former:
 class ActiveModels:
     """Which model serves searches, and which is to have an embedding of every picture.
 
-    The configured model does both, unless another one has embedded more of the collection: then that one, the
-    former, is loaded too and serves until the configured one has caught up. Two encoders are in memory that long (a
-    ViT-B/32 takes 0.6 GB in float32, half of that in bfloat16). The change is then made at once and permanently, and
-    the former encoder freed; its embeddings stay, so that changing back only needs what is new. The database alone
-    says how far it is, so it goes on after any restart. Threads may share this object.
+    The configured model does both, unless another one has embedded more of the collection: then that one, the former
+    model, is loaded too and serves until the configured one has caught up. Until then two encoders are in memory (a
+    ViT-B/32 takes 0.6 GB in float32, half of that in bfloat16). Then the configured model takes over permanently and
+    the former encoder is freed; its embeddings stay, so that changing back only needs the new pictures. The progress
+    is in the database alone, so it continues after a restart. Thread-safe.
     """
 
     def __init__(self, store: Store, loader: EncoderLoader, awaited: str = "") -> None:
-        """`loader` is that of the configured model, and `awaited` the CLIP_MODEL of the one that it stands in for."""
+        """`loader` loads the configured model; `awaited` is the CLIP_MODEL of the one it stands in for, or ""."""
         self._store = store
         self._loader = loader
         self._awaited = awaited
@@ -66,16 +66,16 @@ class ActiveModels:
 
     @property
     def reembedding(self) -> Reembedding | None:
-        """How far a change of model was at the last look; None when there is none."""
+        """The progress of a change of model at the last `look`; None when there is none."""
         return self._reembedding
 
     @property
     def settled(self) -> bool:
-        """Whether the configured model is loaded and had every picture at the last look."""
+        """Whether the configured model is loaded and had embedded every picture at the last `look`."""
         return self._settled
 
     def change(self, loader: EncoderLoader) -> None:
-        """Make that of `loader` the configured model; the one so far, if it is loaded, is the former from now on."""
+        """Make the model of `loader` the configured one; the previous one, if loaded, becomes the former model."""
         self._free_former()
         with self._lock:
             self._begun = self._configured is not None
@@ -93,7 +93,7 @@ class ActiveModels:
             return self._configured
 
     def is_configured(self, in_use: ActiveModel) -> bool:
-        """Whether this is still what `configured` gave."""
+        """Whether this is still what `configured` returned."""
         with self._lock:
             return self._configured is in_use
 
@@ -109,7 +109,7 @@ class ActiveModels:
             return self.configured()
 
     def behind(self) -> list[ActiveModel]:
-        """The models that are loaded and may lack embeddings, the serving one first: what is new must be found."""
+        """The loaded models that may lack embeddings, the serving one first, because new pictures must be found."""
         with self._lock:
             loaded = list[ActiveModel]()
             if self._former is not None and self._former.loader.state.state == "ready":
@@ -119,8 +119,8 @@ class ActiveModels:
             return loaded
 
     def look(self) -> None:
-        """See how far a change of model is, and let the configured one take over when it has every picture. Raises
-        DatabaseError."""
+        """Update the progress of a change of model, and let the configured model take over once it has embedded every
+        picture. Raises DatabaseError."""
         self._begin()
         configured = self.configured() if self._loader.state.state == "ready" else None
         self._check_former(configured)
@@ -143,7 +143,8 @@ class ActiveModels:
         self._free_former()
 
     def _begin(self) -> None:
-        """At the first look, find out whether another model has embedded more of the collection, and load that too."""
+        """Once, find out whether another model has embedded more of the collection, and load that too. Raises
+        DatabaseError."""
         with self._lock:
             if self._begun:
                 return
@@ -159,7 +160,7 @@ class ActiveModels:
                 self._former.loader.start()
 
     def _check_former(self, configured: ActiveModel | None) -> None:
-        """Do without the former model when it is unavailable, or turns out to be the configured one."""
+        """Give up the former model when it is unavailable, or turns out to be the configured one."""
         former = self._former
         if former is None:
             return

@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 Vectors = NDArray[np.float32]
 
 SLICE, GPU_SLICE = 32, 64
-"""Pictures in one forward pass: on a processor with AMX ViT-B/32 gains a quarter over eight in bfloat16, and the
-built-in encoder half. More gain nothing, and need more memory (`core.process`)."""
+"""Pictures in one forward pass: on a processor with AMX, ViT-B/32 in bfloat16 is a quarter faster than with eight, and
+the built-in encoder half. More are no faster, and need more memory (`core.process`)."""
 
 CLOSING = 20.0
-"""Seconds: loading into memory cannot be broken off, and takes a few."""
+"""Seconds to wait for a loading thread: loading into memory cannot be aborted, and takes a few."""
 
 
 class Encoder:
-    """A loaded CLIP model. All methods may be called from any thread.
+    """A loaded CLIP model. Thread-safe.
 
-    Urgent calls wait for each other only, so that a person's query need not wait for an import's batch: the threads of
-    imports step aside for it. Of batches a CPU takes `BATCHES` at a time (`core.process`), others one.
+    Urgent calls wait only for each other, so that a person's query need not wait for an import's batch, whose threads
+    have a lower priority. A CPU works on `BATCHES` batches at a time (`core.process`), other devices on one.
 
-    `name` is the identity of its vectors, `dim` their length; `reads_words` says whether words mean anything to it;
+    `name` identifies its embeddings and `dim` is their length; `reads_words` says whether it supports text;
     `device` is "cpu", "cuda" or "mps", `precision` "float32" or "bfloat16", `slice` the pictures in one forward pass of
     `module`, open_clip's own.
     """
@@ -50,7 +50,8 @@ class Encoder:
         device: str,
         dtype: torch.dtype,
     ) -> None:
-        """`tokenizer` is what turns words into tokens, or the error that says why there is none."""
+        """`tokenizer` turns words into tokens, or is the error that says why there is none. Raises EncoderError when
+        the weights are broken."""
         import open_clip
         from PIL import Image
 
@@ -65,32 +66,29 @@ class Encoder:
         self._turns = {True: threading.Semaphore(), False: threading.Semaphore(BATCHES if device == "cpu" else 1)}
         self.slice = SLICE if device == "cpu" else GPU_SLICE
         self.dim = 0
-        # The first pass shows the dimension, warms the model up and finds weights that lead nowhere.
+        # The first pass determines the dimension, warms the model up and detects broken weights.
         trial = self.encode_pictures([Image.new("RGB", (64, 64), "grey")])
         if not np.isclose(np.linalg.norm(trial), 1, atol=1e-3):
             raise EncoderError(
-                f"The weights of {name} are broken, for they give no vectors: choose another CLIP_MODEL."
+                f"The weights of {name} are broken, because they give no vectors: choose another CLIP_MODEL."
             )
         self.dim = trial.shape[1]
 
     def prepare(self, image: Image.Image, box: PixelBox | None = None) -> torch.Tensor:
-        """The model's own preprocessing of an RGB picture, or what lies in a box of it, to (3, height, width).
+        """The model's own preprocessing of an RGB picture, or of a box in it, to shape (3, height, width).
 
-        Where it can be, its pixels are still bytes: `batch` makes numbers of many pictures at once, which is quicker.
+        Where possible the pixels are still bytes: `batch` converts many pictures at once, which is faster.
         """
         return self._prepare(image, box or (0.0, 0.0, *image.size))
 
     def batch(self, prepared: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Prepared pictures as `module` takes them, (n, 3, height, width) on its device and in its precision."""
+        """Prepared pictures as input of `module`, (n, 3, height, width) on its device and in its precision."""
         import torch
 
         return self._normalise(torch.stack(list(prepared)).to(self.device)).to(self._dtype)
 
     def encode_prepared(self, prepared: Sequence[torch.Tensor], *, urgent: bool = False) -> Vectors:
-        """Prepared pictures to unit rows, (n, dim) float32.
-
-        An `urgent` call waits for no batch.
-        """
+        """Prepared pictures to unit rows, (n, dim) float32. An `urgent` call waits for no batch."""
         return self._encode(lambda rows: self.module.encode_image(self.batch(rows), normalize=False), prepared, urgent)
 
     def encode_pictures(self, images: Sequence[Image.Image], *, urgent: bool = False) -> Vectors:
@@ -100,7 +98,7 @@ class Encoder:
     def encode_words(self, texts: Sequence[str]) -> Vectors:
         """Texts to unit rows, (n, dim) float32, urgently; what exceeds the model's context is cut off.
 
-        Raises EncoderError when the model cannot read words, or a text is empty.
+        Raises EncoderError when the model does not support text, or a text is empty.
         """
         if isinstance(self._tokenizer, EncoderError):
             raise EncoderError(str(self._tokenizer))
@@ -128,12 +126,12 @@ class Encoder:
 def load_encoder(
     model: str, *, precision: Literal["fp32", "bf16"] | None = None, on_progress: OnDownloadProgress | None = None
 ) -> Encoder:
-    """Load the model that CLIP_MODEL's value means, downloading it if need be: this takes seconds to minutes.
+    """Load the model for a value of CLIP_MODEL, downloading it if necessary: this takes seconds to minutes.
 
-    `precision` overrides the choice: bfloat16 where the processor computes it natively, else float32, and always
-    float32 for batch-normalised networks. Those do not bear the rounding: photos encoded by MobileNetV2 in both have
-    cosines down to 0.97, by ViT-B/32 above 0.9999.
-    `on_progress` is called with the bytes of weights done and to do. Raises EncoderError, one sentence.
+    `precision` overrides the default: bfloat16 where the processor supports it natively, else float32, and always
+    float32 for batch-normalised networks, which suffer from the rounding: the cosine between a photo's embeddings in
+    both precisions is as low as 0.97 with MobileNetV2, and above 0.9999 with ViT-B/32.
+    `on_progress` is called with the bytes of the weights done and in total. Raises EncoderError with a sentence.
     """
     import torch
 
@@ -166,7 +164,7 @@ def _has_bfloat16(device: str) -> bool:
 
     if device == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    # As the processors call it themselves: x86 with AVX-512 or AMX, and Arm.
+    # The names of the capability on x86 with AVX-512 or AMX, and on Arm.
     native = ("avx512_bf16", "amx_bf16", "bf16")
     return device == "cpu" and any(torch.cpu.get_capabilities().get(name) for name in native)
 

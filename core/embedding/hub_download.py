@@ -1,4 +1,4 @@
-"""Files of the Hugging Face hub: taken from its cache on this computer, else downloaded into it, of one revision."""
+"""Model files of one revision from the Hugging Face hub, or from its cache on this computer."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Self
 
-# The library reads these when it is imported. Plain HTTPS passes proxies, resumes after a cut and tells its progress,
-# and nobody need hear who downloads what for whom.
+# The library reads these when it is imported. Plain HTTPS works with proxies, resumes interrupted downloads and
+# reports progress; and nobody needs to know who downloads which model.
 os.environ["HF_HUB_DISABLE_XET"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
@@ -28,19 +28,19 @@ from huggingface_hub.errors import (
 from core.errors import EncoderError
 
 OnDownloadProgress = Callable[[int, int | None], None]
-"""Called with the bytes that are there and the bytes there will be, or None when that is unknown."""
+"""Called with the bytes done and the bytes in total, or None when that is unknown."""
 
 TIMEOUT_SECONDS = 15.0
-"""Seconds for the hub to say what its newest revision holds, the look-up of its name included."""
+"""Seconds for the hub to answer what its newest revision is, name resolution included."""
 
 _LOCAL = "set CLIP_MODEL=local-dir:FOLDER to a model that is on this computer"
 
 
 def cached_revision(repository: str, *files: Sequence[str]) -> Path | None:
-    """The folder of the revision of `repository` (ORGANISATION/NAME) in the cache that was the newest one last time.
+    """The cached folder of the revision of `repository` (ORGANISATION/NAME) that was the newest when last checked.
 
-    None when it lacks a file: of each of `files`, alternatives by name, it must have one. The hub is not asked.
-    Raises EncoderError when `repository` cannot be the name of one.
+    None when a file is missing: each of `files` lists alternative names, one of which must exist. The hub is not
+    contacted. Raises EncoderError when `repository` is not a valid name.
     """
     folder = None
     for names in files:
@@ -48,7 +48,7 @@ def cached_revision(repository: str, *files: Sequence[str]) -> Path | None:
             found = [try_to_load_from_cache(repository, name) for name in names]
         except HFValidationError:
             raise EncoderError(
-                f"“{repository}” is no name of a model on the hub: CLIP_MODEL=hf-hub: needs ORGANISATION/NAME."
+                f"“{repository}” is not the name of a model on the hub: CLIP_MODEL=hf-hub: needs ORGANISATION/NAME."
             ) from None
         folder = next((Path(path).parent for path in found if isinstance(path, str)), None)
         if folder is None:
@@ -65,14 +65,14 @@ def newest_revision(repository: str, name: str) -> Path:
 
     def ask() -> None:
         try:
-            # Asked first, for a snapshot may come from the cache when the hub is away, and what is missing would be
-            # asked for again and again.
+            # First, because a snapshot may come from the cache when the hub is unavailable, and missing files would
+            # be requested again and again.
             HfApi().model_info(repository, timeout=TIMEOUT_SECONDS)
             answer.set_result(snapshot_download(repository, allow_patterns=[name], tqdm_class=_progress()))
         except BaseException as error:  # noqa: BLE001 - handed to the waiting thread
             answer.set_exception(error)
 
-    # A thread, left behind when it takes too long: the library asks without a time limit.
+    # In a thread that is abandoned when it takes too long: the library has no overall time limit.
     threading.Thread(target=ask, name="model hub", daemon=True).start()
     try:
         return Path(answer.result(TIMEOUT_SECONDS))
@@ -85,8 +85,8 @@ def newest_revision(repository: str, name: str) -> Path:
 def fetch(repository: str, folder: Path, names: Sequence[str], on_progress: OnDownloadProgress) -> Path:
     """The path of the first of `names` that `repository` has, in the `folder` of one of its revisions.
 
-    What is there is taken, and a download that broke off goes on. Raises EncoderError, and whatever `on_progress`
-    raises, which ends the download.
+    An existing file is used, and an interrupted download is resumed. Raises EncoderError, and whatever `on_progress`
+    raises, which aborts the download.
     """
     for name in names:
         if (folder / name).is_file():
@@ -95,7 +95,7 @@ def fetch(repository: str, folder: Path, names: Sequence[str], on_progress: OnDo
     chosen = next((name for name in names if name in sizes), None)
     if chosen is None:
         raise EncoderError(
-            f"{repository} on the model hub has no file {' or '.join(names)}, so it is no open_clip model: "
+            f"{repository} on the model hub has no file {' or '.join(names)}, so it is not an open_clip model: "
             "choose another CLIP_MODEL."
         )
     _download(repository, folder, chosen, sizes[chosen], on_progress)
@@ -103,7 +103,7 @@ def fetch(repository: str, folder: Path, names: Sequence[str], on_progress: OnDo
 
 
 def discard(path: Path) -> None:
-    """Take a downloaded file out of the cache, so that it is downloaded again."""
+    """Remove a downloaded file from the cache, so that it is downloaded again."""
     blob = path.resolve()
     path.unlink(missing_ok=True)
     blob.unlink(missing_ok=True)
@@ -127,13 +127,13 @@ def _download(repository: str, folder: Path, name: str, size: int, on_progress: 
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise EncoderError(
-                f"There is no room for {name} ({_megabytes(size)}) in {constants.HF_HUB_CACHE}: free some space "
-                "there and press Try again."
+                f"There is not enough disk space for {name} ({_megabytes(size)}) in {constants.HF_HUB_CACHE}: free "
+                "some space there and press Try again."
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise EncoderError(
-                f"The folder {constants.HF_HUB_CACHE} cannot be written to: allow it, or set HF_HOME to another "
-                "folder, and start again."
+                f"The folder {constants.HF_HUB_CACHE} is not writable: change its permissions, or set HF_HOME to "
+                "another folder, and start again."
             ) from error
         raise _cut(name, done, size) from error
     except Exception as error:
@@ -141,9 +141,9 @@ def _download(repository: str, folder: Path, name: str, size: int, on_progress: 
 
 
 def _progress(on_bytes: Callable[[int], None] = lambda count: None) -> type:
-    """What the library takes for the class of its progress bars: two for bytes, received and written, one for files.
+    """A class for the library's progress bars, which are two for bytes (received and written) and one for files.
 
-    `on_bytes` hears how many bytes one of the first two has counted so far.
+    `on_bytes` is called with the number of bytes that one of the first two has counted so far.
     """
 
     class Bar:
@@ -174,15 +174,15 @@ def _progress(on_bytes: Callable[[int], None] = lambda count: None) -> type:
 
 
 def _failure(repository: str, error: Exception) -> EncoderError:
-    """What an error of the library means, or the one that led to it when that was hidden by a look into the cache."""
+    """The EncoderError for an error of the library, or for its cause when a look into the cache hid that."""
     if isinstance(error, LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
         error = error.__cause__
     if isinstance(error, OfflineModeIsEnabled):
         return _unreachable("HF_HUB_OFFLINE forbids it")
     if isinstance(error, HfHubHTTPError):
         return _refusal(repository, error)
-    if isinstance(error, ValueError | KeyError | TypeError | AssertionError):  # no JSON, or not the hub's
-        return _unreachable("what answers there is no model hub")
+    if isinstance(error, ValueError | KeyError | TypeError | AssertionError):  # not JSON, or not the hub's
+        return _unreachable("the server there is not a model hub")
     return _unreachable(str(error) or type(error).__name__)
 
 
@@ -197,22 +197,22 @@ def _refusal(repository: str, error: HfHubHTTPError) -> EncoderError:
     status = error.response.status_code
     if isinstance(error, GatedRepoError) or status == 403:
         return EncoderError(
-            f"{repository} is given only to those who asked for it: ask on its page on the model hub and set "
-            f"HF_TOKEN to your token, or choose another CLIP_MODEL."
+            f"{repository} is a gated model: request access on its page on the model hub and set HF_TOKEN to your "
+            "token, or choose another CLIP_MODEL."
         )
     if isinstance(error, RepositoryNotFoundError) or status in (401, 404):
         return EncoderError(
-            f"The model hub has no {repository}, or shows it only to some: check CLIP_MODEL, or set HF_TOKEN to "
-            "the token of someone who may read it."
+            f"The model hub has no {repository}, or it is private: check CLIP_MODEL, or set HF_TOKEN to a token with "
+            "access to it."
         )
     return EncoderError(
-        f"The model hub {constants.ENDPOINT} is out of order (HTTP {status}): press Try again in a while, or {_LOCAL}."
+        f"The model hub {constants.ENDPOINT} is unavailable (HTTP {status}): press Try again later, or {_LOCAL}."
     )
 
 
 def _cut(name: str, done: int, size: int) -> EncoderError:
     return EncoderError(
-        f"The download of {name} broke off after {_megabytes(done)} of {_megabytes(size)}: check the connection "
+        f"The download of {name} was interrupted after {_megabytes(done)} of {_megabytes(size)}: check the connection "
         "and press Try again."
     )
 

@@ -1,4 +1,4 @@
-"""Loads an encoder in the background and says how far it is."""
+"""Loading an encoder in the background, with progress."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LoadState:
-    """How far the loading of `model` is: `message` is a sentence for a page; the bytes are those of its weights."""
+    """The state of loading `model`: `message` is a sentence for the page, and the bytes are those of its weights."""
 
     model: str
     state: Literal["loading", "ready", "failed"] = "loading"
@@ -25,7 +25,7 @@ class LoadState:
 
 
 class EncoderLoader:
-    """Loads an encoder in the background. All methods may be called from any thread."""
+    """Loads an encoder in the background. Thread-safe."""
 
     def __init__(self, model: str) -> None:
         """`model` is CLIP_MODEL's value."""
@@ -37,19 +37,19 @@ class EncoderLoader:
 
     @property
     def state(self) -> LoadState:
-        """How far it is."""
+        """The current state."""
         with self._changed:
             return self._state
 
     def start(self) -> None:
-        """Begin to load, unless that was done before."""
+        """Start loading, unless already started."""
         with self._changed:
             if self._thread is None and not self._closed:
                 self._thread = threading.Thread(target=self._load, name="CLIP", daemon=True)
                 self._thread.start()
 
     def retry(self) -> None:
-        """Begin again after a failure; otherwise do nothing."""
+        """Start again after a failure; otherwise do nothing."""
         with self._changed:
             if self._state.state == "failed":
                 self._state = LoadState(self._state.model)
@@ -59,7 +59,7 @@ class EncoderLoader:
     def get(self, timeout: float = 0.0) -> Encoder:
         """The encoder, waiting at most `timeout` seconds for it.
 
-        Raises EncoderError while it loads, and with the failure's sentence when it could not be loaded.
+        Raises EncoderError while it is loading, and with the reason when loading failed.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._state.state != "loading" or self._closed, timeout)
@@ -68,7 +68,7 @@ class EncoderLoader:
             return self._encoder
 
     def close(self) -> None:
-        """Break off a download, and wait for the thread to end, but not longer than CLOSING seconds."""
+        """Abort a download, and wait up to CLOSING seconds for the thread to end."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -83,7 +83,7 @@ class EncoderLoader:
             self._finish("failed", str(error))
         except Exception:
             logger.exception("loading CLIP failed")
-            self._finish("failed", "CLIP cannot be loaded: see the log for why, and press Try again.")
+            self._finish("failed", "CLIP cannot be loaded: see the log for the reason, and press Try again.")
         else:
             self._encoder = encoder
             self._finish("ready", f"{encoder.name} is ready.")

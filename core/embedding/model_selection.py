@@ -1,4 +1,4 @@
-"""Which model works: that of CLIP_MODEL, or when it is unset CLIP as soon as it can be had, and until then the
+"""Which model is used: that of CLIP_MODEL or, when it is unset, CLIP as soon as it is available and until then the
 built-in encoder."""
 
 from __future__ import annotations
@@ -15,20 +15,21 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_CLIP = "ViT-B-32/laion2b_s34b_b79k"
 CLIP_REPOSITORY = "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"
-"""The model wanted when CLIP_MODEL is unset, and where the hub has it."""
+"""The default model when CLIP_MODEL is unset, and its repository on the hub."""
 
 WATCH_SECONDS = 0.5
+"""How often to check whether CLIP has been loaded, so that a person hardly notices the delay."""
 
 
 class ModelSelection:
-    """The loaders of the models that may work, and which of them does now. All methods may be called from any thread.
+    """The loaders of the candidate models, and which of them is in use. Thread-safe.
 
-    CLIP_MODEL's model works whatever comes of it. When that is unset, CLIP works at once if the hub's cache has it;
-    otherwise, or when it turns out to be damaged, the built-in encoder works until CLIP has come.
+    The model of CLIP_MODEL is used even if it fails to load. When CLIP_MODEL is unset, CLIP is used at once if it is
+    in the hub's cache; otherwise, or when it turns out to be damaged, the built-in encoder is used until CLIP is ready.
     """
 
     def __init__(self, setting: str) -> None:
-        """`setting` is CLIP_MODEL's value, "" when it is unset."""
+        """`setting` is CLIP_MODEL's value, "" when it is unset. Raises EncoderError for an invalid name."""
         self._wanted = EncoderLoader(setting or DEFAULT_CLIP)
         self._builtin = None if setting else EncoderLoader(BUILTIN)
         self._here = bool(setting) or cached_revision(CLIP_REPOSITORY, WEIGHTS) is not None
@@ -37,12 +38,12 @@ class ModelSelection:
 
     @property
     def wanted(self) -> str:
-        """The CLIP_MODEL of the model that works sooner or later."""
+        """The CLIP_MODEL of the model that will be used in the end."""
         return self._wanted.state.model
 
     @property
     def loader(self) -> EncoderLoader:
-        """That of the model that works now, or will when it is loaded."""
+        """The loader of the model in use, which may still be loading."""
         if self._builtin is None:
             return self._wanted
         state = self._wanted.state.state
@@ -52,11 +53,12 @@ class ModelSelection:
 
     @property
     def awaited(self) -> LoadState | None:
-        """How far CLIP is while the built-in encoder works in its place; None when it does not."""
+        """The state of CLIP while the built-in encoder is used in its place, else None."""
         return self._wanted.state if self.loader is self._builtin else None
 
     def start(self, on_change: Callable[[EncoderLoader], None]) -> None:
-        """Begin to load. `on_change` hears, in a thread of its own, of each other loader to work with from then on."""
+        """Start loading. `on_change` is called, in another thread, with the new loader whenever the model in use
+        changes."""
         working = self.loader
         working.start()
         self._wanted.start()
@@ -67,13 +69,13 @@ class ModelSelection:
             self._watcher.start()
 
     def retry(self) -> None:
-        """Try again to load what could not be loaded."""
+        """Try again to load what failed to load."""
         self._wanted.retry()
         if self._builtin is not None:
             self._builtin.retry()
 
     def close(self) -> None:
-        """Break off what is still loading, and wait for the change in hand."""
+        """Abort what is still loading, and wait for a running `on_change`."""
         self._closing.set()
         if self._watcher is not None:
             self._watcher.join()
@@ -86,6 +88,6 @@ class ModelSelection:
             if self.loader is working:
                 continue
             working = self.loader
-            logger.info("%s is the model from now on", working.state.model)
+            logger.info("%s is now the model in use", working.state.model)
             working.start()
             on_change(working)

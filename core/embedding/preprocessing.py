@@ -1,4 +1,4 @@
-"""A model's own preprocessing of pictures, by open_clip's settings for it and a little quicker."""
+"""A model's own preprocessing of pictures, by open_clip's settings for it but a little faster."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Resize = Callable[["Image.Image", "PixelBox"], "Image.Image"]
 
 
 def split(settings: Mapping[str, Any]) -> tuple[Prepare, Normalise]:
-    """A model's preprocessing as what is done to each picture, and what can be done to a batch of them as well.
+    """A model's preprocessing, split into the part for each picture and the part for a whole batch.
 
-    `settings` are those that `open_clip.get_model_preprocess_cfg` reads off a model. The first of the two makes a
-    tensor of shape (3, height, width) of what lies in a box of an RGB picture; its pixels are still bytes.
+    `settings` are those that `open_clip.get_model_preprocess_cfg` returns for a model. The first part turns a box of
+    an RGB picture into a tensor of shape (3, height, width) whose pixels are still bytes.
     """
     from open_clip.transform import PreprocessCfg, image_transform_v2
     from torchvision.transforms import Compose, Normalize, PILToTensor
@@ -40,7 +40,7 @@ def split(settings: Mapping[str, Any]) -> tuple[Prepare, Normalise]:
 def _resizing(config: Any) -> Resize | None:
     """open_clip's resizing for a PreprocessCfg, as one step that reads a box; None where it keeps more than the box.
 
-    Rows first, then columns, as in a resize of the whole: what is clipped in between is clipped alike.
+    Rows first, then columns, as in resizing the whole picture, so that intermediate values are clipped alike.
     """
     from PIL.Image import Resampling
 
@@ -60,9 +60,9 @@ def _resizing(config: Any) -> Resize | None:
 
 
 def _centre(box: PixelBox, short: int, width: int, height: int) -> PixelBox:
-    """The part of a box that is `width` by `height` in the middle, were its short side `short` pixels.
+    """The central part of a box, `width` by `height` at a scale where the box's short side has `short` pixels.
 
-    Rounded as torchvision does: the long side down, and the margins to the nearest whole pixel.
+    Rounded as by torchvision: the long side down, and the margins to the nearest whole pixel.
     """
     left, top, right, bottom = box
     scale = short / min(right - left, bottom - top)

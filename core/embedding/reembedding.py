@@ -1,15 +1,15 @@
-"""Embeddings for pictures that lack one of a model, as after a change of CLIP_MODEL.
+"""Re-embedding: embeddings for pictures that lack one of a model, as after a change of CLIP_MODEL.
 
-They are made from the kept thumbnails (a JPEG of 256 pixels on the short side), not by fetching again: links die,
-and a whole collection fetched at four requests a host takes days where thumbnails take the model's own time. What
-that loses was measured by `bench/thumbnail_loss.py`. With MobileNetV2, which feels every artefact, the median cosine
-of an embedding from the thumbnail and from the original is 0.991 for 500 photos of 300 × 200 pixels (the 1 % worst
-0.957), 0.969 for the same enlarged to 1200 × 800 with grain (0.908), and 0.949 for mosaics of nine photos (0.907);
-with ViT-B-32 and random weights, which tells nothing of a trained one's, all are above 0.998. Of the ten nearest of
-an original 92, 87 and 70 % stay. But every original finds its own thumbnail first, and the nearest of 900 photos is
-of the same class as often (75.3 % with thumbnails, 74.3 % with originals, 75.0 % thumbnails among themselves): what
-moves is the order among what is about equally alike. A picture of the collection that is searched by its own bytes
-uses its own embedding, so it is found at 100 % either way.
+They are made from the stored thumbnails (JPEGs with 256 pixels on the short side), not by fetching again: links die,
+and fetching a whole collection at four requests a host takes days, where thumbnails take only the model's time.
+`bench/thumbnail_loss.py` measured the loss. With MobileNetV2, which is sensitive to every artefact, the median cosine
+between an embedding from the thumbnail and one from the original is 0.991 for 500 photos of 300 × 200 pixels (worst
+1 %: 0.957), 0.969 for the same enlarged to 1200 × 800 with grain (0.908), and 0.949 for mosaics of nine photos (0.907);
+with ViT-B-32 and random weights, which says nothing about a trained one, all are above 0.998. Of an original's ten
+nearest, 92, 87 and 70 % stay the same. But every original finds its own thumbnail first, and the nearest of 900 photos
+is as often of the same class (75.3 % with thumbnails, 74.3 % with originals, 75.0 % among thumbnails): only the order
+of about equally similar pictures changes. A picture of the collection searched by its own bytes uses its stored
+embedding, so it is found at 100 % either way.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 BATCH = 32
-"""Pictures between two looks at `stop`, as many as an import embeds at a time."""
+"""Pictures between two checks of `stop`, as many as an import embeds at a time."""
 
 
 def reembed(store: Store, in_use: ActiveModel, stop: Callable[[], bool]) -> int:
-    """Embed pictures that lack an embedding of this model, until none does or `stop` answers True.
+    """Embed pictures that lack an embedding of this model, until none does or `stop` returns True.
 
-    Returns how many it embedded. What lacks an embedding is all there is to know, so it can break off anywhere. Any
-    number of processes may do this at once: each starts somewhere else in the circle of ids, and jumps elsewhere when
-    another was quicker with a batch. Of 100,000 pictures two processes so embed 2 % twice and eight 11 %, by
-    simulation; in return no transaction is open, and no connection of a pooler held, while the model works. Raises
-    DatabaseError or EncoderError.
+    Returns how many it embedded. It keeps no other state, so it can be interrupted anywhere. Any number of processes
+    may do this at once: each starts at a random id, wraps around, and jumps to another id when another process was
+    faster with a batch. In a simulation with 100,000 pictures, two processes embed 2 % twice and eight 11 %; in
+    return, no transaction is open and no pooler connection is held while the model works. Raises DatabaseError or
+    EncoderError.
     """
     done, after, from_start = 0, uuid4(), False
     with ThreadPoolExecutor(thread_name_prefix="thumbnail") as threads:

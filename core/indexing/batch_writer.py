@@ -1,4 +1,4 @@
-"""A batch of prepared pictures -> embeddings, and with them and what else became of items one transaction."""
+"""A batch of prepared pictures -> embeddings, written with all outcomes of the batch in one transaction."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 class BatchWriter:
-    """Embeds and writes batches with one model. Threads may share it."""
+    """Embeds and writes batches with one model. Thread-safe."""
 
     def __init__(self, database: Database, store: Store, claims: Claims, in_use: ActiveModel) -> None:
         self._database = database
@@ -33,9 +33,9 @@ class BatchWriter:
         self._in_use = in_use
 
     def finish(self, ready: Sequence[Ready], outcomes: Sequence[Outcome]) -> None:
-        """Embed a batch and write it. When that fails because of what is in it, the bad item fails alone.
+        """Embed a batch and write it. When an item in it causes an error, only that item fails.
 
-        Raises DatabaseError or psycopg.Error when the database is away, and EncoderError.
+        Raises DatabaseError or psycopg.Error when the database is unavailable, and EncoderError.
         """
         try:
             self.write(ready, outcomes, self._embed(ready))
@@ -56,7 +56,7 @@ class BatchWriter:
             self.write([], [Outcome(item, "failed", reason=UNFORESEEN)], {})
 
     def _embed(self, ready: Sequence[Ready]) -> dict[UUID, Vector]:
-        """The embeddings of those pictures that have none yet."""
+        """New embeddings for those pictures that have none yet."""
         prepared = {picture_id(entry.picture.sha256): entry.prepared for entry in ready}
         with self._database.connection() as connection:
             known = self._store.embedded(connection, self._in_use.model, prepared)
@@ -65,7 +65,7 @@ class BatchWriter:
         return dict(zip(fresh, vectors, strict=True))
 
     def write(self, ready: Sequence[Ready], outcomes: Sequence[Outcome], vectors: Mapping[UUID, Vector]) -> None:
-        """Write what became of a batch, in one transaction. Raises DatabaseError or psycopg.Error."""
+        """Write the outcomes of a batch in one transaction. Raises DatabaseError or psycopg.Error."""
         with self._database.connection() as connection:
             held = self._claims.lock_waiting(connection, items_of(ready, outcomes))
             entries, new = list[tuple[UUID, Item]](), dict[UUID, NewPicture]()
@@ -105,5 +105,5 @@ def items_of(ready: Iterable[Ready], outcomes: Iterable[Outcome]) -> list[Item]:
 
 
 def _url(item: Item, picture: UUID) -> str:
-    """Where the picture of an item can be had from now on."""
+    """Where the picture of an item is available from now on: its URL, or the path of its stored file."""
     return file_path(picture) if item.is_file else item.url

@@ -1,4 +1,4 @@
-"""What workers do with the items of imports: claim some for a while, give them back, and write what became of them."""
+"""How workers handle the items of imports: claim them for a limited time, release them, and record their outcomes."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ logger = logging.getLogger(__name__)
 Status = Literal["waiting", "indexed", "already_there", "failed"]
 
 SUSPECT, GIVEN_UP = 2, 4
-"""How often an item is in hand when a worker dies until it is claimed alone, and until it is given up. A picture that
-crashes its worker takes some hundred others with it twice, and is then found out; one that was merely near when
-power failed has two more chances."""
+"""Worker crashes while an item was claimed after which it is claimed alone, and after which it is given up. A picture
+that crashes its worker affects some hundred others twice and is then isolated; one that was merely claimed during a
+power failure gets two more chances."""
 
-GIVEN_UP_REASON = "Working on this picture stopped the app again and again, so it was left out."
+GIVEN_UP_REASON = "This picture repeatedly crashed the app, so it was skipped."
 """The reason of items that were given up."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """One URL or dropped file of an import, claimed to be worked on. `attempts` counts its tries, this one too; a
-    try that a crash or a stop cut short counts for nothing.
+    """One URL or dropped file of an import, claimed by a worker. `attempts` counts its attempts, including this one but
+    not those interrupted by a crash or a stop.
 
-    A file has no host; its key is the SHA-256 of its bytes, and its `url` the name that it was dropped with.
+    A file has no host; its key is the SHA-256 of its bytes, and its `url` is its original name.
     """
 
     import_id: int
@@ -44,13 +44,13 @@ class Item:
 
     @property
     def is_file(self) -> bool:
-        """Whether this is a dropped file, for a web address always names a host."""
+        """Whether this is a dropped file: a URL always has a host."""
         return not self.host
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an item. With status "waiting" it is tried again at `next_try_at`."""
+    """The outcome of an item. With status "waiting" it is retried at `next_try_at`."""
 
     item: Item
     status: Status
@@ -60,10 +60,9 @@ class Outcome:
 
 
 class Claims:
-    """The items of imports (`core.indexing.imports`) in the hands of workers. Threads and processes may share them.
+    """The items of imports (`core.indexing.imports`) claimed by workers. Thread-safe, and safe across processes.
 
-    Whatever locks several items does so in the order of their keys, or skips what is locked, so that no two ever
-    wait for each other in a circle.
+    Whatever locks several items does so in the order of their keys, or skips locked ones, so that no two deadlock.
     """
 
     def __init__(self, database: Database) -> None:
@@ -81,7 +80,7 @@ class Claims:
         return row is None or bool(row[0])
 
     def due(self) -> list[int]:
-        """The imports that have an item to be claimed now, oldest first. Raises DatabaseError."""
+        """The ids of the imports that have an item due now, oldest first. Raises DatabaseError."""
         with self._database.connection() as connection:
             rows = connection.execute(
                 """SELECT id FROM imports
@@ -92,10 +91,10 @@ class Claims:
         return [row[0] for row in rows]
 
     def claim(self, import_id: int, limit: int, lease: timedelta, full_hosts: Collection[str] = ()) -> list[Item]:
-        """Take up to `limit` items that are due, for the length of the lease; nobody else gets them meanwhile.
+        """Claim up to `limit` due items for the duration of the lease; nobody else gets them meanwhile.
 
-        Items of `full_hosts` are left for later, and those that may have crashed a worker to `claim_suspect`: a
-        claim that is neither given back nor recorded counts as lost. Raises DatabaseError.
+        Items of `full_hosts` are left for later, and those that may have crashed a worker for `claim_suspect`: a claim
+        that is neither released nor recorded counts as lost. Raises DatabaseError.
         """
         with self._database.connection() as connection:
             return _claim(
@@ -107,10 +106,9 @@ class Claims:
             )
 
     def claim_suspect(self, import_id: int, lease: timedelta) -> list[Item]:
-        """Take one of the items that `claim` leaves, for a run that has nothing else in hand.
+        """Claim one of the items that `claim` leaves, for a run with no other claims.
 
-        None while another run has one of the same import. Those that were lost GIVEN_UP times are given up. Raises
-        DatabaseError.
+        Empty while another run has one of the same import. Items lost GIVEN_UP times fail. Raises DatabaseError.
         """
         with self._database.connection() as connection:
             connection.execute("SELECT FROM imports WHERE id = %s FOR NO KEY UPDATE", (import_id,))  # one at a time
@@ -134,7 +132,7 @@ class Claims:
             )
 
     def renew(self, items: Sequence[Item], lease: timedelta) -> None:
-        """Lengthen the lease on items that are still being worked on; those just being recorded need none. Raises
+        """Extend the lease on items that are still being processed; those just being recorded are skipped. Raises
         DatabaseError."""
         with self._database.connection() as connection:
             connection.execute(
@@ -147,7 +145,7 @@ class Claims:
             )
 
     def release(self, items: Sequence[Item], until: datetime | None = None) -> None:
-        """Give claimed items back untried, to be due at `until` or now. Raises DatabaseError."""
+        """Release claimed items without an attempt, due again at `until` or now. Raises DatabaseError."""
         with self._database.connection() as connection:
             connection.execute(
                 """UPDATE items SET next_try_at = coalesce(%s, now()), lost = greatest(lost - 1, 0)
@@ -159,7 +157,7 @@ class Claims:
             )
 
     def back_off(self, host: str, until: datetime) -> None:
-        """Send a host that limits its rate no request before `until`: none of its waiting items is due. Raises
+        """Send no request to a rate-limiting host before `until`: none of its waiting items is due until then. Raises
         DatabaseError."""
         with self._database.connection() as connection:
             connection.execute(
@@ -172,8 +170,8 @@ class Claims:
             )
 
     def lock_waiting(self, connection: Connection, items: Sequence[Item]) -> set[Item]:
-        """Those of the items that still wait; until the transaction ends nobody else can change them.
-        Raises psycopg.Error."""
+        """Lock and return those of the items that are still waiting; nobody else can change them until the transaction
+        ends. Raises psycopg.Error."""
         rows = connection.execute(
             """SELECT import, key FROM items
                WHERE (import, key) IN (SELECT * FROM unnest(%s::bigint[], %s::bytea[])) AND status = 'waiting'
@@ -184,7 +182,7 @@ class Claims:
         return {item for item in items if (item.import_id, item.key) in waiting}
 
     def record(self, connection: Connection, outcomes: Sequence[Outcome]) -> None:
-        """Write what became of items. An item that already has a final state keeps it. Raises psycopg.Error."""
+        """Write the outcomes of items. An item that already has a final state keeps it. Raises psycopg.Error."""
         connection.execute(
             """UPDATE items SET status = o.status, picture = o.picture, reason = o.reason, attempts = attempts + 1,
                       lost = 0, next_try_at = coalesce(o.next_try_at, items.next_try_at),
@@ -204,7 +202,7 @@ class Claims:
 
 
 class LeaseRenewal:
-    """Renews the lease on what is in hand, for the length of a `with` block."""
+    """Renews the lease on claimed items while a `with` block runs."""
 
     def __init__(self, claims: Claims, in_hand: Callable[[], Sequence[Item]], lease: timedelta) -> None:
         self._claims = claims
@@ -224,15 +222,15 @@ class LeaseRenewal:
         while not self._ended.wait(self._lease.total_seconds() / 4):
             try:
                 self._claims.renew(self._in_hand(), self._lease)
-            except Exception as error:  # noqa: BLE001  a missed beat is made good by the next, or by the lease
+            except Exception as error:  # noqa: BLE001  the next renewal makes up for it, or the lease expires
                 logger.warning("could not renew the lease: %s", error)
 
 
 def _claim(
     connection: Connection, import_id: int, lease: timedelta, which: LiteralString, values: dict[str, Any]
 ) -> list[Item]:
-    """Take those of the due items of an import that the condition says, with its order and limit."""
-    # An ARRAY is made once; a plan may run an IN again for each row, and so pass its LIMIT.
+    """Claim the due items of an import that match the condition, in its order and up to its limit."""
+    # An ARRAY is evaluated once; a plan may evaluate IN again for each row, and so exceed its LIMIT.
     query = f"""UPDATE items SET next_try_at = now() + %(lease)s, lost = lost + 1
                 WHERE import = %(id)s AND key = ANY(ARRAY(
                     SELECT key FROM items

@@ -1,4 +1,4 @@
-"""What an import could not index, as a table."""
+"""The failed items of an import as CSV."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ from core.indexing.imports import Failure
 
 
 def as_csv(failures: Iterable[Failure]) -> bytes:
-    """A row a failed item, its URL and what happened, see `core.collection.spreadsheets.to_csv`."""
+    """One row per failed item: its URL and what happened, see `core.collection.spreadsheets.to_csv`."""
     rows = [(failure.url, failure.reason) for failure in failures]
     return to_csv(pd.DataFrame(rows, columns=["URL", "what happened"]))

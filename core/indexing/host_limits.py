@@ -1,4 +1,4 @@
-"""How many requests a host gets at a time, and which hosts limit their rate."""
+"""Limits on concurrent requests to each host, and hosts that are rate-limiting us."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from datetime import UTC, datetime
 
 
 class HostGate:
-    """Counts the requests under way to each host. May be shared by any number of threads."""
+    """Counts the running requests to each host. Thread-safe."""
 
     def __init__(self, limit: int) -> None:
-        """`limit` is how many requests to one host may be under way, from all processes together."""
+        """`limit` is the number of concurrent requests to one host, from all processes together."""
         self._all = self._limit = limit
         self._busy = Counter[str]()
         self._backed_off_until = dict[str, datetime]()
         self._lock = threading.Lock()
 
     def share(self, processes: int) -> None:
-        """Take an equal part of the places, as one of so many processes; each has one at least."""
+        """Use an equal share of the limit, as one of `processes`; each gets at least one request at a time."""
         self._limit = max(1, self._all // max(processes, 1))
 
     def back_off(self, host: str, until: datetime) -> None:
-        """Send a host no request until a moment."""
+        """Send no request to a host before `until`."""
         with self._lock:
             self._backed_off_until[host] = until
 
     def backed_off_until(self, host: str) -> datetime | None:
-        """The moment until which a host gets no request, if there is one."""
+        """The time until which no request is sent to a host, or None."""
         with self._lock:
             until = self._backed_off_until.get(host)
             if until is not None and until <= datetime.now(UTC):
@@ -36,7 +36,7 @@ class HostGate:
             return until
 
     def enter(self, host: str) -> bool:
-        """Take a place at a host, if one is free; `leave` gives it back."""
+        """Reserve a request to a host, if its limit allows; `leave` ends it. Returns whether it was reserved."""
         with self._lock:
             if self._busy[host] >= self._limit:
                 return False
@@ -44,7 +44,7 @@ class HostGate:
             return True
 
     def leave(self, host: str) -> None:
-        """Give a place at a host back."""
+        """End a request to a host that `enter` reserved."""
         with self._lock:
             self._busy[host] -= 1
             if not self._busy[host]:

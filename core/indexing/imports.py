@@ -1,6 +1,6 @@
-"""Imports and their items: what was asked for, and what became of it. Workers take items by `core.indexing.claims`.
+"""Imports and their items: what was requested, and its outcome. Workers claim items with `core.indexing.claims`.
 
-The items are the ledger: what they say is true, and the jobs that this module asks for are only nudges.
+The items are the single source of truth; the jobs that this module queues are only nudges.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from core.errors import NotFoundError
 from core.media.uploads import DroppedFile
 
 CANCELLED = "Cancelled before it was fetched."
-"""The reason of items that were waiting when their import was cancelled; retrying the failed resumes them."""
+"""The reason of items that were waiting when their import was cancelled; `retry_failed` resumes them."""
 
 RATE_WINDOW = timedelta(seconds=30)
-"""How far back the rate of an import looks: some batches even of a slow model."""
+"""The period over which an import's rate is measured: several batches, even with a slow model."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A URL that gave no picture, and the sentence that says why."""
+    """A URL without a usable picture, and a sentence that says why."""
 
     url: str
     reason: str
@@ -38,7 +38,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class FailureGroup:
-    """A reason, how many items of an import failed for it, and the first of them."""
+    """A reason, how many items of an import failed for it, and the URL of the first."""
 
     reason: str
     count: int
@@ -47,8 +47,8 @@ class FailureGroup:
 
 @dataclass(frozen=True)
 class Import:
-    """An import and how far it is. `retrying` of the waiting items failed before and wait for another try;
-    `rate` is in items a second over the last `RATE_WINDOW`."""
+    """An import and its progress. Of the waiting items, `retrying` have failed before and will be retried; `rate` is in
+    items a second over the last `RATE_WINDOW`."""
 
     id: int
     name: str
@@ -85,16 +85,15 @@ class Import:
 
     @property
     def seconds_left(self) -> float | None:
-        """How long the waiting items will take at the present rate, when there is one."""
+        """The estimated seconds for the waiting items at the current rate; None when there is no estimate."""
         return self.waiting / self.rate if self.waiting and self.rate else None
 
 
 class Imports:
-    """The imports: submitted, read, paused, resumed, cancelled, retried and deleted. Each change that makes work asks
-    for it in its own transaction.
+    """The imports: submit, read, pause, resume, cancel, retry and delete. Each change that creates work queues a job in
+    the same transaction.
 
-    Whatever locks several items does so in the order of their keys, or skips what is locked, so that no two ever
-    wait for each other in a circle.
+    Whatever locks several items does so in the order of their keys, or skips locked ones, so that no two deadlock.
     """
 
     def __init__(self, database: Database) -> None:
@@ -102,22 +101,22 @@ class Imports:
         self._store = Store(database)
 
     def submit(
-        self, name: str, urls: Sequence[tuple[bytes, str]], said: Mapping[bytes, Metadata] | None = None
+        self, name: str, urls: Sequence[tuple[bytes, str]], metadata: Mapping[bytes, Metadata] | None = None
     ) -> Import:
-        """Queue an import of URLs, each as (identity key, URL); a key's first URL counts.
+        """Queue an import of URLs, each as (identity key, URL); the first URL of a key is used.
 
-        What the collection already holds is "already there" from the start and is not fetched again. `said` is what
-        the list says of some of the keys. Raises DatabaseError.
+        Whatever is already in the collection has the status "already_there" from the start and is not fetched again.
+        `metadata` is by key, for those keys that have any. Raises DatabaseError.
         """
         entries = [(key, url, urlsplit(url).hostname or "") for key, url in urls]
         with self._database.connection() as connection:
-            import_id = _create(connection, name, entries, said or {})
+            import_id = _create(connection, name, entries, metadata or {})
             nudge(connection, index_job(import_id))
         return self.read(import_id)
 
     def submit_files(self, name: str, files: Iterable[DroppedFile]) -> Import:
-        """Queue an import of dropped files likewise and keep their bytes, taking one file after the other. Raises
-        DatabaseError, and what reading the files raises."""
+        """Queue an import of dropped files likewise and store their bytes, one file at a time. Raises DatabaseError,
+        and whatever reading the files raises."""
         with self._database.connection() as connection:
             kept = self._store.keep_files(connection, files)
             import_id = _create(connection, name, [(key, file, "") for key, file in kept], {})
@@ -125,7 +124,7 @@ class Imports:
         return self.read(import_id)
 
     def latest(self, limit: int = 20) -> list[Import]:
-        """The newest imports, newest first. Raises DatabaseError."""
+        """The latest imports, newest first. Raises DatabaseError."""
         with self._database.connection() as connection:
             rows = connection.execute(
                 "SELECT id FROM imports WHERE deleted_at IS NULL ORDER BY id DESC LIMIT %s", (limit,)
@@ -157,7 +156,7 @@ class Imports:
             return [Import(**row) for row in cursor.fetchall()]
 
     def failures(self, import_id: int, limit: int | None = None) -> list[Failure]:
-        """The failed items of an import, in the order they were given. Raises DatabaseError."""
+        """The failed items of an import, in their original order. Raises DatabaseError."""
         with (
             self._database.connection() as connection,
             connection.cursor(row_factory=class_row(Failure)) as cursor,
@@ -170,7 +169,7 @@ class Imports:
             return cursor.fetchall()
 
     def failure_groups(self, import_id: int) -> list[FailureGroup]:
-        """Why items of an import failed, the commonest reason first. Raises DatabaseError."""
+        """Why items of an import failed, the most frequent reason first. Raises DatabaseError."""
         with (
             self._database.connection() as connection,
             connection.cursor(row_factory=class_row(FailureGroup)) as cursor,
@@ -183,7 +182,7 @@ class Imports:
             return cursor.fetchall()
 
     def retry_failed(self, import_id: int) -> int:
-        """Let the failed items of an import wait again, as if never tried. Returns how many. Raises DatabaseError."""
+        """Retry the failed items of an import, with all their attempts. Returns how many. Raises DatabaseError."""
         with self._database.connection() as connection:
             count = connection.execute(
                 """UPDATE items SET status = 'waiting', attempts = 0, lost = 0, reason = NULL, finished_at = NULL,
@@ -195,7 +194,8 @@ class Imports:
             return count
 
     def pause(self, import_id: int) -> None:
-        """Hand out no more items of an import until it is resumed; those in hand are finished. Raises DatabaseError."""
+        """Hand out no items of an import until it is resumed; those being processed are finished. Raises
+        DatabaseError."""
         with self._database.connection() as connection:
             connection.execute("UPDATE imports SET paused_at = now() WHERE id = %s", (import_id,))
 
@@ -216,8 +216,8 @@ class Imports:
             ).rowcount
 
     def delete(self, import_id: int) -> int:
-        """Delete an import, and remove the pictures that only it brought. Returns how many; `restore` undoes it.
-        Raises DatabaseError."""
+        """Delete an import, and remove the pictures that only it added. Returns how many; `restore` undoes it. Raises
+        DatabaseError."""
         self.cancel(import_id)
         with self._database.connection() as connection:
             connection.execute("UPDATE imports SET deleted_at = now() WHERE id = %s", (import_id,))
@@ -234,7 +234,7 @@ class Imports:
             ).rowcount
 
     def restore(self, import_id: int) -> int:
-        """Undo `delete`: the import is back, and so are its pictures. Returns how many. Raises DatabaseError."""
+        """Undo `delete`: restore the import and its pictures. Returns how many pictures. Raises DatabaseError."""
         with self._database.connection() as connection:
             returned = connection.execute(
                 """UPDATE pictures SET removed_at = NULL WHERE id = ANY(ARRAY(
@@ -252,7 +252,7 @@ def _create(
     connection: Connection,
     name: str,
     entries: Sequence[tuple[bytes, str, str]],
-    said: Mapping[bytes, Metadata],
+    metadata: Mapping[bytes, Metadata],
 ) -> int:
     """Record an import of entries, each as (key, URL or file name, host); returns its id."""
     unique = dict[bytes, tuple[str, str]]()
@@ -266,15 +266,15 @@ def _create(
         cursor.copy("COPY items (import, key, position, url, host, title, fields) FROM STDIN") as copy,
     ):
         for position, (key, (url, host)) in enumerate(unique.items()):
-            row_said = said.get(key, NO_METADATA)
-            fields = json.dumps(dict(row_said.fields), ensure_ascii=False)
-            copy.write_row((import_id, key, position, url, host, row_said.title, fields))
+            row_metadata = metadata.get(key, NO_METADATA)
+            fields = json.dumps(dict(row_metadata.fields), ensure_ascii=False)
+            copy.write_row((import_id, key, position, url, host, row_metadata.title, fields))
     there = connection.execute(
         """UPDATE items SET status = 'already_there', picture = s.picture, finished_at = now()
            FROM sources s JOIN pictures p ON p.id = s.picture AND p.removed_at IS NULL
            WHERE import = %s AND items.key = s.key RETURNING items.picture""",
         (import_id,),
     ).fetchall()
-    if said:
+    if metadata:
         add_item_metadata(connection, import_id, [row[0] for row in there])
     return import_id

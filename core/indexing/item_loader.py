@@ -1,4 +1,4 @@
-"""One item -> a picture prepared for the model, or what else became of it."""
+"""One item -> a picture prepared for the model, or another outcome."""
 
 from __future__ import annotations
 
@@ -26,18 +26,19 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PER_HOST = 4
-"""Requests to one host at a time, fewer than the six of a browser: from all processes together, up to four of them."""
+"""Concurrent requests to one host, fewer than a browser's six: from all processes together, for up to four of them."""
 
 DECODING = max(1, (os.cpu_count() or 1) // 2)
-"""Pictures decoded at a time. A dozen threads that all want a core would hold up whoever waits for an answer."""
+"""Pictures decoded at a time: a dozen threads competing for cores would delay people's searches."""
 
 MAX_ATTEMPTS = 4
-"""Tries for a URL that may yet succeed: with the usual delay, the last is three to four minutes after the first."""
+"""Attempts for a URL that may still succeed: with the default delay, the last is three to four minutes after the
+first."""
 
 MAX_RETRY_AFTER = 3600.0
-"""The longest wait in seconds that a server's Retry-After is granted."""
+"""The longest Retry-After in seconds that is honoured."""
 
-UNFORESEEN = "Something unforeseen went wrong with this picture; the log has the details."
+UNFORESEEN = "An unexpected error occurred with this picture; see the log for details."
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Ready:
 
 
 class ItemLoader:
-    """Fetches and decodes items. May be shared by any number of threads."""
+    """Fetches and decodes items. Thread-safe."""
 
     def __init__(self, settings: Settings, store: Store, claims: Claims, fetcher: Fetcher) -> None:
         self._settings = settings
@@ -61,8 +62,8 @@ class ItemLoader:
         self._decoding = threading.Semaphore(DECODING)
 
     def load(self, item: Item, encoder: Encoder) -> Ready | Outcome:
-        """Fetch, decode and prepare one item; its host was entered before, and is left once it has answered. Raises
-        DatabaseError."""
+        """Fetch, decode and prepare one item. The caller has entered its host in `hosts`; it is left once the host has
+        responded. Raises DatabaseError."""
         with ExitStack() as place:
             place.callback(self.hosts.leave, item.host)
             return self._attempt(item, encoder, place)
@@ -83,15 +84,15 @@ class ItemLoader:
             if not error.retryable or item.attempts >= MAX_ATTEMPTS:
                 return Outcome(item, "failed", reason=str(error))
             again = datetime.now(UTC) + timedelta(seconds=self._delay(item, error))
-            if error.retry_after is not None:  # the whole host limits its rate
+            if error.retry_after is not None:  # the host is rate-limiting all requests
                 self.hosts.back_off(item.host, again)
                 self._claims.back_off(item.host, again)
             return Outcome(item, "waiting", reason=str(error), next_try_at=again)
-        except Exception:  # one strange item must never stop the others
+        except Exception:  # one bad item must never stop the others
             logger.exception("item %s of import %s", item.key.hex(), item.import_id)
             return Outcome(item, "failed", reason=UNFORESEEN)
 
     def _delay(self, item: Item, error: FetchError) -> float:
-        """Seconds until the next try: exponential back-off with jitter, or longer when the server asks for it."""
+        """Seconds until the next attempt: exponential back-off with jitter, or longer if the server asks for it."""
         backoff = self._settings.retry_delay * 4.0 ** (item.attempts - 1) * random.uniform(0.8, 1.2)  # noqa: S311
         return max(backoff, min(error.retry_after or 0.0, MAX_RETRY_AFTER))

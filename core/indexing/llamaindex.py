@@ -1,4 +1,4 @@
-"""Tables that LlamaIndex's PGVectorStore left in the database -> the web addresses in them."""
+"""Tables that LlamaIndex's PGVectorStore left in the database -> the URLs in them."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from core.media.urls import clean, key_of
 logger = logging.getLogger(__name__)
 
 MAX_TABLES = 5
-"""Tables that are offered at once."""
+"""Tables offered at once."""
 
 PEEK = 1_000
-"""New addresses that are counted before a table is offered; the page waits for it."""
+"""New URLs counted before a table is offered, because the page waits for the count."""
 
 MAX_URLS = 100_000
-"""Addresses that are taken from a table at once; it is offered again for the rest."""
+"""URLs imported from a table at once; it is offered again for the rest."""
 
 STATEMENT_TIMEOUT = "3s"
-"""How long a statement may take, for the page waits."""
+"""How long a statement may take, because the page waits for it."""
 
 _KEYS = ["url", "image_url", "image", "file_url", "source", "src", "link", "file_path", "image_path"]
-"""Where documents keep the address of their picture, the likeliest first. The guide's have "url"."""
+"""Metadata keys in which documents store the URL of their picture, the likeliest first. The guide's use "url"."""
 
-# By their columns, so that a table under a name of its own is found too. TypeScript (llamaindex 0.3 and later):
+# By their columns, so that a table with a custom name is found, too. TypeScript (llamaindex 0.3 and later):
 # public.llamaindex_embedding unless told otherwise. Python (llama-index-vector-stores-postgres): public.data_NAME.
 _FIND = """
     SELECT nspname, relname, attname FROM pg_class c
@@ -44,12 +44,12 @@ _FIND = """
       AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
     ORDER BY nspname, relname LIMIT %s"""
 
-_ADDRESSES = sql.SQL("""
-    SELECT address FROM {table} AS rows, LATERAL (
-        SELECT value AS address FROM unnest(%(keys)s::text[]) WITH ORDINALITY AS keys (key, rank), LATERAL (
+_URLS = sql.SQL("""
+    SELECT best.url FROM {table} AS rows, LATERAL (
+        SELECT value AS url FROM unnest(%(keys)s::text[]) WITH ORDINALITY AS keys (key, rank), LATERAL (
             SELECT rows.{metadata} ->> key AS value) AS found
         WHERE value ~* '^https?://' ORDER BY rank LIMIT 1) AS best
-    WHERE NOT EXISTS (SELECT FROM items JOIN imports ON id = import AND deleted_at IS NULL WHERE items.url = address)
+    WHERE NOT EXISTS (SELECT FROM items JOIN imports ON id = import AND deleted_at IS NULL WHERE items.url = best.url)
     LIMIT %(limit)s""")
 
 _NEW = """
@@ -61,7 +61,7 @@ _NEW = """
 
 @dataclass(frozen=True)
 class Offer:
-    """A LlamaIndex table with addresses that no import has asked for yet: `new` of them, or `more`."""
+    """A LlamaIndex table with URLs that are in no import yet: `new` of them, or `more` than that."""
 
     schema: str
     table: str
@@ -71,15 +71,15 @@ class Offer:
 
     @property
     def name(self) -> str:
-        """The table's name as people know it."""
+        """The table's name for display."""
         return self.table if self.schema == "public" else f"{self.schema}.{self.table}"
 
 
 def find_offers(database: Database) -> list[Offer]:
-    """The LlamaIndex tables that have new addresses.
+    """The LlamaIndex tables that have new URLs.
 
-    A table that may not be read, is locked or holds nonsense is passed over. Raises DatabaseError only when the
-    database is away.
+    A table that is not readable, locked or malformed is skipped. Raises DatabaseError only when the database is
+    unavailable.
     """
     with database.connection() as connection:
         tables = connection.execute(_FIND, (MAX_TABLES,)).fetchall()
@@ -98,7 +98,7 @@ def find_offers(database: Database) -> list[Offer]:
 
 
 def take_table(database: Database, offer: Offer) -> list[tuple[bytes, str]]:
-    """The new addresses in an offered table, each as (identity key, URL). Raises DatabaseError."""
+    """The new URLs in an offered table, each as (identity key, URL). Raises DatabaseError."""
     try:
         with database.connection() as connection:
             return _new_urls(connection, offer.schema, offer.table, offer.column, MAX_URLS)[1]
@@ -110,15 +110,15 @@ def take_table(database: Database, offer: Offer) -> list[tuple[bytes, str]]:
 def _new_urls(
     connection: Connection, schema: str, table: str, column: str, limit: int
 ) -> tuple[int, list[tuple[bytes, str]]]:
-    """How many addresses were read, which is at most `limit`, and those among them that are new."""
-    query = _ADDRESSES.format(table=sql.Identifier(schema, table), metadata=sql.Identifier(column))
-    addresses = connection.execute(query, {"keys": _KEYS, "limit": limit}).fetchall()
+    """How many URLs were read, at most `limit`, and those among them that are new."""
+    query = _URLS.format(table=sql.Identifier(schema, table), metadata=sql.Identifier(column))
+    found = connection.execute(query, {"keys": _KEYS, "limit": limit}).fetchall()
     urls = dict[bytes, str]()
-    for (address,) in addresses:
+    for (text,) in found:
         try:
-            url = clean(address)
+            url = clean(text)
         except UrlError:
             continue
         urls.setdefault(key_of(url), url)
     new = {key for (key,) in connection.execute(_NEW, (list(urls),))}
-    return len(addresses), [(key, url) for key, url in urls.items() if key in new]
+    return len(found), [(key, url) for key, url in urls.items() if key in new]

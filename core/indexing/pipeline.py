@@ -1,4 +1,4 @@
-"""Items -> pictures: fetch, decode, embed and store as one pipeline around the model."""
+"""Items -> pictures: a pipeline that fetches, decodes, embeds and stores, and keeps the model busy."""
 
 from __future__ import annotations
 
@@ -25,34 +25,36 @@ from core.process import BATCHES, step_aside, take_a_share
 from core.settings import Settings
 
 BATCH, ENOUGH = 32, 16
-"""Pictures in one forward pass at most, and for how many it is worth while when the model has nothing to do: `encoder`
-cuts a batch into what the model is quickest with."""
+"""Pictures in a batch at most, and how many are worth a forward pass when the model is idle: `encoder` splits a batch
+into the sizes that are fastest for the model."""
 
 FETCHES = 32
-"""Fetches under way at a time: eight hosts' places."""
+"""Concurrent fetches: the limits of eight hosts."""
 
 FINISHING = max(2, BATCHES)
-"""Batches on their way out: as many as the model takes at a time, and two at least, for one may be being written."""
+"""Batches being embedded or written: as many as the model takes at a time, but at least two, because one may be being
+written."""
 
 WINDOW = (2 + FINISHING) * BATCH
-"""Items in hand at once: enough fetches under way to keep the model busy, and a bound on memory."""
+"""Items claimed at once: enough concurrent fetches to keep the model busy, and a bound on memory."""
 
 CHUNK = 8 * BATCH
-"""Items after which a run makes room, if another import waits."""
+"""Items after which a run ends if another import is waiting."""
 
 LEASE = timedelta(seconds=20)
-"""How long a claimed item belongs to its worker; renewed while the worker lives."""
+"""How long a claimed item belongs to its worker; renewed while the worker is alive."""
 
 FLUSH_SECONDS = 0.5
-"""How long finished items wait for a batch to fill while nothing else is ready."""
+"""How long finished items wait for a batch to fill up while nothing else is ready."""
 
 PLACE_SECONDS = 0.05
-"""How often a run with nothing under way looks for a free place at its hosts; other runs use them all."""
+"""How often a run with nothing in progress checks whether its hosts allow another request, while other runs use
+them."""
 
 
 @dataclass(frozen=True)
 class _Parts:
-    """What the runs of a process share."""
+    """What all runs of a process share."""
 
     claims: Claims
     loader: ItemLoader
@@ -61,7 +63,7 @@ class _Parts:
 
 
 class Indexer:
-    """Works on items of imports. Threads may share it, and share its places at hosts."""
+    """Processes items of imports. Thread-safe; all threads share the limits on requests to a host."""
 
     def __init__(self, settings: Settings, database: Database, store: Store, fetcher: Fetcher) -> None:
         self._database = database
@@ -75,20 +77,20 @@ class Indexer:
         )
 
     def close(self) -> None:
-        """Stop the threads; those in the middle of a fetch end by its deadline."""
+        """Stop the threads; those that are fetching end by the fetch's deadline."""
         self._parts.loaders.shutdown(wait=False, cancel_futures=True)
         self._parts.finishers.shutdown(wait=False, cancel_futures=True)
 
     def share_hosts(self, processes: int) -> None:
-        """Send each host an equal part of the requests that it gets at a time, as one of so many processes."""
+        """Use an equal share of the concurrent requests to each host, as one of `processes`."""
         self._parts.loader.hosts.share(processes)
 
     def run(self, import_id: int, in_use: ActiveModel, stop: Callable[[], bool]) -> int:
-        """Work on the due items of an import, with this model, and return how many were brought to an outcome.
+        """Process the due items of an import with this model; returns how many have an outcome.
 
-        The run ends when nothing is due any more, or after CHUNK items when another import waits. When `stop`
-        answers True the batches at the model are finished, the other items in hand given back, and the run ends. A
-        failure of the database ends the run too; the lease then brings the items back. Raises DatabaseError or
+        The run ends when nothing more is due, or after CHUNK items when another import is waiting. When `stop` returns
+        True, the batches at the model are finished, the other claimed items are released, and the run ends. A database
+        failure ends the run, too; the items are then due again when their lease expires. Raises DatabaseError or
         EncoderError.
         """
         writer = BatchWriter(self._database, self._store, self._parts.claims, in_use)
@@ -98,7 +100,7 @@ class Indexer:
 
 
 class _Run:
-    """One run's items in hand."""
+    """One run and its claimed items."""
 
     def __init__(
         self, parts: _Parts, in_use: ActiveModel, writer: BatchWriter, import_id: int, stop: Callable[[], bool]
@@ -113,7 +115,7 @@ class _Run:
         self._stop = stop
         self._unclaimed = CHUNK
         self._more = True
-        self._in_vain = list[str]()  # with these hosts left out, nothing was due when we asked
+        self._in_vain = list[str]()  # without these hosts, nothing was due at the last claim
         self._asked = 0.0
         self._queued = list[Item]()
         self._loading = dict[Future[Ready | Outcome], Item]()
@@ -126,7 +128,7 @@ class _Run:
         self._lock = threading.Lock()
 
     def in_hand(self) -> list[Item]:
-        """The items claimed and not written yet."""
+        """The items claimed and not yet written."""
         with self._lock:
             return [
                 *self._queued,
@@ -149,7 +151,7 @@ class _Run:
         return self._finished
 
     def _claim(self) -> None:
-        """Take more items when there is room for a batch of them."""
+        """Claim more items when there is room for a batch of them."""
         if not self._unclaimed and self._more:
             self._more = self._claims.due() == [self._import_id]
             self._unclaimed = CHUNK
@@ -168,14 +170,14 @@ class _Run:
         self._more = len(items) == room or bool(full)
 
     def _claim_suspect(self) -> bool:
-        """Take an item that may have crashed a worker, now that no other is in hand. Returns whether there is one."""
+        """Claim an item that may have crashed a worker, now that no other is claimed. Returns whether there is one."""
         items = self._claims.claim_suspect(self._import_id, LEASE)
         with self._lock:
             self._queued.extend(items)
         return bool(items)
 
     def _load(self) -> None:
-        """Start what its hosts have places for."""
+        """Start the fetches that the limits of their hosts allow."""
         hosts = self._loader.hosts
         limited = [(item, until) for item in self._queued if (until := hosts.backed_off_until(item.host))]
         for item, until in limited:
@@ -194,7 +196,7 @@ class _Run:
             self._queued = rest
 
     def _finish(self) -> None:
-        """Send a batch to the model, or what there is when no more will come soon."""
+        """Send a full batch to the model, or a smaller one when no more items will be ready soon."""
         free = FINISHING - len(self._finishing)
         if not free or not (self._ready or self._outcomes):
             return
@@ -212,7 +214,7 @@ class _Run:
         self._flushed = time.monotonic()
 
     def _collect(self) -> None:
-        """Wait until something is done and take all that is."""
+        """Wait until something is done, and collect everything that is."""
         busy = self._loading or self._finishing
         try:
             done = [self._done.get(timeout=FLUSH_SECONDS if busy else PLACE_SECONDS)]
@@ -233,7 +235,7 @@ class _Run:
                     self._outcomes.append(result)
 
     def _give_back(self) -> None:
-        """Let the batches at the model end, and give everything else back."""
+        """Let the batches at the model finish, and release everything else."""
         for future, item in self._loading.items():
             if future.cancel():
                 self._loader.hosts.leave(item.host)

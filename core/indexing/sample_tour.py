@@ -1,4 +1,4 @@
-"""A first visit's minute: how far somebody is on the way from a sample collection to a threshold of their own."""
+"""The tour for first-time visitors: their progress from the sample collection to a saved threshold."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from core.media.sample_images import FIRST_QUERY, NAME
 
 @dataclass(frozen=True)
 class Tour:
-    """The sample's import: how many of its pictures are indexed, and one of them to search with, once it is there.
+    """The sample's import: `done` of its `total` items, and `first`, a picture to search with once it is indexed.
 
-    `verdicts` were given so far, and `tuned` says whether a model has a threshold that somebody saved.
+    `verdicts` is the number of verdicts so far, and `tuned` whether any threshold has been saved.
     """
 
     import_id: int
@@ -25,7 +25,7 @@ class Tour:
 
 
 def read_tour(database: Database) -> Tour | None:
-    """How far the tour is; None while the collection has no sample. Raises DatabaseError."""
+    """The progress of the tour; None while the collection has no sample. Raises DatabaseError."""
     with database.connection() as connection:
         found = connection.execute(
             """SELECT imports.id, count(items.key), count(items.key) FILTER (WHERE status <> 'waiting'),

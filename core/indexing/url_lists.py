@@ -1,4 +1,4 @@
-"""Pasted text and uploaded lists, whatever their format -> clean URLs, each with its key, and a count of them."""
+"""Pasted text and uploaded lists in any format -> clean URLs, each with its key, and a summary."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ __all__ = ["ListTable", "ListedUrl", "UrlCount", "read_lines", "read_table", "ta
 class ListedUrl:
     """A URL in a list: `url` to be fetched and its 32-byte `key`, or else the `problem` with `text`.
 
-    `number` counts lines or rows from 1; `repeat_of` is the number where the same key was first seen. `said` is what
-    the row says beside it.
+    `number` counts lines or rows from 1; `repeat_of` is the number of the first line with the same key. `metadata` is
+    from the other columns of its row.
     """
 
     number: int
@@ -31,7 +31,7 @@ class ListedUrl:
     key: bytes | None = None
     problem: str | None = None
     repeat_of: int | None = None
-    said: Metadata = NO_METADATA
+    metadata: Metadata = NO_METADATA
 
 
 @dataclass(frozen=True)
@@ -44,18 +44,18 @@ class ListTable(Table):
         return self.frame.to_numpy().tolist()
 
     def lines(self, column: int, fields: Collection[int] = (), title: int | None = None) -> list[ListedUrl]:
-        """The URLs in one column, with the columns `fields` and the title beside each; empty cells say nothing."""
+        """The URLs in one column, each with metadata from the columns `fields` and `title`; empty cells are ignored."""
         if not fields and title is None:
             return _lines(self.column(column))
         names = field_names(self.columns)
         kept = {names[place]: self._texts(place, MAX_VALUE) for place in fields}
         titles = [""] * len(self.frame) if title is None else self._texts(title, MAX_TITLE)
         rows = zip(*kept.values(), strict=True) if kept else [()] * len(self.frame)
-        said = [
+        metadata = [
             Metadata(" ".join(name.split()), {field: text for field, text in zip(kept, texts, strict=True) if text})
             for name, texts in zip(titles, rows, strict=True)
         ]
-        return _lines(self.column(column), said)
+        return _lines(self.column(column), metadata)
 
     def _texts(self, column: int, most: int) -> list[str]:
         return [readable(cell, most) for cell in self.frame.iloc[:, column].to_numpy(object)]
@@ -63,7 +63,7 @@ class ListTable(Table):
 
 @dataclass(frozen=True)
 class UrlCount:
-    """What became of the URLs in a list: `elsewhere` are those in columns that were not chosen."""
+    """The counts of a list's URLs by result; `elsewhere` are those in columns that were not selected."""
 
     ready: int
     repeated: int
@@ -72,7 +72,7 @@ class UrlCount:
 
     @property
     def total(self) -> int:
-        """All that were found."""
+        """All URLs found."""
         return self.ready + self.repeated + self.problems + self.elsewhere
 
     @property
@@ -87,8 +87,8 @@ class UrlCount:
 
 
 def tally(lines: Iterable[ListedUrl], given: int | None = None) -> UrlCount:
-    """What became of a list of lines. `given` says how many times `http(s)://` stands in all that was given, see
-    `ListTable.given`; those that no line holds stand elsewhere."""
+    """Count the lines of a list by result. `given` is how often `http(s)://` occurs in the whole input, see
+    `ListTable.given`; those that are in no line count as elsewhere."""
     ready = repeated = problems = held = 0
     for line in lines:
         held += count_urls(line.text)
@@ -104,8 +104,8 @@ def tally(lines: Iterable[ListedUrl], given: int | None = None) -> UrlCount:
 def read_lines(text: str) -> list[ListedUrl]:
     """The URLs in a pasted list, usually one a line, also with words, quotes, HTML or Markdown around them.
 
-    Blank lines and those that start with # are passed over, but a URL in one is told as a problem. Of a IIIF document
-    the images are taken, and not the URLs by which it names its parts.
+    Blank lines and those that start with # are skipped, but a URL in one is reported as a problem. From a IIIF document
+    only the images are taken, not the URLs that identify its parts.
     """
     if "iiif.io/api" in text and is_json(text) and is_iiif(document := parse(text)):
         sheet = read_iiif(document)
@@ -114,27 +114,27 @@ def read_lines(text: str) -> list[ListedUrl]:
 
 
 def read_table(name: str, data: bytes) -> ListTable:
-    """The table in an uploaded list, whatever its format. Raises UrlError when it holds none."""
+    """The table in an uploaded list of any format. Raises UrlError when there is none."""
     table = as_table(read_sheets(name, data), is_list=name.lower().endswith(".txt"))
     return ListTable(table.frame, table.links, table.notes)
 
 
-def _lines(cells: Iterable[tuple[int, str]], said: Sequence[Metadata] | None = None) -> list[ListedUrl]:
+def _lines(cells: Iterable[tuple[int, str]], metadata: Sequence[Metadata] | None = None) -> list[ListedUrl]:
     lines, seen = list[ListedUrl](), dict[bytes, ListedUrl]()
     for place, (number, cell) in enumerate(cells):
         text = plain(cell).strip()
         if not text or (text.startswith("#") and "://" not in text):
             continue
-        metadata = said[place] if said else NO_METADATA
-        for url in _listed(number, text, metadata):
+        row_metadata = metadata[place] if metadata else NO_METADATA
+        for url in _listed(number, text, row_metadata):
             if url.key is not None and (first := seen.setdefault(url.key, url)) is not url:
                 url = replace(url, repeat_of=first.number)
             lines.append(url)
     return lines
 
 
-def _listed(number: int, text: str, said: Metadata) -> Iterator[ListedUrl]:
-    """What a line or cell holds; each `http(s)://` in it stands in one of them."""
+def _listed(number: int, text: str, metadata: Metadata) -> Iterator[ListedUrl]:
+    """The URLs and problems in a line or cell; each `http(s)://` in it is in one of them."""
     if text.startswith("#"):
         yield ListedUrl(number, text, problem="This line begins with #, so it is left out.")
         return
@@ -146,8 +146,6 @@ def _listed(number: int, text: str, said: Metadata) -> Iterator[ListedUrl]:
         except UrlError as error:
             yield ListedUrl(number, found, problem=str(error))
         else:
-            yield ListedUrl(number, found, url, key_of(url), said=said)
-    if held != count_urls(text):  # it never was; but if it is, it is told
-        yield ListedUrl(
-            number, text, problem="The URLs in this line run into each other. Put each on a line of its own."
-        )
+            yield ListedUrl(number, found, url, key_of(url), metadata=metadata)
+    if held != count_urls(text):  # never observed, but no URL may be lost silently
+        yield ListedUrl(number, text, problem="The URLs in this line run into each other. Put each on its own line.")

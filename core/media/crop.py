@@ -1,4 +1,4 @@
-"""The part of a picture that counts."""
+"""Cropping: the part of a picture to search with."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ CropBox = tuple[float, float, float, float]
 
 
 def checked_box(values: Sequence[object]) -> CropBox:
-    """Four values as a box that lies on the picture and has an area. Raises PictureError."""
+    """Four values as a box inside the picture with an area above 0. Raises PictureError."""
     numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
     if len(values) != 4 or len(numbers) != 4 or any(isinstance(number, float) and isnan(number) for number in numbers):
-        raise PictureError("A crop is four numbers, left, top, right and bottom, from 0 to 1. Draw it again.")
+        raise PictureError("A crop is four numbers from 0 to 1: left, top, right and bottom. Draw it again.")
     left, top, right, bottom = numbers
     if not all(0 <= number <= 1 for number in numbers):
-        raise PictureError("The crop reaches beyond the picture. Draw it again, inside.")
+        raise PictureError("The crop reaches beyond the picture. Draw it inside the picture.")
     if left >= right or top >= bottom:
         raise PictureError("The crop has no area. Draw a larger one.")
     return float(left), float(top), float(right), float(bottom)
 
 
 def crop_image(image: Image.Image, box: CropBox) -> Image.Image:
-    """That part of an upright picture, every pixel that the box touches: at least one each way."""
+    """That part of an upright picture: every pixel the box touches, so at least 1 × 1."""
     left, top, right, bottom = box
     return image.crop(
         (

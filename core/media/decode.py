@@ -1,4 +1,4 @@
-"""Untrusted bytes -> a checked, upright RGB picture with its facts, hashes and thumbnail, or a reason why not."""
+"""Untrusted bytes -> a checked, upright RGB picture with its details, hashes and thumbnail, or the reason why not."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ MIMES = {
     "TIFF": "image/tiff",
     "WEBP": "image/webp",
 }
-"""Pillow's decoders that untrusted bytes may reach; the other forty stay shut."""
+"""The only Pillow decoders that untrusted bytes may reach, of more than forty."""
 
 MIN_SIDE = 16
-"""Pixels; what is smaller is a tracking pixel or a bullet, and says nothing to a model."""
+"""Pixels. Anything smaller is a tracking pixel or a bullet and means nothing to a model."""
 
 MAX_ASPECT = 20
-"""Long side to short side."""
+"""Long side to short side. A model sees a square, so that little can be made out of a longer strip."""
 
 WORKING_SIDE = 512
-"""Short side in pixels that a picture is reduced to at most: models look at 224 to 448."""
+"""Pixels of the short side below which a picture is never reduced: models take 224 to 448."""
 
 THUMBNAIL_SIDE = 256
 THUMBNAIL_QUALITY = 80
 
 MAX_PROFILE = 4_000_000
-"""Bytes of a colour profile; those of printers reach two million."""
+"""Bytes of a colour profile. Printer profiles reach two million."""
 
 BIG = 10_000_000
-"""Pixels above which pictures are decoded one at a time, so that 32 threads never hold 32 of them."""
+"""Pixels above which pictures are decoded one at a time, so that 32 threads never hold 32 large pictures."""
 
 _EXIF_TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -58,8 +58,7 @@ _EXIF_TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# The limit is ours, and set by the caller; Pillow's own must only not be in its way. It is the most that
-# MAX_MEGAPIXELS may be.
+# The caller sets the limit. Pillow's own must only be no lower than the highest allowed MAX_MEGAPIXELS.
 Image.MAX_IMAGE_PIXELS = 500_000_000
 
 _big_pictures = threading.Lock()
@@ -71,16 +70,16 @@ PixelBox = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture that was decoded and checked.
+    """A decoded and checked picture.
 
-    `image` is upright RGB with a white background, its short side at least the pixels asked for or the original's;
-    `box` is where in it the picture lies: of a width of 4,477 pixels an eighth is 559.6, and the image has 560.
+    `image` is upright RGB on white; its short side has at least the pixels asked for, or as many as the original's.
+    `box` is the picture's area in it: an eighth of 4,477 pixels is 559.6, and the image is 560 wide.
     `sha256` is that of the file (32 bytes), `phash` the 64-bit perceptual hash of imagehash as a signed integer;
     `width` and `height` are the upright original's in pixels, `size` the file's bytes; `thumbnail` is a JPEG with
     a short side of THUMBNAIL_SIDE pixels or the original's.
     """
 
-    thumbnail_mime: ClassVar[str] = "image/jpeg"  # WebP is a quarter smaller but takes six times as long to make
+    thumbnail_mime: ClassVar[str] = "image/jpeg"  # WebP is a quarter smaller but takes six times as long to encode
 
     image: Image.Image
     box: PixelBox
@@ -94,11 +93,11 @@ class Picture:
 
 
 def read_picture(data: bytes, *, max_bytes: int, max_pixels: int, side: int = WORKING_SIDE) -> Picture:
-    """Decode a file of any accepted kind; what kind it is, only its content says.
+    """Decode a file of any supported format, detected from its content alone.
 
-    Of animations and multi-page files the first picture counts. `side` is the short side in pixels that the picture
-    may be reduced to. Raises PictureError, of which PictureTooLargeError is one kind, with a sentence, and nothing
-    else.
+    Only the first frame of an animation or page of a document is read. `side` is the short side in pixels that the
+    picture may be reduced to. Raises PictureError with a sentence (PictureTooLargeError, a subclass, when a limit is
+    exceeded), and nothing else.
     """
     if len(data) > max_bytes:
         raise PictureTooLargeError(
@@ -113,9 +112,9 @@ def read_picture(data: bytes, *, max_bytes: int, max_pixels: int, side: int = WO
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise _too_many_pixels(max_pixels) from None
-    except Exception as error:  # noqa: BLE001  decoders raise whatever they like on bytes that are made to hurt them
+    except Exception as error:  # noqa: BLE001  decoders raise anything on malicious bytes
         if "truncated" in str(error).lower() or isinstance(error, EOFError):
-            raise PictureError("The picture is cut off: its file ends too early. Save or download it again.") from None
+            raise PictureError("The picture's file is truncated. Save or download it again.") from None
         raise PictureError("The picture is damaged and cannot be read. Save or download it again.") from None
 
 
@@ -171,12 +170,12 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
 
 def _too_many_pixels(max_pixels: int) -> PictureTooLargeError:
     return PictureTooLargeError(
-        f"The picture has more than {max_pixels / 1e6:,.4g} million pixels, the most that are taken: make it smaller."
+        f"The picture has more than {max_pixels / 1e6:,.4g} million pixels, which is the limit: make it smaller."
     )
 
 
 def _orientation(file: ImageFile.ImageFile) -> int:
-    """The EXIF orientation still to be applied, 1 to 8; some decoders apply it themselves and say 1."""
+    """The EXIF orientation still to be applied, 1 to 8; some decoders apply it themselves and report 1."""
     try:
         value = file.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # noqa: BLE001  a picture with broken EXIF is still a picture
@@ -185,7 +184,7 @@ def _orientation(file: ImageFile.ImageFile) -> int:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Grey of 16 or 32 bits or floats, scaled to 8; Pillow's own conversion would clip it to white."""
+    """Greyscale of 16 or 32 bits or floats, scaled to 8 bits; Pillow's own conversion would clip it to white."""
     if not image.mode.startswith(("I", "F")):
         return image
     values = np.nan_to_num(np.asarray(image).astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
@@ -195,7 +194,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _on_white(image: Image.Image) -> Image.Image:
-    """RGB or CMYK, with what is transparent shown white: a browser's page, not the colours hidden below."""
+    """RGB or CMYK on white: as a web page shows it, not the colours hidden under transparency."""
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
@@ -212,7 +211,7 @@ def _reduced(image: Image.Image, box: PixelBox, side: int) -> tuple[Image.Image,
 
 
 def _turned(box: PixelBox, size: tuple[int, int], orientation: int) -> PixelBox:
-    """Where a box of an image of that size is after the turn of `_EXIF_TURNS`."""
+    """A box in an image of that size after the transposition in `_EXIF_TURNS`."""
     left, top, right, bottom = box
     width, height = size
     if orientation in (2, 3, 7, 8):
@@ -223,7 +222,7 @@ def _turned(box: PixelBox, size: tuple[int, int], orientation: int) -> PixelBox:
 
 
 def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """RGB as a browser shows it; a colour profile that is broken or of another colour space is left out."""
+    """RGB as a browser shows it; a colour profile that is broken or for another colour space is ignored."""
     transform = _transform(profile, image.mode) if profile and len(profile) <= MAX_PROFILE else None
     if transform is not None:
         return ImageCms.applyTransform(image, transform) or image
@@ -232,7 +231,7 @@ def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 @functools.lru_cache(maxsize=16)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """What takes pixels of a colour profile to sRGB, or None when there is nothing to do or it cannot be done."""
+    """The transform from a colour profile to sRGB; None when none is needed or possible."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if "sRGB" in ImageCms.getProfileDescription(source):

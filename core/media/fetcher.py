@@ -1,4 +1,4 @@
-"""One untrusted URL -> bytes, or a reason: only public hosts, within one deadline, no more bytes than allowed."""
+"""One untrusted URL -> bytes, or the reason why not: public hosts only, one deadline, a limit on bytes."""
 
 from __future__ import annotations
 
@@ -27,23 +27,25 @@ from core.settings import Settings
 from core.version import VERSION
 
 PORTS = {None, 80, 443}
-"""What a URL may name as its port while private addresses are refused: other ports are services, not pictures."""
+"""Ports allowed in a URL while private IP addresses are refused: other ports belong to services, not pictures."""
 
 MAX_REDIRECTS = 5
+"""Picture URLs need one or two: from http to https, and to a CDN."""
 
 REDIRECTS = {301, 302, 303, 307, 308}
 
-TAKEN = {HTTPStatus.OK, HTTPStatus.NON_AUTHORITATIVE_INFORMATION}
-"""The second is what a proxy answers that changed the picture on its way (RFC 9110, 15.3.4): smaller, mostly."""
+ACCEPTED = {HTTPStatus.OK, HTTPStatus.NON_AUTHORITATIVE_INFORMATION}
+"""The second comes from a proxy that changed the picture, usually to make it smaller (RFC 9110, 15.3.4)."""
 
 CHUNK = 65536
+"""Bytes read at a time."""
 
 logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings hold whole URLs, and signed ones are secrets
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """The decoded body of an answer, and the URL that gave it after all redirects."""
+    """The decoded body of a response, and the URL it came from after all redirects."""
 
     data: bytes
     url: str
@@ -63,7 +65,7 @@ class Fetcher:
         agent = [f"Lookalike/{VERSION}", f"(+{contact})" if contact else "", f"requests/{requests.__version__}"]
         self._headers = {
             "User-Agent": " ".join(filter(None, agent)),  # the form that Wikimedia asks for
-            # Some sites answer 406 without */*. Formats are not named: a CDN would compress the picture again.
+            # Some sites answer 406 without */*. No formats are named, or a CDN would recompress the picture.
             "Accept": "image/*,*/*;q=0.8",
             "Accept-Encoding": "gzip, deflate, br, zstd",
         }
@@ -76,8 +78,8 @@ class Fetcher:
     def fetch(self, url: str) -> Fetched:
         """The bytes at a URL, at most `max_file_bytes`, within `fetch_timeout` seconds with all redirects.
 
-        A cookie set on the way is sent back during this fetch, to the site that set it. Raises FetchError, whose
-        sentence names the host.
+        Cookies set by a redirect are sent back to their site during this fetch. Raises FetchError, whose message
+        names the host.
         """
         deadline = time.monotonic() + self._timeout
         cookies = RequestsCookieJar()
@@ -93,29 +95,29 @@ class Fetcher:
         raise FetchError(f"{host} sends too many redirects: more than {MAX_REDIRECTS}.")
 
     def _checked(self, url: str) -> str:
-        """The URL made safe, when it may be asked at all."""
+        """The URL made safe. Raises FetchError when it must not be requested."""
         try:
             url = clean(url)
         except UrlError as error:
             raise FetchError(str(error)) from None
         parts = urlsplit(url)
         if not self._allow_private and parts.port not in PORTS:
-            raise FetchError(f"{parts.hostname} is asked for at port {parts.port}, but only 80 and 443 are allowed.")
+            raise FetchError(f"The URL names port {parts.port} of {parts.hostname}, but only 80 and 443 are allowed.")
         return url
 
     def _redirected(self, host: str, url: str, target: str) -> str:
         with contextlib.suppress(UnicodeDecodeError):
-            target = target.encode("latin-1").decode()  # http.client reads the first, and most sites mean UTF-8
+            target = target.encode("latin-1").decode()  # http.client decodes as Latin-1, and most sites send UTF-8
         try:
             return self._checked(urljoin(url, target.strip().replace(" ", "%20")))
         except (FetchError, ValueError) as error:
             why = str(error) if isinstance(error, FetchError) else "This is not a URL."
-            raise FetchError(f"{host} redirects to a URL that is not fetched: {why}") from None
+            raise FetchError(f"{host} redirects to a URL that cannot be fetched: {why}") from None
 
     def _answer(self, url: str, cookies: RequestsCookieJar, deadline: float) -> requests.Response:
-        """The answer to one request, its body still to be read."""
+        """The response to one request, its body still to be read."""
         request = requests.PreparedRequest()
-        # Not by `prepare`, which writes escapes anew: signatures depend on them.
+        # Not by `prepare`, which rewrites escapes: signatures depend on them.
         request.method, request.url = "GET", url
         request.headers = CaseInsensitiveDict({"Host": urlsplit(url).netloc, **self._headers})
         if len(cookies):
@@ -123,14 +125,12 @@ class Fetcher:
         return self._adapter.send(request, timeout=seconds_left(deadline))
 
     def _body(self, host: str, answer: requests.Response) -> bytes:
-        if answer.status_code not in TAKEN:
+        if answer.status_code not in ACCEPTED:
             raise _refusal(host, answer)
-        too_large = FetchError(
-            f"{host} gives more than {self._max_bytes / 1e6:,.4g} MB, the most that a picture may have."
-        )
+        too_large = FetchError(f"{host} sends more than {self._max_bytes / 1e6:,.4g} MB, the limit for a picture.")
         if (answer.raw.length_remaining or 0) > self._max_bytes:
             raise too_large
-        if "," in answer.headers.get("content-encoding", ""):  # what is packed twice can be a bomb without an end
+        if "," in answer.headers.get("content-encoding", ""):  # compressed twice, it may be an endless bomb
             raise DecodeError("more than one encoding")
         body, looked = bytearray(), False
         while chunk := answer.raw.read1(CHUNK, decode_content=True):
@@ -145,7 +145,7 @@ class Fetcher:
 
 
 def _look(host: str, body: bytearray) -> None:
-    """Raise FetchError when this is the beginning of something that is surely no picture."""
+    """Raise FetchError when this is the beginning of a file that is certainly no picture."""
     kind = kind_of(bytes(body[:HEAD]))
     if kind in NOT_PICTURES:
         raise FetchError(f"{host} answered with {NOT_PICTURES[kind]}")
@@ -156,13 +156,13 @@ def _refusal(host: str, answer: requests.Response) -> FetchError:
     if status in (404, 410):
         return FetchError(f"{host} answered {status}: the picture is not there any more.", status=status)
     if status in (401, 403):
-        return FetchError(f"{host} answered {status}: it refuses to give this picture to us.", status=status)
+        return FetchError(f"{host} answered {status}: access to this picture is denied.", status=status)
     if status == 429:
-        reason = "its requests are rate-limited"
+        reason = "requests are rate-limited"
     elif status in (408, 425) or status >= 500:
-        reason = "it cannot give the picture now"
+        reason = "the picture is unavailable at the moment"
     else:
-        return FetchError(f"{host} answered {status} instead of giving the picture.", status=status)
+        return FetchError(f"{host} answered {status} instead of sending the picture.", status=status)
     after = _seconds(answer.headers.get("retry-after", ""))
     return FetchError(f"{host} answered {status}: {reason}.", retryable=True, retry_after=after, status=status)
 
@@ -180,12 +180,12 @@ def _seconds(retry_after: str) -> float | None:
 
 @contextlib.contextmanager
 def _named_errors(host: str) -> Iterator[None]:
-    """Turn what the libraries raise into a FetchError that names the host."""
+    """Turn the libraries' errors into a FetchError that names the host."""
     try:
         yield
     except (TimeoutError, ReadTimeoutError):
-        raise FetchError(f"{host} took too long to give the picture.", retryable=True) from None
+        raise FetchError(f"{host} took too long to send the picture.", retryable=True) from None
     except DecodeError:
-        raise FetchError(f"{host} sent the picture garbled.") from None
+        raise FetchError(f"{host} sent a response that cannot be decompressed.") from None
     except (OSError, HTTPException, HTTPError):
-        raise FetchError(f"{host} broke off before the picture was complete.", retryable=True) from None
+        raise FetchError(f"{host} closed the connection before the picture was complete.", retryable=True) from None

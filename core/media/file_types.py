@@ -1,4 +1,4 @@
-"""What bytes are, by their content alone: names, suffixes and Content-Type lie."""
+"""File types by content alone: names, extensions and Content-Type may be wrong."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import codecs
 import re
 
 HEAD = 1024
-"""How many bytes from the start are enough to tell."""
+"""Bytes from the start that are enough to detect the type."""
 
 _USE_JPEG = "cannot be read here. Save it as JPEG or PNG."
 
 NOT_PICTURES = {
     "empty": "an empty file: there is no picture in it.",
-    "page": "a web page, not a picture. Use the address of the picture itself.",
+    "page": "a web page, not a picture. Use the URL of the picture itself.",
     "svg": "an SVG drawing, which cannot be searched. Export it as PNG.",
     "pdf": "a PDF document, not a picture. Export its page as JPEG or PNG.",
     "text": "a text, not a picture.",
@@ -21,9 +21,10 @@ NOT_PICTURES = {
     "jpeg 2000": f"a JPEG 2000 picture, which {_USE_JPEG}",
     "jpeg xl": f"a JPEG XL picture, which {_USE_JPEG}",
     "zip": "a ZIP or office file, not a picture. Unpack it first.",
-    "unknown": "no picture of a known kind. Use JPEG, PNG, WebP, GIF, AVIF, HEIC, TIFF or BMP.",
+    "unknown": "a file of an unsupported type. Use JPEG, PNG, WebP, GIF, AVIF, HEIC, TIFF or BMP.",
 }
-"""What each kind that is no usable picture is, and what to do; it follows "This is" or "example.com answered with"."""
+"""For each type that is not a supported picture, what it is and what to do. Each text follows "This is" or
+"example.com answered with"."""
 
 _MAGIC = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -54,10 +55,10 @@ _PAGE = re.compile(rb"<!doctype html|<(html|head|body|script|meta|title|iframe|d
 
 
 def kind_of(data: bytes) -> str:
-    """The kind of a file from its first HEAD bytes.
+    """The type of a file by its first HEAD bytes.
 
-    A Pillow format name (JPEG, PNG, GIF, BMP, TIFF, WEBP, AVIF, HEIF) for what may be a picture, or else a key
-    of NOT_PICTURES.
+    A Pillow format name (JPEG, PNG, GIF, BMP, TIFF, WEBP, AVIF or HEIF) for a possible picture, else a key of
+    NOT_PICTURES.
     """
     head = data[:HEAD]
     if not head:
@@ -73,7 +74,7 @@ def kind_of(data: bytes) -> str:
 
 
 def _kind_of_iso_file(head: bytes) -> str:
-    """AVIF, HEIF and MP4 share one container, whose first box lists the brands (ISO/IEC 14496-12, 4.3)."""
+    """AVIF, HEIF and MP4 share a container format whose first box lists the brands (ISO/IEC 14496-12, 4.3)."""
     size = int.from_bytes(head[:4], "big")
     brands = {head[8:12], *(head[at : at + 4] for at in range(16, min(size, len(head)), 4))}
     if brands & {b"avif", b"avis"}:
@@ -88,7 +89,7 @@ def _kind_of_text(head: bytes) -> str:
     if b"\0" in text:
         return "unknown"
     if text.startswith(b"<"):
-        # The root decides, for pages hold drawings and drawings hold pages.
+        # The root element decides: pages may contain drawings, and drawings pages.
         drawing, page = text.lower().find(b"<svg"), _PAGE.search(text)
         if drawing >= 0 and (page is None or drawing < page.start()):
             return "svg"

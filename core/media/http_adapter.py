@@ -1,4 +1,4 @@
-"""requests' way through a PublicNetwork: one request, one answer, over connections that are kept for a while."""
+"""A transport adapter for requests over a PublicNetwork, with a pool of kept-alive connections."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ from core.errors import FetchError
 from core.media.public_network import PublicNetwork, TimedSocket
 
 CONNECTIONS = 100
-"""In use at most; 32 indexing threads and the searches of as many people fit."""
+"""Connections in use at a time: enough for 32 indexing threads and the searches of as many people."""
 
 KEPT_CONNECTIONS = 40
+"""Idle connections kept at a time: a little more than an import's 32 fetches."""
+
 KEPT_SECONDS = 15.0
+"""How long an idle connection is kept. Servers close theirs after some 5 (Apache) to 75 seconds (nginx)."""
 
 MAX_HEADER_BYTES = 100_000
-"""Of an answer's status line and headers; Apache gives out 8 kB and takes as much, browsers take 256 kB."""
+"""Of a response's status line and headers. Apache sends and accepts about 8 kB, browsers accept 256 kB."""
 
 
 class _Origin(NamedTuple):
@@ -36,22 +39,22 @@ class _Origin(NamedTuple):
 
 
 class PublicAdapter(BaseAdapter):
-    """Sends requests over a PublicNetwork. May be shared by any number of threads.
+    """Sends requests over a PublicNetwork. Thread-safe.
 
-    It stands alone, without a Session: that would read proxies and `.netrc` from the environment, keep cookies, and
-    read the bodies of redirects to their end.
+    It is used without a Session, which would read proxies and `.netrc` from the environment, keep cookies, and read
+    the bodies of redirects to the end.
     """
 
     def __init__(self, network: PublicNetwork) -> None:
         super().__init__()
         self._network = network
-        self._places = threading.BoundedSemaphore(CONNECTIONS)
+        self._slots = threading.BoundedSemaphore(CONNECTIONS)
         self._kept = list[tuple[float, _Origin, HTTPConnection]]()  # the oldest first
         self._closed = False
         self._lock = threading.Lock()
 
     def close(self) -> None:
-        """Close the network and all connections; answers under way end with an error."""
+        """Close the network and all connections; responses being read end with an error."""
         self._network.close()
         with self._lock:
             self._closed = True
@@ -59,15 +62,15 @@ class PublicAdapter(BaseAdapter):
                 self._kept.pop()[2].close()
 
     def send(self, request: PreparedRequest, stream: bool = True, timeout: Any = None, *_: Any, **__: Any) -> Response:
-        """The answer to one request, its body to be read from `raw` in a `with` block, after which it is closed.
+        """The response to one request. Read its body from `raw` in a `with` block, which closes it.
 
-        `timeout` is in seconds, from now to the end of the body. Raises FetchError before there is a connection, and
-        then what sockets, http.client and urllib3 raise.
+        `timeout` is in seconds, from now to the end of the body. Raises FetchError until connected, and then whatever
+        sockets, http.client and urllib3 raise.
         """
         deadline = time.monotonic() + timeout
         parts = urlsplit(str(request.url))
         origin = _Origin(parts.scheme, parts.hostname or "", parts.port or {"http": 80, "https": 443}[parts.scheme])
-        if not self._places.acquire(timeout=timeout):
+        if not self._slots.acquire(timeout=timeout):
             raise FetchError(f"{origin.host} could not be reached in time.", retryable=True)
         connection = None
         try:
@@ -94,14 +97,14 @@ class PublicAdapter(BaseAdapter):
 
     def _connect(self, origin: _Origin, deadline: float) -> HTTPConnection:
         connection = HTTPConnection(origin.host, origin.port, timeout=None)
-        connection.auto_open = 0  # it never connects by itself, to what nobody checked
+        connection.auto_open = 0  # never reconnect by itself, to an unchecked IP address
         connection.sock = self._network.connect(
             origin.host, origin.port, tls=origin.scheme == "https", deadline=deadline
         )
         return connection
 
     def _take(self, origin: _Origin) -> HTTPConnection | None:
-        """The connection to an origin that was kept last, if it still stands."""
+        """The connection to an origin that was kept last, if it is still open."""
         with self._lock:
             self._expire()
             for index in reversed(range(len(self._kept))):
@@ -113,12 +116,12 @@ class PublicAdapter(BaseAdapter):
         return None
 
     def _give_back(self, origin: _Origin, connection: HTTPConnection | None, whole: bool) -> None:
-        """Keep a connection over which a whole answer came, and close any other."""
-        self._places.release()
+        """Keep a connection after a complete response; close any other."""
+        self._slots.release()
         if connection is None:
             return
         with self._lock:
-            if whole and not connection.is_closed and not self._closed:  # closed when the server does not keep it
+            if whole and not connection.is_closed and not self._closed:  # closed when the server does not keep it open
                 self._kept.append((time.monotonic(), origin, connection))
                 self._expire()
                 return
@@ -131,10 +134,10 @@ class PublicAdapter(BaseAdapter):
 
 
 class _Answer(Response):
-    """A response that gives its connection back at the end of a `with` block."""
+    """A response that returns its connection to the pool at the end of a `with` block."""
 
     def __init__(self, request: PreparedRequest, raw: HTTPResponse, give_back: Callable[[bool], None]) -> None:
-        """`give_back` hears whether the whole answer was read."""
+        """`give_back` is called with whether the whole response was read."""
         super().__init__()
         self.request, self.raw = request, raw
         self.url, self.status_code, self.reason = str(request.url), raw.status, raw.reason or ""

@@ -10,12 +10,12 @@ _REFUSED_4 = [
     IPv4Network("168.63.129.16/32"),  # the host of an Azure machine (learn.microsoft.com, "What is IP 168.63.129.16")
 ]
 
-_UNICAST_6 = IPv6Network("2000::/3")  # all that is given out so far: IANA, "IPv6 Global Unicast Address Assignments"
+_UNICAST_6 = IPv6Network("2000::/3")  # all assigned so far: IANA, "IPv6 Global Unicast Address Assignments"
 
 _REFUSED_6 = [
-    IPv6Network("2001::/23"),  # protocol assignments, RFC 2928; Teredo, RFC 4380, holds an IPv4 address
+    IPv6Network("2001::/23"),  # protocol assignments, RFC 2928; Teredo, RFC 4380, embeds an IPv4 address
     IPv6Network("2001:db8::/32"),  # documentation, RFC 3849
-    IPv6Network("2002::/16"),  # 6to4, RFC 3056: holds an IPv4 address
+    IPv6Network("2002::/16"),  # 6to4, RFC 3056: embeds an IPv4 address
     IPv6Network("3fff::/20"),  # documentation, RFC 9637
 ]
 
@@ -23,12 +23,12 @@ _ISATAP = {0x0000_5EFE, 0x0200_5EFE}  # the middle of an address that ends in an
 
 
 def is_public(address: str) -> bool:
-    """Whether a textual IP address is a host of the public internet that may be asked for a picture.
+    """Whether an IP address, given as text, is on the public internet, so that pictures may be fetched from it.
 
-    IPv4: what IANA's registry of special-purpose addresses calls globally reachable, without multicast, reserved
-    ranges and three that only look public. IPv6: global unicast only, without the ranges that hide an IPv4
-    address; this leaves out mapped, compatible, translated (RFC 6052), link-local and site-local ones. What is no
-    IP address, or names a network card (`fe80::1%eth0`), is not public.
+    IPv4: globally reachable by IANA's registry of special-purpose addresses, except multicast, reserved ranges and
+    three that only look public. IPv6: global unicast, except ranges that embed an IPv4 address; this excludes mapped,
+    compatible, translated (RFC 6052), link-local and site-local addresses. Anything that is not an IP address, or
+    that names a network interface (`fe80::1%eth0`), is not public.
     """
     try:
         ip = ip_address(address)

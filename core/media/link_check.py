@@ -1,4 +1,4 @@
-"""Whether the URL of a picture still gives it."""
+"""Link checking: whether the URL of a picture still leads to it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ State = Literal["alive", "moved", "changed", "gone", "refused", "unreachable"]
 
 @dataclass(frozen=True)
 class Link:
-    """What a URL answered, and the sentence that says so. `url` is where a moved picture is now."""
+    """The result for a URL, and a sentence for people. `url` is where a moved picture is now."""
 
     state: State
     sentence: str
@@ -23,7 +23,7 @@ class Link:
 
 
 def check_link(fetcher: Fetcher, url: str, sha256: bytes) -> Link:
-    """Fetch the picture at a URL and compare it with the one whose file had this SHA-256 (32 bytes)."""
+    """Fetch the file at a URL and compare it with the one of this SHA-256 (32 bytes). Raises nothing."""
     try:
         asked = clean(url)
         found = fetcher.fetch(asked)
@@ -38,8 +38,8 @@ def check_link(fetcher: Fetcher, url: str, sha256: bytes) -> Link:
         return Link("unreachable", f"Unavailable: {error}{again}")
     same = hashlib.sha256(found.data).digest() == sha256
     if found.url != asked:
-        what = "the same picture" if same else "another file"
-        return Link("moved", f"Moved: the URL redirects to {found.url}, where {what} is.", found.url)
+        what = "the same picture" if same else "a different file"
+        return Link("moved", f"Moved: the URL redirects to {what} at {found.url}.", found.url)
     if same:
-        return Link("alive", "Alive: the URL still gives this picture.")
-    return Link("changed", "Alive, but changed: the URL now gives another file than the one that was indexed.")
+        return Link("alive", "Alive: the URL still leads to this picture.")
+    return Link("changed", "Alive, but changed: the URL now leads to a different file from the one that was indexed.")

@@ -1,4 +1,4 @@
-"""The way out to the internet: sockets to public hosts only, each bounded by a deadline."""
+"""Outgoing connections: sockets to public hosts only, each with a deadline."""
 
 from __future__ import annotations
 
@@ -18,35 +18,36 @@ from core.errors import FetchError
 from core.media.ip_addresses import is_public
 
 CONNECT_SECONDS = 5.0
-"""For one address of a host, TLS apart."""
+"""To connect to one IP address of a host, without TLS: a lost packet may be sent again twice (RFC 6298: after 1 and 3
+seconds)."""
 
 READ_SECONDS = 10.0
-"""Of silence in the middle of an answer."""
+"""Of silence in the middle of a response: a server that busy is tried again later."""
 
 MAX_ADDRESSES = 4
-"""Addresses of a host that are tried."""
+"""IP addresses of a host that are tried: with 5 seconds each they fit the usual deadline."""
 
 _NO_SUCH_NAME = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}  # the second is no standard
 
 _CERTIFICATE_FAULTS = {  # X509_V_ERR_…: docs.openssl.org, "X509_STORE_CTX_get_error"
     9: "its certificate is not valid yet",
     10: "its certificate has expired",
-    18: "it signed its certificate itself",
-    19: "its certificate comes from an authority that is not trusted here",
-    20: "its certificate comes from an authority that is not known here, or the chain to it is incomplete",
-    21: "its certificate comes from an authority that is not known here, or the chain to it is incomplete",
+    18: "its certificate is self-signed",
+    19: "its certificate chain ends in a root that is not trusted",
+    20: "the issuer of its certificate is unknown, or the certificate chain is incomplete",
+    21: "the issuer of its certificate is unknown, or the certificate chain is incomplete",
     62: "its certificate is for another name",
     64: "its certificate is for another name",
 }
 
 _OLD_TLS = {"UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION"}
-"""What OpenSSL says when a server offers only versions older than we take, and what such a server answers."""
+"""OpenSSL's reasons when a server offers only versions of TLS older than we accept, and such a server's alert."""
 
 
 class TimedSocket(socket.socket):
-    """A socket whose reads and writes all end at one moment, however little each of them takes.
+    """A socket whose reads and writes share one deadline, however short each of them is.
 
-    `deadline` is that moment on the clock of `time.monotonic`; `budget` is how many bytes may still be read.
+    `deadline` is on the clock of `time.monotonic`; `budget` is how many bytes may still be read.
     """
 
     deadline = 0.0
@@ -58,7 +59,7 @@ class TimedSocket(socket.socket):
         count = super().recv_into(*args)
         self.budget -= count
         if self.budget < 0:
-            raise OSError("more bytes than were allowed for")
+            raise OSError("more bytes than allowed")
         return count
 
     def send(self, *args: Any) -> int:
@@ -72,17 +73,17 @@ class TimedSocket(socket.socket):
         super().sendall(*args)
 
     def drop(self) -> None:
-        """Close it now, though a file that http.client made of it may still be open."""
+        """Close it now, even while a file object that http.client made of it is open."""
         with contextlib.suppress(OSError):  # it is closed
             socket.close(self.detach())
 
 
 class _TimedTLSSocket(TimedSocket, ssl.SSLSocket):
-    """The same over TLS: `ssl` makes it of a TimedSocket."""
+    """The same over TLS, which `ssl` makes from a TimedSocket."""
 
 
 class PublicNetwork:
-    """Resolves a host once, and connects only to addresses that it has checked. Threads may share one."""
+    """Resolves a host once, and connects only to IP addresses it has checked. Thread-safe."""
 
     def __init__(self, allow_private: bool) -> None:
         self._allow_private = allow_private
@@ -93,7 +94,7 @@ class PublicNetwork:
         self._lock = threading.Lock()
 
     def close(self) -> None:
-        """Take no more work, and end the reads and writes under way."""
+        """Accept no more work, and end the reads and writes in progress."""
         self._resolvers.shutdown(wait=False, cancel_futures=True)
         with self._lock:
             self._closed = True
@@ -101,30 +102,30 @@ class PublicNetwork:
                 _hang_up(each)
 
     def connect(self, host: str, port: int, *, tls: bool, deadline: float) -> TimedSocket:
-        """A socket to the first of the host's public addresses that answers, with its deadline set.
+        """A socket, with its deadline set, to the first of the host's public IP addresses that accepts a connection.
 
-        With `tls`, the server has proved that it is `host`. Raises FetchError, whose sentence names the host.
+        With `tls`, the server's certificate has been verified. Raises FetchError, whose message names the host.
         """
         connected = self._connected(host, self._addresses(host, port, deadline)[:MAX_ADDRESSES], deadline)
         return self._secured(connected, host, deadline) if tls else connected
 
     def _addresses(self, host: str, port: int, deadline: float) -> list[tuple[Any, ...]]:
-        """The socket addresses of a host that may be connected to, at least one, as the system orders them."""
+        """The allowed socket addresses of a host, at least one, in the system's order."""
         try:
-            # In a thread of its own, for a resolver knows no deadline.
+            # In a thread of its own, because a resolver has no deadline.
             asking = self._resolvers.submit(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
             found = dict.fromkeys(entry[4] for entry in asking.result(seconds_left(deadline)))
         except TimeoutError:
             raise _too_slow(host) from None
-        except RuntimeError:  # what an executor raises that was shut down
-            raise FetchError(f"{host} was not asked, for the app is closing.", retryable=True) from None
+        except RuntimeError:  # raised by an executor that was shut down
+            raise FetchError(f"{host} was not contacted, because the app is closing.", retryable=True) from None
         except (OSError, UnicodeError) as error:
             if isinstance(error, UnicodeError) or error.errno in _NO_SUCH_NAME:
                 raise FetchError(f"There is no site called {host.rstrip('.')}.") from None
             raise FetchError(f"{host} cannot be looked up at the moment.", retryable=True) from None
         addresses = [address for address in found if self._allow_private or is_public(str(address[0]))]
         if not addresses:
-            raise FetchError(f"{host} is a private address inside a network, and such addresses are not fetched.")
+            raise FetchError(f"{host} has a private IP address, and pictures are not fetched from private networks.")
         return addresses
 
     def _connected(self, host: str, addresses: list[tuple[Any, ...]], deadline: float) -> TimedSocket:
@@ -160,11 +161,11 @@ class PublicNetwork:
                 raise _too_slow(host) from None
             except ssl.SSLCertVerificationError as error:
                 fault = _CERTIFICATE_FAULTS.get(error.verify_code, "its certificate is not valid")
-                raise FetchError(f"{host} cannot prove that it is {host}: {fault}.") from None
+                raise FetchError(f"The identity of {host} cannot be verified: {fault}.") from None
             except ssl.SSLError as error:
                 if error.reason in _OLD_TLS:
                     raise FetchError(
-                        f"{host} offers only old versions of TLS, which are no longer safe: nothing is fetched from it."
+                        f"{host} offers only old, insecure versions of TLS, so nothing is fetched from it."
                     ) from None
                 raise _unreachable(host) from None
             except OSError:
@@ -174,7 +175,7 @@ class PublicNetwork:
         return secured
 
     def _watch(self, made: TimedSocket) -> None:
-        """Let `close` end what is done with a socket."""
+        """Let `close` shut this socket down."""
         with self._lock:
             self._sockets.add(made)
             if self._closed:
@@ -182,7 +183,7 @@ class PublicNetwork:
 
 
 def seconds_left(deadline: float, at_most: float = math.inf) -> float:
-    """Seconds until a deadline, but `at_most` so many. Raises TimeoutError when it has passed."""
+    """Seconds until a deadline, capped at `at_most`. Raises TimeoutError when it has passed."""
     left = deadline - time.monotonic()
     if left <= 0:
         raise TimeoutError("the deadline has passed")
@@ -190,13 +191,13 @@ def seconds_left(deadline: float, at_most: float = math.inf) -> float:
 
 
 def _hang_up(made: TimedSocket) -> None:
-    """End a connection while another thread uses it; merely closing it would leave that thread waiting."""
-    with contextlib.suppress(OSError):  # it has ended by itself, or was never made
+    """End a connection that another thread is using; merely closing it would leave that thread waiting."""
+    with contextlib.suppress(OSError):  # already ended, or never connected
         socket.socket.shutdown(made, socket.SHUT_RDWR)
 
 
 def _tls_context() -> ssl.SSLContext:
-    """One that trusts whom the system trusts, or SSL_CERT_FILE or SSL_CERT_DIR; else whom requests does."""
+    """Trusts the system's certificates, or those of SSL_CERT_FILE or SSL_CERT_DIR; else those of requests."""
     context = ssl.create_default_context()
     paths = ssl.get_default_verify_paths()
     if not (context.get_ca_certs() or paths.cafile or paths.capath):

@@ -1,4 +1,4 @@
-"""A sample collection: drawings made on the spot, so that a first visitor has something to search at once.
+"""A sample collection: generated drawings, so that a first visitor has something to search at once.
 
 They are the same every time, and nobody else's work.
 """
@@ -17,18 +17,19 @@ from PIL import Image, ImageDraw, ImageFilter, ImageOps
 from core.media.uploads import DroppedFile
 
 SIZE = 720
+"""Pixels of the longer side."""
 
 NAME = "Sample collection"
-"""The import that brings it."""
+"""The name of its import."""
 
 DRAWN = 100
-"""Drawings in it."""
+"""Drawings in it, all different."""
 
 REPEATED = 20
-"""Of the first of them, the sample has another version too."""
+"""How many of the drawings it also has in another version, as duplicates to find."""
 
 FIRST_QUERY = "boats-01.jpg"
-"""A good one to begin with: three others look much like it."""
+"""A good first query: three others look much like it."""
 
 Paint = tuple[int, int, int]
 
@@ -170,7 +171,7 @@ KINDS: dict[str, Callable[[random.Random], Image.Image]] = {
 
 
 def drawings(count: int) -> Iterator[tuple[str, Image.Image]]:
-    """`count` drawings, each with its file name; the same every time."""
+    """`count` drawings, each as (file name, picture); the same every time."""
     for number in range(count):
         kind = list(KINDS)[number % len(KINDS)]
         yield f"{kind}-{number // len(KINDS) + 1:02d}.jpg", KINDS[kind](random.Random(number))  # noqa: S311
@@ -184,7 +185,7 @@ def jpeg(image: Image.Image, quality: int = 90) -> bytes:
 
 
 def sample() -> Iterator[DroppedFile]:
-    """The files of the sample: DRAWN drawings, and of REPEATED the same once more, smaller, cropped or mirrored."""
+    """The files of the sample: DRAWN drawings, and REPEATED of them again: smaller, cropped or mirrored."""
     for number, (name, image) in enumerate(drawings(DRAWN)):
         yield _file(name, jpeg(image))
         if number < REPEATED:

@@ -1,4 +1,4 @@
-"""Dropped files, ZIPs among them -> which of them are pictures, and their bytes one at a time."""
+"""Dropped files and ZIPs -> the pictures among them, and their bytes one at a time."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from core.errors import PictureError
 from core.media.file_types import NOT_PICTURES, kind_of
 
 MAX_ZIP_BYTES = 500_000_000
-"""Bytes of a ZIP. It is held in memory while it is looked at and unpacked."""
+"""Bytes of a ZIP, which is held in memory while it is searched and unpacked."""
 
 MAX_ENTRIES = 2_000
 """Files in a ZIP."""
 
 MAX_UNPACKED = 1_000_000_000
-"""Bytes that a ZIP may unpack to."""
+"""Bytes that a ZIP may unpack to, twice MAX_ZIP_BYTES."""
 
 MAX_RATIO = 100
-"""How many times its own size a ZIP may unpack to. Pictures are packed already: theirs is about 1."""
+"""How many times its own size a ZIP may unpack to. Pictures are already compressed: their ratio is about 1."""
 
 MAX_NAME = 300
-"""Characters of a file's name that are kept."""
+"""Characters of a file's name that are kept: file systems allow 255 bytes for one part of a path."""
 
-_DIRECTORY_ENTRY = b"PK\x01\x02"  # begins each file's line in a ZIP's directory (APPNOTE 6.3.10, 4.3.12)
+_DIRECTORY_ENTRY = b"PK\x01\x02"  # begins each file's entry in a ZIP's directory (APPNOTE 6.3.10, 4.3.12)
 _ENCRYPTED, _UTF8_NAME = 0x1, 0x800  # general purpose flags (4.4.4)
-_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # the others are rare, and LZMA's memory is up to the sender
+_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # others are rare, and a file can make LZMA need any memory
 _LITTER = {"__macosx", "thumbs.db", "desktop.ini"}
 _UNPACK = "Unpack it, and drop the pictures themselves."
 
@@ -46,9 +46,9 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A picture among uploads: its path to be shown, the SHA-256 of its bytes, and where it is.
+    """A picture among uploads: its path for display, the SHA-256 (32 bytes) of its bytes, and where it is.
 
-    `upload` counts the uploads from 0, `entry` the files of a ZIP.
+    `upload` is the index of its upload, `entry` its index among the files of a ZIP, both from 0.
     """
 
     name: str
@@ -59,7 +59,7 @@ class FoundFile:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A file that is not taken, and the sentence that says why."""
+    """A skipped file, and a sentence that says why."""
 
     name: str
     reason: str
@@ -67,7 +67,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Findings:
-    """What uploads hold. `hidden` counts the litter that operating systems leave, which nobody means to index."""
+    """What uploads contain. `hidden` counts system files such as `.DS_Store`, which nobody means to index."""
 
     pictures: list[FoundFile] = field(default_factory=list)
     repeats: list[LeftOut] = field(default_factory=list)
@@ -93,9 +93,9 @@ class _Entry:
 
 
 def find_pictures(uploads: Sequence[Upload], max_bytes: int) -> Findings:
-    """Look through uploads, one file in memory at a time; a file of more than `max_bytes` is refused unread.
+    """Search uploads for pictures, one file in memory at a time; a file above `max_bytes` is refused unread.
 
-    Raises nothing: whatever is wrong with a file or a whole ZIP is a sentence beside its name.
+    Raises nothing: whatever is wrong with a file or a whole ZIP becomes a sentence in the result.
     """
     pictures, repeats, refused = list[FoundFile](), list[LeftOut](), list[LeftOut]()
     hidden, first_names = 0, dict[bytes, str]()
@@ -131,7 +131,7 @@ def read_files(uploads: Sequence[Upload], pictures: Sequence[FoundFile]) -> Iter
 
 
 def shown_name(name: str) -> str:
-    """A file's name as it can be shown and stored: printable, with / between folders, and not endless."""
+    """A file's name for display and storage: printable, with / between folders, at most MAX_NAME characters."""
     return "".join(c if c.isprintable() else " " for c in name.replace("\\", "/"))[-MAX_NAME:].strip() or "Unnamed"
 
 
@@ -143,7 +143,7 @@ def base_name(name: str) -> str:
 def _identified(entry: _Entry, max_bytes: int) -> bytes:
     """The SHA-256 of a file that may be a picture. Raises PictureError."""
     if entry.method not in _METHODS:
-        raise PictureError("It is packed in a way that is not read here. Unpack it, and drop it itself.")
+        raise PictureError("Its compression method is not supported. Unpack it, and drop the file itself.")
     if entry.size > max_bytes:
         raise PictureError(
             f"The file has {entry.size / 1e6:,.1f} MB, and at most {max_bytes / 1e6:,.4g} are taken: make it smaller."
@@ -159,28 +159,28 @@ def _identified(entry: _Entry, max_bytes: int) -> bytes:
 
 
 def _entries(upload: Upload) -> list[_Entry]:
-    """The files in a ZIP, or the one that another upload is. Raises PictureError."""
+    """The files in a ZIP, or the upload itself when it is no ZIP. Raises PictureError."""
     if not upload.name.lower().endswith(".zip"):
         return [_Entry(shown_name(upload.name), len(upload.data), zipfile.ZIP_STORED, lambda: upload.data)]
     if len(upload.data) > MAX_ZIP_BYTES:
-        raise PictureError(f"This ZIP has more than {MAX_ZIP_BYTES // 1_000_000} MB. Split it.")
-    too_many = PictureError(f"This ZIP holds more than {MAX_ENTRIES:,} files, the most that are taken. Split it.")
+        raise PictureError(f"This ZIP is larger than {MAX_ZIP_BYTES // 1_000_000} MB. Split it.")
+    too_many = PictureError(f"This ZIP has more than {MAX_ENTRIES:,} files, which is the limit. Split it.")
     if upload.data.count(_DIRECTORY_ENTRY) > 2 * MAX_ENTRIES:  # zipfile would make an object of each
         raise too_many
     try:
         archive = zipfile.ZipFile(io.BytesIO(upload.data))
     except Exception:  # noqa: BLE001  a broken ZIP makes zipfile raise all sorts
-        raise PictureError("This is no ZIP that can be read. Pack it again, or drop the pictures themselves.") from None
+        raise PictureError("This ZIP cannot be read. Create it again, or drop the pictures themselves.") from None
     entries = [entry for entry in archive.infolist() if not entry.filename.endswith("/")]  # is_dir() needs a name
     if len(entries) > MAX_ENTRIES:
         raise too_many
     if any(entry.flag_bits & _ENCRYPTED for entry in entries):
-        raise PictureError(f"This ZIP is locked with a password. {_UNPACK}")
+        raise PictureError(f"This ZIP is protected by a password. {_UNPACK}")
     unpacked = sum(entry.file_size for entry in entries)
     if unpacked > MAX_UNPACKED:
         raise PictureError(f"This ZIP unpacks to more than {MAX_UNPACKED // 1_000_000_000} GB. Split it.")
     if unpacked > MAX_RATIO * len(upload.data):
-        raise PictureError(f"This ZIP unpacks to {MAX_RATIO} times its size, which pictures never do. {_UNPACK}")
+        raise PictureError(f"This ZIP unpacks to more than {MAX_RATIO} times its size, unlike pictures. {_UNPACK}")
     return [
         _Entry(
             shown_name(f"{upload.name}/{_decoded(entry)}"),
@@ -193,7 +193,7 @@ def _entries(upload: Upload) -> list[_Entry]:
 
 
 def _decoded(entry: zipfile.ZipInfo) -> str:
-    """An entry's name. macOS writes UTF-8 and does not say so, and zipfile takes it for the DOS code page."""
+    """An entry's name. macOS writes UTF-8 without marking it, which zipfile decodes by the DOS code page."""
     if not entry.flag_bits & _UTF8_NAME:
         try:
             return entry.filename.encode("cp437").decode()

@@ -12,15 +12,15 @@ from w3lib.url import canonicalize_url, safe_url_string
 from core.errors import UrlError
 
 MAX_LENGTH = 4096
-"""Characters of a URL. Signed addresses of cloud stores pass 2,000; servers refuse about 8,000."""
+"""Characters of a URL. Signed URLs of cloud storage exceed 2,000; servers refuse about 8,000."""
 
 _TRACKING = re.compile(r"utm_\w+|fbclid|gclid|mc_eid|igshid")
-"""Parameters that tell where a visitor came from, and never which picture is meant."""
+"""Parameters that say where a visitor came from, never which picture is meant."""
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
-# Addresses that are clean and, but for the order of their query, canonical: most of a long list, and told from
-# the others ten times faster than w3lib rewrites them.
+# URLs that are clean and, except for the order of their query, canonical: most of a long list, and recognised
+# ten times faster than w3lib rewrites them.
 _SEGMENT = r"(?:[\w~/,!@:+=$&*()'-]|%20|%[89A-F][0-9A-F])"
 _VALUE = r"(?:[\w.~+-]|%(?:2[1-9A-CF]|3[A-F]|40|[89A-F][0-9A-F]))*"
 _PLAIN = re.compile(
@@ -35,9 +35,9 @@ BARE_URL = re.compile(
 _HOST = re.compile(r"(?=.{1,254}\Z)[\w-]{1,63}(?:\.[\w-]{1,63})*\.?", re.ASCII)
 _NO_ESCAPE = re.compile(r"%(?![0-9a-f]{2})", re.IGNORECASE)
 INVISIBLE = "\ufeff\u200b\u2060\u00ad"
-"""Characters without width that word processors and chats put into URLs, and that mean nothing there."""
+"""Zero-width characters that word processors and chats put into URLs, where they mean nothing."""
 
-_JOINERS = "\u200c\u200d"  # they mean something inside of a word or an emoji, and nothing around it
+_JOINERS = "\u200c\u200d"  # meaningful inside a word or an emoji, but not around it
 
 
 _WITHOUT_WIDTH = dict.fromkeys(map(ord, INVISIBLE))
@@ -45,38 +45,38 @@ _WITHOUT_JOINERS = dict.fromkeys(map(ord, _JOINERS))
 
 
 def clean(url: str) -> str:
-    """The address as it is to be fetched: safe characters only, and https:// in front when a host stands alone.
+    """The URL to fetch: safe characters only, and with https:// when it has no scheme.
 
-    Escapes, the query's order and the fragment stay as they are, for signatures depend on them. Raises UrlError.
+    Escapes, the query's order and the fragment stay as they are, because signatures depend on them. Raises UrlError.
     """
     if len(url) <= MAX_LENGTH and _PLAIN.fullmatch(url):
         return url
     text = _with_scheme(url.translate(_WITHOUT_WIDTH).strip().strip(_JOINERS).strip())
     if len(text) > MAX_LENGTH:
-        raise UrlError(f"This address has more than {MAX_LENGTH:,} characters, so no site would take it.")
+        raise UrlError(f"This URL is longer than {MAX_LENGTH:,} characters, so no site would accept it.")
     if " " in text or not text.translate(_WITHOUT_JOINERS).isprintable():
-        raise UrlError("This address has a space in it. Write %20 for it, or put each address on a line of its own.")
+        raise UrlError("This URL contains a space. Write it as %20, or put each URL on its own line.")
     try:
         safe = _NO_ESCAPE.sub("%25", safe_url_string(text))
         parts = urlsplit(safe)
         host, port = parts.hostname or "", parts.port
     except ValueError as error:
-        what = "a port" if "ort" in str(error) else "a site name"
-        raise UrlError(f"This address has {what} that cannot be: check it.") from None
+        what = "port" if "ort" in str(error) else "site name"
+        raise UrlError(f"This URL has an invalid {what}: check it.") from None
     if parts.username is not None:
-        raise UrlError("This address has a user name or password in it, which would be shown to others. Take it out.")
+        raise UrlError("This URL contains a user name or password, which others would see. Remove it.")
     if not host:
-        raise UrlError("This address names no site: check it.")
+        raise UrlError("This URL names no site: check it.")
     if port == 0:
-        raise UrlError("This address has a port that cannot be: check it.")
+        raise UrlError("This URL has an invalid port: check it.")
     if not _is_host(host):
-        raise UrlError("This address has a site name that cannot be: check it.")
+        raise UrlError("This URL has an invalid site name: check it.")
     return safe
 
 
 def _with_scheme(text: str) -> str:
     if not text:
-        raise UrlError("There is no web address here.")
+        raise UrlError("There is no URL here.")
     if text.startswith("//"):
         return f"https:{text}"
     if BARE_URL.fullmatch(text):
@@ -86,9 +86,9 @@ def _with_scheme(text: str) -> str:
     if scheme in _DEFAULT_PORTS and slashes:
         return text
     if scheme == "file" or text[1:3] in (":\\", ":/"):
-        raise UrlError("This is a file on a computer, not a web address.")
+        raise UrlError("This is a file on a computer, not a URL on the web.")
     if scheme == "data":
-        raise UrlError("This is a picture written out as text (data:), not a web address.")
+        raise UrlError("This is a data: URL, the picture itself. Save it, and drop the file instead.")
     if slashes:
         raise UrlError(
             f"Pictures cannot be fetched with {scheme}. Use an address that starts with https:// or http://."
@@ -106,10 +106,10 @@ def _is_host(host: str) -> bool:
 
 
 def identity(url: str) -> str:
-    """What two addresses of one picture have in common; for comparing only, never to be fetched.
+    """What two URLs of one picture have in common: for comparison only, never to be fetched.
 
-    `url` is one that `clean` returned. Its canonical form as w3lib makes it, without default port, the dot that
-    ends a host, user name, fragment and tracking parameters.
+    The canonical form by w3lib of a URL that `clean` returned, without default port, the dot at the end of a host,
+    user name, fragment and tracking parameters.
     """
     plain = _PLAIN.fullmatch(url)
     if plain:
@@ -127,5 +127,5 @@ def identity(url: str) -> str:
 
 
 def key_of(url: str) -> bytes:
-    """The SHA-256 (32 bytes) of the identity of an address that `clean` returned."""
+    """The SHA-256 (32 bytes) of the identity of a URL that `clean` returned."""
     return hashlib.sha256(identity(url).encode()).digest()

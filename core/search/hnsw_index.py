@@ -1,7 +1,7 @@
-"""The search index: everything about HNSW, from its DDL and settings to whether it is worth asking.
+"""The search index: everything about HNSW, from its DDL and settings to whether it is worth using.
 
-An embeddings table has at most one, made in the background once a scan of the table is slow. A search may ask it only
-while it is valid and, by the last probe, finds enough of what the scan finds, in less time.
+An embeddings table has at most one, built in the background once a scan of the table is slow. A search uses it only
+while it is valid and, by the last probe, finds enough of what a scan finds, in less time.
 """
 
 from __future__ import annotations
@@ -24,41 +24,41 @@ from core.database.embedding_tables import Model, Vector
 logger = logging.getLogger(__name__)
 
 PROBES = 20
-"""Pictures of the collection that a probe searches for: at a million, their scans take some six seconds."""
+"""Pictures of the collection that a probe searches for: at a million pictures, their scans take some six seconds."""
 
 GROWTH = 0.1
-"""The change in the number of embeddings, as a share, after which a probe says too little."""
+"""Relative change in the number of embeddings after which a probe is out of date."""
 
 AIMS = {20: 0.995, 100: 0.97, 300: 0.97, 1000: 0.97}
-"""For each number of matches the recall at which a probe looks no further. Promised are 0.98 of 20 and 0.95 of 100: the
-mean of 20 queries may err by 0.01, and pictures of the collection are easier to search for than new ones."""
+"""For each number of matches, the recall at which a probe stops. The promised recall is 0.98 at 20 and 0.95 at 100, but
+the mean of 20 queries may err by 0.01, and pictures of the collection are easier to find than new ones."""
 
 CANDIDATES = (200, 400, 800, 1000)
-"""Values of hnsw.ef_search that a probe tries; pgvector takes no more than 1000."""
+"""Values of hnsw.ef_search that a probe tries; pgvector allows at most 1000."""
 
 LINKS, BUILD_CANDIDATES = 16, 64
-"""m and ef_construction, pgvector's defaults. At 1,000,000 embeddings with CLIP's spread and ef_search 800 they find
-0.96 of 100 matches in 83 ms, where the scan takes 300."""
+"""m and ef_construction, pgvector's defaults. At 1,000,000 embeddings with CLIP's spread and ef_search 800, recall at
+100 is 0.96 in 83 ms, where a scan takes 300 ms."""
 
 RECALL_MARGIN = (0, 8, 4)
-"""The first pgvector whose vacuum leaves no HNSW index damaged (pgvector's CHANGELOG, 0.8.3 and 0.8.4)."""
+"""The first version of pgvector whose vacuum does not damage HNSW indexes (pgvector's CHANGELOG, 0.8.3 and 0.8.4)."""
 
 LOCK_TIMEOUT = "2s"
-"""How long the removal of a broken index may wait for a table: every import waits behind it, no longer than a batch of
-its own may take."""
+"""How long dropping a broken index may wait for the table: imports wait behind it, no longer than for one of their own
+batches."""
 
 REST_SECONDS = 3600.0
-"""How long after a build that failed another is tried: most fail for want of memory or disk, and take minutes to."""
+"""How long to wait after a failed build: most fail after minutes, for lack of memory or disk space."""
 
 
 @dataclass(frozen=True)
 class IndexLimits:
-    """When an index is made, and when it is asked.
+    """When an index is built, and when it is used.
 
-    With fewer than `fewest_rows` embeddings none is made: 100,000 are scanned in about 40 ms on two cores. Nor while
-    the scan takes no longer than `slow_seconds`, for it costs memory and slows imports. It is asked while it finds the
-    share `least_recall` of the true matches in no more than the share `most_cost` of the scan's time: to save less is
-    not worth a match that is missing.
+    None is built below `fewest_rows` embeddings, because 100,000 are scanned in about 40 ms on two cores, nor while a
+    scan takes at most `slow_seconds`, because an index takes memory and slows imports. It is used while its recall is
+    at least `least_recall` and it takes at most the share `most_cost` of the time of a scan: saving less is not worth
+    a missing match.
     """
 
     fewest_rows: int = 100_001
@@ -68,22 +68,23 @@ class IndexLimits:
 
 
 class Searcher(Protocol):
-    """Who can search a table of embeddings, by a scan and by its index."""
+    """Searches a table of embeddings, by a scan and by its index."""
 
     def similarities(self, model: Model, vector: Vector, limit: int, candidates: int | None = None) -> list[float]:
-        """The similarities of the `limit` matches of a unit vector of shape (dim,), best first.
+        """The similarities of the `limit` best matches of a unit vector of shape (dim,), best first.
 
-        By the index with that hnsw.ef_search when `candidates` are given, else by a scan.
+        Found by the index with `candidates` as hnsw.ef_search, or by a scan when it is None. Raises DatabaseError.
         """
 
     def random(self, model: Model, count: int) -> Vector:
-        """The embeddings of `count` random pictures, fewer when there are fewer, of shape (n, dim)."""
+        """The embeddings of `count` random pictures, fewer when there are fewer, of shape (n, dim). Raises
+        DatabaseError."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What the index gave for `limit` matches with ef_search at `candidates`: mean recall, and the
-    seconds of the quickest search, for whatever else the machine does only adds to them."""
+    """The index at `limit` matches with ef_search at `candidates`: mean recall, and the seconds of the fastest search,
+    because other load on the machine only adds to them."""
 
     limit: int
     candidates: int
@@ -93,14 +94,14 @@ class Measured:
 
 @dataclass(frozen=True)
 class Probe:
-    """What was measured on a table of so many embeddings: the quickest scan, and its valid index if there is one."""
+    """Measurements of a table of `rows` embeddings: the fastest scan, and its index if there is a valid one."""
 
     rows: int
     scan_seconds: float
     indexed: tuple[Measured, ...]
 
     def choose(self, reach: float, thresholds: IndexLimits) -> Measured | None:
-        """How to ask the index for `reach` matches; None when a scan is the better choice."""
+        """How to use the index for `reach` matches; None when a scan is the better choice."""
         for measured in self.indexed:
             if measured.limit >= reach:
                 good = measured.recall >= thresholds.least_recall
@@ -109,12 +110,13 @@ class Probe:
 
 
 def name(model: Model) -> str:
-    """The index of a model's embeddings."""
+    """The name of the index of a model's embeddings."""
     return f"embeddings_{model.id}_hnsw"
 
 
 def prepare(connection: Connection[Any], candidates: int) -> None:
-    """Let the rest of the transaction ask the index; with an iterative scan, filters do not starve it so soon."""
+    """Make the rest of the transaction use the index. Its iterative scan finds enough matches for most filters. Raises
+    psycopg.Error."""
     connection.execute(
         """SELECT set_config('hnsw.ef_search', %s, true), set_config('hnsw.iterative_scan', 'relaxed_order', true),
                   set_config('enable_seqscan', 'off', true)""",
@@ -123,7 +125,7 @@ def prepare(connection: Connection[Any], candidates: int) -> None:
 
 
 class Hnsw:
-    """Makes the indexes, probes them, and says when to ask them. Threads may share this object."""
+    """Builds the indexes, probes them, and decides when to use them. Thread-safe."""
 
     def __init__(self, database: Database, searcher: Searcher, thresholds: IndexLimits) -> None:
         self._database = database
@@ -136,22 +138,22 @@ class Hnsw:
         self._building: Connection[Any] | None = None
 
     def choose(self, model: Model, reach: float) -> Measured | None:
-        """How to ask the index for `reach` matches; None when a scan is the better choice. Asks no database."""
+        """How to use the index for `reach` matches; None when a scan is the better choice. Opens no connection."""
         probe = self._probes.get(model.id)
         return probe.choose(reach, self._thresholds) if probe else None
 
     def probe(self, model: Model) -> Probe | None:
-        """The last probe of a model's table; None when it is too small for any."""
+        """The last probe of a model's table; None when the table is too small."""
         return self._probes.get(model.id)
 
     def is_wanting(self, model: Model) -> bool:
-        """Whether the last look found that an index should be made, or a broken one removed. Asks no database."""
+        """Whether `look` last found that an index should be built, or a broken one dropped. Opens no connection."""
         return model.id in self._wanting and time.monotonic() > self._rest_until
 
     def look(self, model: Model, *, builds: bool = False) -> None:
-        """Probe what has changed since the last look, and if asked for, make the index that is missing.
+        """Probe the table if it has changed since the last call and, with `builds`, build a missing index.
 
-        To build takes minutes for a large collection. Imports go on meanwhile, and `close` ends it. Raises
+        Building takes minutes for a large collection. Imports continue meanwhile, and `close` aborts it. Raises
         DatabaseError.
         """
         self._wanting.discard(model.id)
@@ -174,8 +176,8 @@ class Hnsw:
             self._measure(model, rows, indexed=True)
 
     def close(self) -> None:
-        """End what `look` does in other threads, now and from now on. A build that has only just begun may need to be
-        told again."""
+        """Stop what `look` does in other threads, now and from now on. A build that has only just started may need a
+        second call."""
         self._closed.set()
         building = self._building
         if building is not None:
@@ -183,13 +185,13 @@ class Hnsw:
                 building.cancel_safe(timeout=5)
 
     def _state(self, model: Model) -> tuple[int, bool | None]:
-        """How many embeddings there are, and whether their index is valid; None when there is none."""
+        """The number of embeddings, and whether their index is valid; None when there is no index."""
         with self._database.connection() as connection:
             ((rows,),) = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(model.table)).fetchall()
             return rows, _is_valid(connection, model)
 
     def _measure(self, model: Model, rows: int, *, indexed: bool) -> Probe:
-        """Search for random pictures by the scan and, when there is one, by the index."""
+        """Search for random pictures by a scan and, when there is one, by the index."""
         queries = list(self._searcher.random(model, PROBES))
         most = min(max(AIMS), rows)
         truth, scan_seconds = self._timed(model, queries, most, None)
@@ -213,7 +215,7 @@ class Hnsw:
     def _timed(
         self, model: Model, queries: list[Vector], limit: int, candidates: int | None
     ) -> tuple[list[list[float]], float]:
-        """The similarities found for each query, and the least seconds; fewer queries once `close` was called."""
+        """The similarities found for each query, and the shortest time in seconds; fewer queries after `close`."""
         found, least = list[list[float]](), math.inf
         for query in queries:
             if self._closed.is_set():
@@ -224,9 +226,9 @@ class Hnsw:
         return found, least
 
     def _drop_broken(self, model: Model) -> bool:
-        """Remove what a build that broke off has left; False when that build is still under way, or the table busy.
+        """Drop the remains of an aborted build; False while that build is still running or the table is locked.
 
-        A build holds the lock that is asked for here, so whoever has it knows that nobody else builds.
+        A build holds the lock requested here, so nobody else is building while we hold it.
         """
         try:
             with self._database.connection() as connection:
@@ -239,9 +241,9 @@ class Hnsw:
             return False
 
     def _build(self, model: Model) -> bool:
-        """Make the index; whether there is a valid one now.
+        """Build the index; returns whether there is a valid one now.
 
-        A second builder waits for the first at the table's lock, and then finds nothing to do.
+        A second builder waits for the first at the table's lock, and then has nothing to do.
         """
         begun = time.monotonic()
         try:
@@ -249,7 +251,7 @@ class Hnsw:
                 version = read_versions(connection).vector
                 if numbers(version) < RECALL_MARGIN:
                     logger.warning(
-                        "pgvector %s can damage the search index when it vacuums it; update it to %s or later",
+                        "pgvector %s can damage the search index on vacuum; update it to %s or later",
                         version,
                         ".".join(map(str, RECALL_MARGIN)),
                     )
@@ -262,12 +264,12 @@ class Hnsw:
                            WITH (m = {}, ef_construction = {})"""
                     ).format(sql.Identifier(name(model)), model.table, LINKS, BUILD_CANDIDATES)
                 )
-                logger.info("search index: made in %.0f s", time.monotonic() - begun)
+                logger.info("search index: built in %.0f s", time.monotonic() - begun)
                 return _is_valid(connection, model) is True
         except psycopg.Error as error:
             if not self._closed.is_set():
                 self._rest_until = time.monotonic() + REST_SECONDS
-                logger.warning("search index: it could not be made, so searches stay exact: %s", error)
+                logger.warning("search index: the build failed, so searches remain exact: %s", error)
                 self._drop_broken(model)
             return False
         finally:
@@ -275,7 +277,7 @@ class Hnsw:
 
 
 def _is_valid(connection: Connection[Any], model: Model) -> bool | None:
-    """Whether the index may be asked, or is unfinished or broken; None when there is none."""
+    """Whether the index can be used, rather than being unfinished or broken; None when there is none."""
     row = connection.execute(
         "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", (name(model),)
     ).fetchone()
@@ -283,5 +285,5 @@ def _is_valid(connection: Connection[Any], model: Model) -> bool | None:
 
 
 def _recall(found: list[float], true: list[float]) -> float:
-    """The share of the true matches that were found; of equally similar pictures any will do."""
+    """The share of the true matches that were found; equally similar pictures count as the same."""
     return sum(similarity >= true[-1] for similarity in found) / len(true) if true else 1.0

@@ -1,4 +1,4 @@
-"""Whether the best match of a query is one: its similarity, seen against how crowded the place is where it lies."""
+"""Whether the best match of a query is a true match: its similarity, corrected for how crowded its surroundings are."""
 
 from __future__ import annotations
 
@@ -11,36 +11,37 @@ from numpy.typing import NDArray
 from core.search.unrelated_scores import read_background
 
 MIN_SAMPLE = 30
-"""Pictures in a sample below which nothing is said about chance."""
+"""Pictures in a sample below which no estimate of chance is made."""
 
 SKIPPED, PLACES = 3, 10
-"""The neighbourhood of a query are the matches at places 4 to 13, for the first few may be true ones; that of a match
-are its ten nearest pictures."""
+"""The neighbourhood of a query is its matches at ranks 4 to 13, because the first few may be true matches; that of a
+match is its ten nearest pictures."""
 
 BEYOND = 30
-"""The place (from 0) that a long slope of scores still reaches."""
+"""The rank (from 0) that a long slope of scores still reaches."""
 
 QUERIES = 300
-"""Pictures of the sample that are searched for: a share is right within 0.03. It takes 0.05 s with 2,000 others."""
+"""Pictures of the sample used as queries: shares are then accurate to 0.03. Takes 0.05 s with 2,000 others."""
 
 GROUP = 4
-"""So many pictures above the level that one unrelated picture reaches are a group: chance gives that to one query in
-fifty (Poisson distribution with mean 1)."""
+"""As many pictures above the level that one unrelated picture reaches form a group: by chance, this happens to one
+query in fifty (Poisson distribution with mean 1)."""
 
 MATCH, NOTHING = 0.05, 0.5
-"""Shares of the pictures with nothing like them that find as much: up to MATCH it is a match, from NOTHING on probably
-none. A lower NOTHING finds more queries without a match, and is wrong of more that have one: `python -m bench cuts` has
-the curve. Here one in twenty of those hears it, mostly where something else comes before the match."""
+"""Shares of the pictures without look-alikes that find something as close: up to MATCH it is a match, from NOTHING on
+probably none. A lower NOTHING detects more queries without a match, and is wrong about more with one: `python -m bench
+cuts` prints the curve. With this value it is wrong about one in twenty, mostly where another picture ranks above the
+match."""
 
 Verdict = Literal["match", "perhaps", "nothing"]
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What searches in this collection give when there is nothing to find, learnt from its own pictures.
+    """What searches in this collection return when there is nothing to find, learned from its own pictures.
 
-    `chance` is the evidence, ascending, of QUERIES pictures whose own group is left out; `slope` is the mean of their
-    slopes with it (see `slope`); and `threshold` is the cosine at which unrelated pictures end for the median of them.
+    `chance` is the evidence, ascending, of QUERIES pictures with their own group left out; `slope` is the mean of
+    their slopes including it (see `slope`); `threshold` is the median of the cosines at which unrelated pictures end.
     """
 
     chance: NDArray[np.floating]
@@ -48,50 +49,50 @@ class Calibration:
     threshold: float
 
     def share(self, found: float) -> float:
-        """The share of pictures with nothing like them whose evidence is at least `found`: the p-value."""
+        """The share of pictures without look-alikes whose evidence is at least `found`: the p-value."""
         reaching = len(self.chance) - int(np.searchsorted(self.chance, found))
         return (reaching + 1) / (len(self.chance) + 1)
 
 
 def verdict(share: float) -> Verdict:
-    """What such a share says."""
+    """The verdict for such a share (0 to 1)."""
     return "match" if share <= MATCH else "perhaps" if share < NOTHING else "nothing"
 
 
 def evidence(similarities: NDArray[np.floating], crowding: float) -> float:
-    """That the best of the similarities (descending, at least 14) is a true match.
+    """How strongly the best of the similarities (descending, at least 14) appears to be a true match.
 
-    Three times it, less the mean of the query's neighbourhood and the `crowding` of the match. With twice, this is the
-    score that takes hubs out (CSLS: A. Conneau et al., "Word Translation Without Parallel Data", ICLR 2018, 2.3; hubs:
-    M. Radovanović et al., JMLR 11, 2010); the similarity itself is added because it tells queries of another kind of
-    picture better, and costs nothing elsewhere (area under the curve .88 to .90 on scenes, against foreign queries).
+    Three times the best, minus the mean of the query's neighbourhood and the `crowding` of the match. With twice the
+    best, this is the score that corrects for hubs (CSLS: A. Conneau et al., "Word Translation Without Parallel Data",
+    ICLR 2018, 2.3; hubs: M. Radovanović et al., JMLR 11, 2010). The similarity itself is added because it separates
+    queries of another kind of picture better, at no cost elsewhere (area under the curve .88 to .90 on scenes, against
+    foreign queries).
     """
     return float(3 * similarities[0] - crowding - similarities[SKIPPED : SKIPPED + PLACES].mean())
 
 
 def crowding(similarities: NDArray[np.floating]) -> float:
-    """How crowded the place of a picture is, by its similarities to a sample without itself: the mean of the ten
-    highest."""
+    """How crowded the surroundings of a picture are: the mean of its ten highest similarities to a sample without
+    it."""
     return float(np.partition(similarities, -PLACES)[-PLACES:].mean())
 
 
 def slope(similarities: NDArray[np.floating]) -> float:
-    """Whether scores (descending, at least 31) drop behind the first few (below 0) or go on falling (above).
+    """Whether scores (descending, at least 31) drop after the first few (below 0) or keep falling (above 0).
 
-    The logarithm of the drop from a query's neighbourhood to the 31st, as a share of that from the best to the
-    neighbourhood.
+    The logarithm of the drop from a query's neighbourhood to the 31st score, relative to the drop from the best score
+    to the neighbourhood.
     """
     near = similarities[SKIPPED : SKIPPED + PLACES].mean()
     return float(np.log((near - similarities[BEYOND] + 1e-6) / (similarities[0] - near + 1e-6)))
 
 
 def calibrate(vectors: NDArray[np.floating], total: int) -> Calibration | None:
-    """What searches among `total` pictures give, by a random sample of them: unit rows of shape (n, dim).
+    """Calibrate searches among `total` pictures by a random sample of them: unit rows of shape (n, dim).
 
-    Each of QUERIES rows is a query among the others. Left out as its own group are all that stand above the end of
-    the unrelated when they are GROUP or more, else its nearest. Of more pictures than the sample has, the best are
-    better: by as much as the tails of the rows say, at their median.
-    None when there are too few.
+    Each of QUERIES rows is a query among the others. All pictures above the end of the unrelated ones are left out as
+    its own group when they are GROUP or more, else its nearest. Among more pictures than the sample has, best matches
+    are better: by the median of what the tails of the rows give. None when the sample is too small.
     """
     if len(vectors) < MIN_SAMPLE + BEYOND:
         return None

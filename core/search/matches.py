@@ -1,4 +1,4 @@
-"""A query -> matches, and what their similarities mean."""
+"""A query -> its matches, and what their similarities mean."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from core.search.saved_thresholds import SavedThreshold, SavedThresholds
 from core.search.suggested_thresholds import SuggestedThresholds, suggest_thresholds
 
 DEFAULT_THRESHOLD, BUILTIN_THRESHOLD = 0.9, 0.6
-"""The guide's 90 %, as a cosine, and what serves as well with the built-in encoder, whose similarities are lower (its
+"""The guide's 90 % as a cosine, and its equivalent for the built-in encoder, whose similarities are lower (its model
 card has them)."""
 
 OWN_MODEL = "local-dir:"
-"""What the names of models begin with that were copied here: their cosines may lie anywhere. CLIP's default stays the
-guide's until it is measured."""
+"""Prefix of the names of models in a local folder, whose cosines may lie anywhere. CLIP keeps the guide's default until
+it is measured."""
 
 RANKED = BEYOND + 1
-"""Matches that are fetched at least, for the cuts."""
+"""Matches fetched at least, for the suggested thresholds."""
 
 DEFAULT_TOP_K, MAX_TOP_K = 100, 1000
-"""Matches that are fetched when nothing is said, and at most: pgvector's index gives no more than 1000."""
+"""Matches fetched by default, and at most: pgvector's index returns no more than 1000."""
 
 RANKED_FROM = 20
-"""Pictures below which "closer than 95 % of the collection" says less than the picture's place does: with fewer, not
-even the best match is closer than 95 %."""
+"""Pictures below which no "closer than 95 % of the collection" is shown: with fewer, not even the best match is closer
+than 95 %, and its rank says more."""
 
 
 def default_threshold(model: str, calibration: Calibration | None = None) -> float:
-    """The threshold (a cosine) of POST /api/query when it is given none, by the name of the model that serves.
+    """The default threshold (a cosine) of POST /api/query, by the name of the model that serves searches.
 
-    With the built-in encoder, and with a model of one's own, it is where unrelated pictures of the collection end.
+    With the built-in encoder or a model in a local folder, it is where unrelated pictures of the collection end.
     """
     builtin = model.startswith(f"{BUILTIN}@")
     if calibration is not None and (builtin or model.startswith(OWN_MODEL)):
@@ -52,14 +52,13 @@ def default_threshold(model: str, calibration: Calibration | None = None) -> flo
 
 @dataclass(frozen=True)
 class Matches:
-    """The pictures most similar to a query, best first, of `total` that were compared: those a filter keeps, and
-    none that was left out.
+    """The pictures most similar to a query, best first, of the `total` compared: those that pass the filter, without
+    those left out.
 
-    `cuts` are the thresholds suggested for the query; `copies` maps each match that is a copy of a better one to
-    that; `notes` says of each match what its similarity means, "" where there is nothing to say. `approximate`
-    says that an index was searched, which by its last probe finds the share `recall` of the true matches. `seconds`
-    is what the search took. `saved_threshold` is the one that was saved for such queries, and `default` the one for
-    whoever gives none and looks at no cuts.
+    `cuts` are the thresholds suggested for the query; `copies` maps each match that is a copy of a better match to
+    that match; `notes` has, for each match, what its similarity means, or "". `approximate` is True when an index was
+    searched, whose recall by the last probe is `recall`. `seconds` is the duration of the search. `saved_threshold` is
+    the one saved for such queries, and `default` the one used when neither a threshold nor the cuts are used.
     """
 
     query: Query
@@ -76,16 +75,16 @@ class Matches:
 
     @property
     def model(self) -> str:
-        """The name of the model they were found with."""
+        """The name of the model that found them."""
         return self.query.model.name
 
     def reaching(self, threshold: float) -> list[Match]:
-        """Those whose similarity is at least `threshold` (a cosine)."""
+        """The matches with a similarity of at least `threshold` (a cosine)."""
         return [match for match in self.found if match.similarity >= threshold]
 
 
 class Matcher:
-    """Finds the matches of queries. Threads may share it."""
+    """Finds the matches of queries. Thread-safe."""
 
     def __init__(self, store: Store, nearest: Nearest, saved_thresholds: SavedThresholds) -> None:
         self._store = store
@@ -101,10 +100,10 @@ class Matcher:
         exact: bool = False,
         leave_out: Collection[UUID] = (),
     ) -> Matches:
-        """The pictures most similar to a query. `top_k` is kept between 1 and MAX_TOP_K.
+        """The pictures most similar to a query. `top_k` is clamped to 1 to MAX_TOP_K.
 
-        `where` keeps to some pictures, `exact` to the full scan whatever it takes, and `leave_out` are pictures that
-        are not wanted. Raises DatabaseError.
+        `where` filters the pictures, `exact` forces a full scan, and `leave_out` are pictures to omit. Raises
+        DatabaseError.
         """
         begun = time.perf_counter()
         top_k = max(1, min(top_k, MAX_TOP_K))
@@ -134,7 +133,8 @@ class Matcher:
 def _suggest(
     store: Store, sample: Sample, query: Query, found: list[Match], left_out: Collection[UUID]
 ) -> SuggestedThresholds | None:
-    """The cuts for a query; the evidence for its best match only where it is a picture alone, as the sample's are."""
+    """The cuts for a query, with evidence for its best match only when the query is a single picture, as the sample's
+    are."""
     members = set(query.members)
     others = [match for match in found if match.id not in members]
     aside = members | set(left_out)
@@ -152,13 +152,13 @@ def _suggest(
 
 
 def _vector(store: Store, sample: Sample, query: Query, picture: UUID) -> Vector | None:
-    """The embedding of a picture, from the sample where it is in it."""
+    """The embedding of a picture, from the sample if it is there."""
     row = sample.places.get(picture)
     return store.embedding(query.model, picture) if row is None else sample.vectors[row]
 
 
 def _copies(store: Store, matches: list[Match]) -> dict[UUID, UUID]:
-    """Each match that is a copy of a better one that is no copy itself, mapped to that."""
+    """Maps each match that is a copy of a better match, which is itself no copy, to that match."""
     known = store.copies_of([match.id for match in matches])
     leaders, copies = set[UUID](), dict[UUID, UUID]()
     for match in matches:
@@ -171,7 +171,7 @@ def _copies(store: Store, matches: list[Match]) -> dict[UUID, UUID]:
 
 
 def _notes(matches: list[Match], total: int) -> list[str]:
-    """What share of the collection each match is closer than, rounded down."""
+    """The share of the collection that each match is closer than, rounded down."""
     if total < RANKED_FROM:
         return [""] * len(matches)
     shares = [floor(1000 * (total - place) / total) / 10 for place in range(1, len(matches) + 1)]

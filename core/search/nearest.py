@@ -1,4 +1,4 @@
-"""The pictures nearest to a vector: every statement that compares embeddings."""
+"""The pictures nearest to a vector: all SQL that compares embeddings."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ from core.search.hnsw_index import Hnsw, IndexLimits, prepare
 from core.search.match_evidence import Calibration, calibrate
 
 SAMPLE = 2_000
-"""Embeddings in the random sample: 4 MB at 512 dimensions, and enough to tell the one in a thousand that is nearest."""
+"""Embeddings in the random sample: 4 MB at 512 dimensions, and enough to estimate the nearest one in a thousand."""
 
 SAMPLE_SECONDS = 600.0
-"""How long a sample is kept while the collection stays as large as it was, for pictures may be exchanged."""
+"""How long a sample is kept while the collection keeps its size, because its pictures may still change."""
 
 COUNT_SECONDS = 0.005
-"""Counts that take no longer are not remembered."""
+"""Counts that take no longer than this are not cached."""
 
 SAMPLES = 8
-"""Samples that are kept, one for each model and filter."""
+"""Samples kept, one for each model and filter: at most 32 MB at 512 dimensions."""
 
 GROWTH = 0.1
-"""The change in the number of pictures, as a share, after which a sample is renewed: a tenth hardly moves its
+"""Relative change in the number of pictures after which a sample is renewed: a tenth hardly changes its
 distribution."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """The matches of a search, best first. `approximate` says that an index was asked, which finds the share `recall`
-    of the true matches by its last probe; else nothing nearer exists and `recall` is None."""
+    """The matches of a search, best first. `approximate` is True when the index was used, whose recall by the last
+    probe is `recall`; else the matches are exact and `recall` is None."""
 
     matches: list[Match]
     approximate: bool
@@ -61,7 +61,8 @@ class Found:
 
 @dataclass(frozen=True)
 class Sample:
-    """Random pictures of the `total` that a search compares, and their embeddings, of shape (n, dim)."""
+    """Random pictures of the `total` that a search compares, and their embeddings of shape (n, dim). `taken` is when,
+    on the clock of `time.monotonic`."""
 
     ids: list[UUID]
     vectors: Vector
@@ -70,7 +71,7 @@ class Sample:
 
     @cached_property
     def calibration(self) -> Calibration | None:
-        """What searches give by chance, see `core.search.match_evidence`; computed once, in about 0.1 s."""
+        """What searches find by chance, see `core.search.match_evidence`; computed once, in about 0.1 s."""
         return calibrate(self.vectors, self.total)
 
     @cached_property
@@ -79,15 +80,15 @@ class Sample:
         return {id: row for row, id in enumerate(self.ids)}
 
     def others(self, vector: Vector, ids: Collection[UUID]) -> Vector:
-        """The similarities of a unit vector of shape (dim,) to all but some pictures, of shape (at most n,)."""
+        """The similarities of a unit vector of shape (dim,) to all pictures but `ids`, of shape (at most n,)."""
         rows = [self.places[id] for id in set(ids) if id in self.places]
         return np.delete(self.vectors @ vector, rows)
 
 
 class Nearest:
-    """Searches the collection. Threads may share this object.
+    """Searches the collection. Thread-safe.
 
-    `index` is the search index, made and probed by whoever calls its `look`.
+    `index` is the search index, built and probed by calls of its `look`.
     """
 
     def __init__(self, database: Database, thresholds: IndexLimits | None = None) -> None:
@@ -110,8 +111,8 @@ class Nearest:
     ) -> Found:
         """The `limit` pictures most similar to a unit vector of shape (dim,), fewer only when there are no more.
 
-        They are found by a scan unless the index is known to be as good as `Hnsw` demands, and faster. `exact` asks
-        for the scan whatever it takes. Raises DatabaseError.
+        Found by a scan unless the index is known to be good enough (see `IndexLimits`) and faster. `exact` forces the
+        scan. Raises DatabaseError.
         """
         where = where or Filter()
         if not exact and self.index.choose(model, limit):
@@ -122,9 +123,9 @@ class Nearest:
             return Found(_matches(connection, model, vector, limit, where, leave_out, scans=True), False, None)
 
     def sample(self, model: Model, pictures: int, where: Filter | None = None) -> Sample:
-        """Up to SAMPLE random pictures of the collection, or of what a filter keeps, which are so many.
+        """Up to SAMPLE random pictures of those that pass a filter, which are `pictures` in number.
 
-        They are kept in memory until that has changed by GROWTH, or for SAMPLE_SECONDS. Raises DatabaseError.
+        They are kept in memory until that number has changed by GROWTH, or for SAMPLE_SECONDS. Raises DatabaseError.
         """
         where = where or Filter()
         with self._lock:
@@ -140,8 +141,8 @@ class Nearest:
             return sample
 
     def count(self, where: Filter) -> int:
-        """How many pictures a filter keeps, as many as there were at most RECOUNT_FACTOR times as long ago as it took
-        to count them. Raises DatabaseError."""
+        """How many pictures pass a filter. A count is cached for RECOUNT_FACTOR times as long as it took. Raises
+        DatabaseError."""
         begun = time.monotonic()
         with self._lock:
             fresh_until, count = self._counts.get(where, (0.0, 0))
@@ -158,7 +159,7 @@ class Nearest:
         return int(count)
 
     def kept(self, where: Filter, ids: Collection[UUID]) -> set[UUID]:
-        """Those of the pictures that a filter keeps. Raises DatabaseError."""
+        """Those of the pictures that pass a filter. Raises DatabaseError."""
         if not ids:
             return set()
         kept, values = conditions(where)
@@ -167,8 +168,8 @@ class Nearest:
             return {row[0] for row in connection.execute(query, {**values, "ids": list(ids)})}
 
     def facets(self) -> FilterOptions:
-        """What a search can keep to: counted again when the collection has changed size, or when RECOUNT_FACTOR times
-        as long has passed as the last count took. Raises DatabaseError."""
+        """What a search can filter by. Counted again when the collection has changed size, or after RECOUNT_FACTOR
+        times as long as the last count took. Raises DatabaseError."""
         with self._lock, self._database.connection() as connection:
             now = time.monotonic()
             pictures = count_pictures(connection)
@@ -179,14 +180,14 @@ class Nearest:
             return self._facets[2]
 
     def values(self, field: str) -> list[FilterOption]:
-        """The values of a field that a search can keep to, see `core.collection.filters`. Raises DatabaseError."""
+        """The values of a field that a search can filter by, see `core.collection.filters`. Raises DatabaseError."""
         with self._database.connection() as connection:
             return read_field_values(connection, field)
 
     def similarities(self, model: Model, vector: Vector, limit: int, candidates: int | None = None) -> list[float]:
-        """The similarities of the `limit` matches of a unit vector of shape (dim,), best first.
+        """The similarities of the `limit` best matches of a unit vector of shape (dim,), best first.
 
-        By the index with that hnsw.ef_search when `candidates` are given, else by a scan. Raises DatabaseError.
+        Found by the index with `candidates` as hnsw.ef_search, or by a scan when it is None. Raises DatabaseError.
         """
         inner, values = _inner(model, vector, limit, Filter(), (), scans=candidates is None)
         with self._database.connection() as connection:
@@ -204,14 +205,14 @@ class Nearest:
     def members(self, model: Model, count: int, where: Filter | None = None) -> tuple[list[UUID], Vector]:
         """`count` random pictures, fewer when there are fewer, and their embeddings, of shape (n, dim).
 
-        The ids of pictures are hashes, so those that follow a random id are a random sample, which an index finds.
+        Picture ids are hashes, so those that follow a random id are a random sample, found through the primary key.
         Raises DatabaseError.
         """
         where = where or Filter()
         kept, values = conditions(where)
         if where == Filter():
             chosen = sql.SQL("e WHERE (SELECT {} FROM pictures p WHERE p.id = e.picture)").format(kept)
-        else:  # joined, for a filter may keep few
+        else:  # joined, because few pictures may pass a filter
             chosen = sql.SQL("e JOIN pictures p ON p.id = e.picture WHERE {}").format(kept)
         part = sql.SQL("SELECT picture, embedding FROM {} {} AND picture {} %(start)s ORDER BY picture LIMIT %(count)s")
         query = sql.SQL("({}) UNION ALL ({}) LIMIT %(count)s").format(
@@ -226,10 +227,10 @@ class Nearest:
     def _ask_index(
         self, model: Model, vector: Vector, limit: int, where: Filter, leave_out: Collection[UUID]
     ) -> Found | None:
-        """What the index finds; None when it is better not asked, or finds too few.
+        """What the index finds; None when it is better not used, or finds too few.
 
-        Behind a filter that keeps one picture of three, it must find three times as many, and is as good and as fast
-        at that as the probe of so many says.
+        For a filter that one picture in three passes, it must find three times as many, so the probe of that many
+        matches decides.
         """
         with self._database.connection() as connection:
             share = kept_share(connection, where) if where != Filter() else 1.0
@@ -252,7 +253,7 @@ def _matches(
     scans: bool,
 ) -> list[Match]:
     inner, values = _inner(model, vector, limit, where, leave_out, scans=scans)
-    # Plus zero, because an iterative index scan gives its rows only nearly in order, and Postgres trusts it.
+    # Plus zero, because an iterative index scan returns its rows only nearly in order, and Postgres trusts that order.
     query = sql.SQL(
         """WITH found AS MATERIALIZED ({})
            SELECT p.id, {} AS url, p.title, p.width, p.height, (1 - distance)::float8 AS similarity
@@ -265,10 +266,10 @@ def _matches(
 def _inner(
     model: Model, vector: Vector, limit: int, where: Filter, leave_out: Collection[UUID], *, scans: bool
 ) -> tuple[sql.Composed, dict[str, Any]]:
-    """The query for the `picture` and `distance` of the nearest, and its values.
+    """The query for the `picture` and `distance` of the nearest, and its parameters.
 
-    It orders by the distance alone: with a second key or a bound on the distance, no index would be used. A scan adds
-    zero to it, so that none is. For the index, the filter is a subquery in brackets, which Postgres evaluates row by
+    It orders by the distance alone, because with a second key or a bound on the distance no index would be used; for a
+    scan it adds zero to prevent that. For the index, the filter is a scalar subquery, which Postgres evaluates row by
     row in the index's order instead of joining.
     """
     kept, values = conditions(where)

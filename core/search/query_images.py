@@ -1,4 +1,4 @@
-"""Pictures that somebody searched with: kept for a while, so that a link can bring the search back."""
+"""Pictures used as queries: kept for some days, so that a link can repeat the search."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from core.errors import NotFoundError
 
 
 class QueryImages:
-    """The pictures that were searched with in the last days."""
+    """The pictures used as queries in the last days."""
 
     def __init__(self, database: Database, kept: timedelta) -> None:
-        """`kept` is how long a picture stays after it was last searched with."""
+        """`kept` is how long a picture is kept after it was last used."""
         self._database = database
         self._kept = kept
 
     def keep(self, name: str, data: bytes) -> UUID:
-        """Keep a picture's bytes; returns its id, the one that it has or would have in the collection."""
+        """Keep a picture's bytes; returns the id it has or would have in the collection. Raises DatabaseError."""
         id = picture_id(sha256(data).digest())
         with self._database.connection() as connection:
             connection.execute(
@@ -34,11 +34,11 @@ class QueryImages:
         return id
 
     def name(self, id: UUID) -> str:
-        """Where a kept picture came from: a file name or an address. Raises NotFoundError."""
+        """Where a kept picture came from: a file name or a URL. Raises NotFoundError or DatabaseError."""
         return str(self._read("name", id))
 
     def read(self, id: UUID) -> bytes:
-        """The bytes of a kept picture. Raises NotFoundError."""
+        """The bytes of a kept picture. Raises NotFoundError or DatabaseError."""
         return bytes(self._read("data", id))
 
     def _read(self, column: str, id: UUID) -> Any:
@@ -47,12 +47,12 @@ class QueryImages:
             row = connection.execute(query.format(sql.Identifier(column)), (id,), binary=True).fetchone()
         if row is None:
             raise NotFoundError(
-                f"The picture of this search is no longer kept: that ends after {self._kept.days} days. "
-                "Drop the picture again."
+                f"The picture of this search is no longer available: it is kept for {self._kept.days} days. "
+                "Drop it again."
             )
         return row[0]
 
     def drop_old(self) -> int:
-        """Drop what was kept long enough; returns how many pictures that were."""
+        """Delete expired pictures; returns how many. Raises DatabaseError."""
         with self._database.connection() as connection:
             return connection.execute("DELETE FROM query_pictures WHERE expires_at <= now()").rowcount

@@ -1,4 +1,4 @@
-"""A query as it is written down: its parts, for the page, for a link and for the HTTP API alike."""
+"""The parts of a query, as the page, links and the HTTP API write them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from core.errors import PictureError, QueryError
 from core.media.crop import CropBox, checked_box
 
 MAX_PARTS = 10
-"""Parts of one query; the mean of more says little about any."""
+"""Parts of one query: in the mean of more, each counts for little."""
 
 MAX_WORDS = 1000
-"""Characters of one part's words; CLIP reads about the first 77 tokens, some 300 characters of English."""
+"""Characters of one part's words; CLIP reads only the first 77 tokens, some 300 characters of English."""
 
 MAX_WEIGHT = 5.0
+"""Beside a part of this weight, one of weight 1 hardly counts."""
 
 SOURCES = ("picture", "upload", "url", "words", "file")
 
@@ -31,12 +32,12 @@ def _box(value: CropBox) -> CropBox:
 
 
 class Part(BaseModel):
-    """One thing that a query is made of, and how much it counts: exactly one of its five sources is given.
+    """One part of a query and its weight. Exactly one of the five sources is given.
 
-    `picture` is the id of a picture of the collection, `upload` that of a picture which was searched with and is kept
-    for a while (`core.search.query_images`), `url` a picture's URL, `words` what it should show, and `file` the place
-    (from 0) of a file that comes with the same HTTP call. `weight` is its share in the sum; below zero it leads away.
-    `crop` is the part of the picture that counts, as fractions (left, top, right, bottom) of its upright sides.
+    `picture` is the id of a picture of the collection, `upload` the id of a picture kept from an earlier search
+    (`core.search.query_images`), `url` a picture's URL, `words` what pictures should show, and `file` the index
+    (from 0) of a file in the same HTTP call. A part with a `weight` below 0 is negative: matches are unlike it.
+    `crop` is the part of the picture to search with, as fractions (left, top, right, bottom) of its upright sides.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,7 +56,7 @@ class Part(BaseModel):
         if len(given) != 1:
             raise ValueError(f"each part needs exactly one of {', '.join(SOURCES)}")
         if self.weight == 0:
-            raise ValueError("a part with weight 0 counts for nothing: leave it out")
+            raise ValueError("a part with weight 0 has no effect: leave it out")
         if self.words is not None:
             if not self.words.strip():
                 raise ValueError("there are no words to search for: type some")
@@ -67,22 +68,22 @@ class Part(BaseModel):
 
     @property
     def kind(self) -> Literal["picture", "words"]:
-        """What the part shows the model."""
+        """What the part is to the model."""
         return "picture" if self.words is None else "words"
 
 
 def checked_parts(parts: Iterable[Part]) -> tuple[Part, ...]:
-    """The parts, when they make a query. Raises QueryError."""
+    """The parts, if they form a query. Raises QueryError."""
     parts = tuple(parts)
     _check_count(len(parts))
     if not any(part.weight > 0 for part in parts):
-        raise QueryError("The query says only what to lead away from. Add a picture or words to look for.")
+        raise QueryError("All parts of this query are negative. Add a picture or words to look for.")
     return parts
 
 
 def _check_count(count: int) -> None:
     if count > MAX_PARTS:
-        raise QueryError(f"A query takes up to {MAX_PARTS} parts, and this one has {count}. Keep those that say most.")
+        raise QueryError(f"A query can have up to {MAX_PARTS} parts, and this one has {count}. Remove some.")
 
 
 def read_parts(value: Any) -> tuple[Part, ...]:
@@ -91,7 +92,9 @@ def read_parts(value: Any) -> tuple[Part, ...]:
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):
-            raise QueryError("The query in this address cannot be read: it is no JSON. Begin a new search.") from None
+            raise QueryError(
+                "The query in this URL cannot be read: it is not valid JSON. Start a new search."
+            ) from None
     if not isinstance(value, list):
         raise QueryError('A query is a list of parts, such as [{"words": "a red bicycle"}].')
     parts = list[Part]()
@@ -108,7 +111,7 @@ def read_parts(value: Any) -> tuple[Part, ...]:
 
 
 def write_parts(parts: Iterable[Part]) -> str:
-    """The parts as compact JSON, which `read_parts` reads."""
+    """The parts as compact JSON, for `read_parts`."""
     values = [part.model_dump(mode="json", exclude_none=True, exclude_defaults=True) for part in parts]
     return json.dumps(values, separators=(",", ":"), ensure_ascii=False)
 
@@ -117,5 +120,5 @@ Kind = Literal["picture", "words"]
 
 
 def kind_of(parts: Iterable[Part]) -> Kind:
-    """Words when nothing else is looked for, as `core.search.query_vector.Query` has it."""
+    """ "words" when no picture is looked for, as in `core.search.query_vector.Query`."""
     return "words" if {part.kind for part in parts if part.weight > 0} == {"words"} else "picture"

@@ -1,4 +1,4 @@
-"""The parts of a query -> one unit vector to compare the collection with."""
+"""The parts of a query -> one unit vector to search with."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ from core.search.query_parts import Kind, Part, checked_parts, kind_of
 from core.settings import Settings
 
 CACHED_PARTS = 512
-"""Parts whose embedding is remembered, so that a changed weight costs no forward pass: 2 kB each at 512 dimensions, and
-a thumbnail of some 10 kB."""
+"""Parts whose embedding is cached, so that changing a weight costs no forward pass: 2 kB each at 512 dimensions, and a
+thumbnail of some 10 kB."""
 
 SHORTEST_SUM = 0.05
-"""Length below which a sum of unit vectors points nowhere in particular: rounding to half precision alone moves a unit
-vector of 512 numbers by about 0.001."""
+"""Length below which the direction of a sum of unit vectors is mostly noise: rounding to half precision alone moves a
+unit vector of 512 numbers by about 0.001."""
 
 
-_Look = tuple[Vector, bytes | None]
-"""A unit vector, and the thumbnail of what it was made from, None for words."""
+_Encoded = tuple[Vector, bytes | None]
+"""A unit vector of shape (dim,), and the thumbnail (JPEG) of its picture, None for words."""
 
 
 @dataclass(frozen=True)
 class EncodedPart:
-    """A part as the model sees it: a unit vector of shape (dim,).
+    """A part as the model encodes it: a unit vector of shape (dim,).
 
     `label` names the part, `thumbnail` is a JPEG of its whole picture (None for words), and `member` the id of that
-    picture when the collection holds it.
+    picture when it is in the collection.
     """
 
     part: Part
@@ -55,42 +55,42 @@ class EncodedPart:
 
 @dataclass(frozen=True)
 class Query:
-    """What is looked for: a unit vector of shape (dim,), made of `seen`.
+    """What to look for: a unit vector of shape (dim,), made from `encoded_parts`.
 
-    `model` made the vector, and only its embeddings are compared with it. `kind` is "words" when no picture is looked
-    for: their similarities live on a lower scale.
+    The vector is from `model`, and is only compared with that model's embeddings. `kind` is "words" when no picture is
+    looked for: similarities to words are on a lower scale.
     """
 
     kind: Kind
     vector: Vector
     model: Model
-    seen: tuple[EncodedPart, ...]
+    encoded_parts: tuple[EncodedPart, ...]
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """What it was made of, as it is written down."""
-        return tuple(seen.part for seen in self.seen)
+        """The parts, without their vectors."""
+        return tuple(encoded.part for encoded in self.encoded_parts)
 
     @property
     def members(self) -> list[UUID]:
-        """The pictures of the collection that are in the query itself."""
-        return [seen.member for seen in self.seen if seen.member]
+        """The pictures of the collection that the query contains."""
+        return [encoded.member for encoded in self.encoded_parts if encoded.member]
 
     @property
     def label(self) -> str:
         """The query in a line, such as: vase.jpg (part of it) + 0.5 × "red" − "text"."""
         terms = list[str]()
-        for seen in self.seen:
-            name = f'"{seen.label}"' if seen.part.kind == "words" else seen.label
-            name += " (part of it)" if seen.part.crop else ""
-            size = abs(seen.part.weight)
-            sign = "−" if seen.part.weight < 0 else "+" if terms else ""
+        for encoded in self.encoded_parts:
+            name = f'"{encoded.label}"' if encoded.part.kind == "words" else encoded.label
+            name += " (part of it)" if encoded.part.crop else ""
+            size = abs(encoded.part.weight)
+            sign = "−" if encoded.part.weight < 0 else "+" if terms else ""
             terms.append(f"{sign} {'' if size == 1 else f'{size:g} × '}{name}".strip())
         return " ".join(terms)
 
 
 class QueryEncoder:
-    """Turns parts into queries. Threads may share it."""
+    """Turns parts into queries. Thread-safe."""
 
     def __init__(self, settings: Settings, store: Store, uploads: QueryImages, fetcher: Fetcher) -> None:
         self._settings = settings
@@ -98,67 +98,69 @@ class QueryEncoder:
         self._uploads = uploads
         self._fetcher = fetcher
         self._lock = Lock()
-        self._remembered = LRUCache[tuple[object, ...], _Look](CACHED_PARTS)
+        self._cache = LRUCache[tuple[object, ...], _Encoded](CACHED_PARTS)
 
     def keep(self, name: str, data: bytes) -> Part:
-        """Keep a picture to search with, checked; returns the part that stands for it. Raises PictureError or
+        """Check a picture and keep it to search with; returns the part that refers to it. Raises PictureError or
         DatabaseError."""
         read_picture(data, max_bytes=self._settings.max_file_bytes, max_pixels=self._settings.max_pixels)
         return Part(upload=self._uploads.keep(name, data))
 
     def keep_url(self, url: str) -> Part:
-        """Fetch the picture at a URL and keep it likewise. Raises UrlError or FetchError, too."""
+        """Fetch the picture at a URL and keep it likewise. Raises UrlError, FetchError, PictureError or
+        DatabaseError."""
         url = clean(url)
         return self.keep(url, self._fetcher.fetch(url).data)
 
     def compose(self, in_use: ActiveModel, parts: Sequence[Part], files: Sequence[bytes] = ()) -> Query:
         """The query of these parts, see `combined`.
 
-        `files` are the bytes that parts with `file` stand for. Raises QueryError, and what `encode_part` raises.
+        `files` are the bytes of the pictures that parts name by `file`. Raises QueryError, and what `encode_part`
+        raises: NotFoundError, PictureError, UrlError, FetchError, EncoderError or DatabaseError.
         """
         return combined(in_use.model, [self.encode_part(in_use, part, files) for part in checked_parts(parts)])
 
     def encode_part(self, in_use: ActiveModel, part: Part, files: Sequence[bytes] = ()) -> EncodedPart:
-        """One part through the model's eyes.
+        """One part, encoded by the model.
 
-        A picture of the collection has its embedding already. That may have been made from its thumbnail, so it is
-        also the only one that finds the picture at 100 %. Raises NotFoundError when the picture was removed or is no
-        longer kept, and PictureError, UrlError, FetchError, EncoderError or DatabaseError.
+        A picture of the collection keeps its stored embedding. That may be from its thumbnail, so it is also the only
+        one that finds the picture at 100 %. Raises NotFoundError when the picture was removed or is no longer kept,
+        QueryError when a file is missing, and PictureError, UrlError, FetchError, EncoderError or DatabaseError.
         """
         if part.words is not None:
-            return self._see_words(in_use, part, part.words.strip())
+            return self._encode_words(in_use, part, part.words.strip())
         if part.picture is not None:
-            return self._see_member(in_use, part, part.picture)
+            return self._encode_member(in_use, part, part.picture)
         if part.upload is not None:
-            return self._see_picture(in_use, part, part.upload, self._uploads.name(part.upload), self._uploads.read)
+            return self._encode_picture(in_use, part, part.upload, self._uploads.name(part.upload), self._uploads.read)
         name, data = self._bytes_with(part, files)
-        return self._see_picture(in_use, part, picture_id(hashlib.sha256(data).digest()), name, lambda _: data)
+        return self._encode_picture(in_use, part, picture_id(hashlib.sha256(data).digest()), name, lambda _: data)
 
     def _bytes_with(self, part: Part, files: Sequence[bytes]) -> tuple[str, bytes]:
-        """The name and the bytes of a picture that comes with the query, by its address or as a file."""
+        """The name and the bytes of a picture given by its URL or as a file."""
         if part.url is not None:
             url = clean(part.url)
             return url, self._fetcher.fetch(url).data
         if part.file is None or part.file >= len(files):
-            raise QueryError(f"The query names file {part.file}, and {len(files)} came with it (counted from 0).")
+            raise QueryError(f"The query names file {part.file} (counted from 0), but {len(files)} came with it.")
         return f"file {part.file}", files[part.file]
 
-    def _see_words(self, in_use: ActiveModel, part: Part, words: str) -> EncodedPart:
-        vector, _ = self._once((in_use.model.id, words), lambda: (in_use.encoder.encode_words([words])[0], None))
+    def _encode_words(self, in_use: ActiveModel, part: Part, words: str) -> EncodedPart:
+        vector, _ = self._cached((in_use.model.id, words), lambda: (in_use.encoder.encode_words([words])[0], None))
         return EncodedPart(part, vector, words)
 
-    def _see_member(self, in_use: ActiveModel, part: Part, id: UUID) -> EncodedPart:
+    def _encode_member(self, in_use: ActiveModel, part: Part, id: UUID) -> EncodedPart:
         vector = self._store.embedding(in_use.model, id)
         if vector is None:
-            raise NotFoundError("This picture is not in the collection any more. Restore it, or choose another.")
+            raise NotFoundError("This picture is no longer in the collection. Restore it, or choose another.")
         if part.crop:
-            vector, _ = self._look_once(in_use, part, id, self._kept)
+            vector, _ = self._embed_cached(in_use, part, id, self._kept)
         return EncodedPart(part, vector, self._store.name(id), self._store.thumbnail(id)[1], id)
 
-    def _see_picture(
+    def _encode_picture(
         self, in_use: ActiveModel, part: Part, id: UUID, name: str, read: Callable[[UUID], bytes]
     ) -> EncodedPart:
-        vector, thumbnail = self._look_once(in_use, part, id, read)
+        vector, thumbnail = self._embed_cached(in_use, part, id, read)
         member = self._store.embedding(in_use.model, id)
         if member is not None and not part.crop:
             vector = member
@@ -166,17 +168,17 @@ class QueryEncoder:
         return EncodedPart(part, vector, label, thumbnail, id if member is not None else None)
 
     def _kept(self, id: UUID) -> bytes:
-        """The best that is kept of a picture of the collection: its file, else its thumbnail."""
+        """The bytes stored for a picture of the collection: its file, else its thumbnail."""
         try:
             return self._store.file(id).data
         except NotFoundError:
             return self._store.thumbnail(id)[1]
 
-    def _look_once(self, in_use: ActiveModel, part: Part, id: UUID, read: Callable[[UUID], bytes]) -> _Look:
-        return self._once((in_use.model.id, id, part.crop), lambda: self._look(in_use, part, read(id)))
+    def _embed_cached(self, in_use: ActiveModel, part: Part, id: UUID, read: Callable[[UUID], bytes]) -> _Encoded:
+        return self._cached((in_use.model.id, id, part.crop), lambda: self._embed(in_use, part, read(id)))
 
-    def _look(self, in_use: ActiveModel, part: Part, data: bytes) -> _Look:
-        """The embedding of a picture or the part of it that counts, and the thumbnail of the whole."""
+    def _embed(self, in_use: ActiveModel, part: Part, data: bytes) -> _Encoded:
+        """The embedding of a picture or its crop, and the thumbnail of the whole picture."""
         left, top, right, bottom = part.crop or (0.0, 0.0, 1.0, 1.0)
         picture = read_picture(
             data,
@@ -187,31 +189,32 @@ class QueryEncoder:
         image, box = (crop_image(picture.image, part.crop), None) if part.crop else (picture.image, picture.box)
         if min(image.size) < MIN_SIDE:
             raise PictureError(
-                f"That part of the picture is too small ({image.width:,} × {image.height:,} pixels): "
+                f"This part of the picture is too small ({image.width:,} × {image.height:,} pixels): "
                 f"it needs {MIN_SIDE} on each side. Draw a larger one."
             )
         prepared = in_use.encoder.prepare(image, box)
         return in_use.encoder.encode_prepared([prepared], urgent=True)[0], picture.thumbnail
 
-    def _once(self, key: tuple[object, ...], make: Callable[[], _Look]) -> _Look:
-        """What is remembered under a key, else what `make` returns, remembered from now on."""
+    def _cached(self, key: tuple[object, ...], make: Callable[[], _Encoded]) -> _Encoded:
+        """The cached value of a key, else the result of `make`, cached from now on."""
         with self._lock:
-            found = self._remembered.get(key)
+            found = self._cache.get(key)
         if found is None:
             found = make()
             with self._lock:
-                self._remembered[key] = found
+                self._cache[key] = found
         return found
 
 
-def combined(model: Model, seen: Sequence[EncodedPart]) -> Query:
-    """The query that parts make together: the sum of their unit vectors by weight, scaled to unit length.
+def combined(model: Model, encoded_parts: Sequence[EncodedPart]) -> Query:
+    """The query of several parts: the weighted sum of their unit vectors, scaled to unit length.
 
-    Raises QueryError when they are too many, only lead away, or cancel each other out.
+    Raises QueryError when they are too many, all negative, or cancel each other out.
     """
-    parts = checked_parts(part.part for part in seen)
-    total: Vector = np.sum([part.part.weight * part.vector for part in seen], axis=0, dtype=np.float32)
+    parts = checked_parts(encoded.part for encoded in encoded_parts)
+    weighted = [encoded.part.weight * encoded.vector for encoded in encoded_parts]
+    total: Vector = np.sum(weighted, axis=0, dtype=np.float32)
     length = float(np.linalg.norm(total))
     if length < SHORTEST_SUM:
         raise QueryError("The parts of this query cancel each other out. Change a weight, or remove one.")
-    return Query(kind_of(parts), total / length, model, tuple(seen))
+    return Query(kind_of(parts), total / length, model, tuple(encoded_parts))

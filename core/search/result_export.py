@@ -1,4 +1,4 @@
-"""A list of matches to hand out: as a table, as data, as files, as a page to print."""
+"""Export of matches: as CSV, as JSON, as a ZIP of thumbnails, as a contact sheet to print."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ from core.media.decode import MIMES
 from core.search.score import per_mille
 
 Thumbnails = Callable[[UUID], tuple[str, bytes]]
-"""Gives a picture's thumbnail: its MIME type, one of core.media.decode.MIMES, and its bytes; raises NotFoundError."""
+"""Returns a picture's thumbnail as its MIME type (one of core.media.decode.MIMES) and its bytes. Raises NotFoundError
+or DatabaseError."""
 
 MAX_STEM = 120
-"""Bytes of a picture's name in a file name: with rank, percentage and ending it stays below every system's 255."""
+"""Bytes of a picture's name in a file name: with rank, percentage and extension it stays below the usual limit of
+255."""
 
 
 _ENDINGS = {mime: kind.lower() for kind, mime in MIMES.items()} | {"image/jpeg": "jpg"}
@@ -40,10 +42,10 @@ _SHEETS = Environment(
 
 @dataclass(frozen=True)
 class Report:
-    """Matches, best first, and what they answer.
+    """Matches, best first, and what they are matches for.
 
-    `query` says in words what was looked for, `threshold` is the cosine that the matches reach, and `made_at` is an
-    aware time.
+    `query` describes the query in a line, `threshold` is the cosine that all matches reach, and `made_at` is a
+    time-zone-aware time.
     """
 
     query: str
@@ -54,10 +56,10 @@ class Report:
 
 
 def as_csv(report: Report) -> bytes:
-    """A table, see `core.collection.spreadsheets.to_csv`.
+    """CSV, see `core.collection.spreadsheets.to_csv`.
 
-    A row a match: its rank, its similarity as a cosine and in percent, and facts; query, model, threshold and time
-    are repeated in each, so that rows of several tables can be put together and still tell.
+    One row per match: its rank, its similarity as a cosine and in percent, and its details. Query, model, threshold
+    and time are repeated in each row, so that tables can be combined.
     """
     return _table(report, [])
 
@@ -88,9 +90,9 @@ def as_json(report: Report) -> bytes:
 
 
 def as_zip(report: Report, thumbnails: Thumbnails) -> bytes:
-    """A ZIP of the thumbnails, named by rank, percentage and title, and the table, which names them too.
+    """A ZIP of the thumbnails, named by rank, percentage and title, with the CSV, which lists their names.
 
-    A match without a thumbnail is skipped and listed in `missing.txt`.
+    A match without a thumbnail is skipped and listed in `missing.txt`. Raises DatabaseError.
     """
     files, missing = list[str](), list[str]()
     digits = len(str(len(report.matches)))
@@ -113,13 +115,14 @@ def as_zip(report: Report, thumbnails: Thumbnails) -> bytes:
             put(files[-1], image, zipfile.ZIP_STORED)
         put("matches.csv", _table(report, files), zipfile.ZIP_DEFLATED)
         if missing:
-            heading = "These pictures are not in the ZIP, for they have no thumbnail any more:\r\n"
+            heading = "These pictures are not in the ZIP, because they no longer have a thumbnail:\r\n"
             put("missing.txt", "".join(["\ufeff", heading, *missing]).encode(), zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
 
 
 def as_contact_sheet(report: Report, thumbnails: Thumbnails) -> bytes:
-    """One HTML file with the thumbnails inside, to look at and to print on A4 or Letter; it runs no script."""
+    """One HTML file with embedded thumbnails, to view and to print on A4 or Letter; without scripts. Raises
+    DatabaseError."""
     made = report.made_at
     facts = {
         "Matches": f"{len(report.matches):,}",
@@ -132,7 +135,7 @@ def as_contact_sheet(report: Report, thumbnails: Thumbnails) -> bytes:
 
 
 def _table(report: Report, files: Sequence[str]) -> bytes:
-    """The matches as CSV, with the file of each where there are files."""
+    """The matches as CSV, with the file name of each if there are files."""
     matches = report.matches
     columns = {
         "rank": range(1, len(matches) + 1),
@@ -155,7 +158,7 @@ def _table(report: Report, files: Sequence[str]) -> bytes:
 
 
 def _card(match: Match, thumbnails: Thumbnails) -> dict[str, object]:
-    """What the contact sheet shows of a match."""
+    """What the contact sheet shows for a match."""
     url = _url(match)
     try:
         mime, image = thumbnails(match.id)
@@ -171,7 +174,7 @@ def _percent(similarity: float) -> float:
 
 
 def _url(match: Match) -> str:
-    """Where a picture is in the web: "" for a dropped file, which only this server has."""
+    """A picture's URL on the web; "" for a dropped file, which only this server has."""
     return match.url if match.url.startswith(("http://", "https://")) else ""
 
 
@@ -180,7 +183,7 @@ def _name(match: Match) -> str:
 
 
 def _file_stem(name: str) -> str:
-    """A name that every file system takes: no separators, wildcards, controls or turned writing direction."""
+    """A name that every file system accepts: no separators, wildcards, control or bidirectional characters."""
     path = PurePosixPath(name)
     if path.suffix.lower() in _PICTURE_ENDINGS:
         name = name.removesuffix(path.suffix)

@@ -1,4 +1,4 @@
-"""The thresholds that curators saved, for each model and kind of query, and their history."""
+"""The thresholds saved by curators for each model and kind of query, and their history."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ SHOWN = 20
 
 @dataclass(frozen=True)
 class SavedThreshold:
-    """A threshold (0 to 1) as it was saved, from so many verdicts; `sentence` says what it meant then.
+    """A saved threshold (a cosine, 0 to 1), the number of verdicts behind it, and a `sentence` on what it meant then.
 
-    `threshold` is None where the saved one was given up.
+    `threshold` is None where the saved one was discarded.
     """
 
     threshold: float | None
@@ -29,13 +29,13 @@ class SavedThreshold:
 
 
 class SavedThresholds:
-    """The saved thresholds. The latest counts, and none is ever lost."""
+    """The saved thresholds. The latest one applies, and all are kept."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def save(self, model: Model, kind: Kind, threshold: float | None, verdicts: int = 0, sentence: str = "") -> None:
-        """Make this the threshold that searches suggest; None gives the saved one up."""
+        """Save the threshold that searches suggest; None discards the saved one. Raises DatabaseError."""
         with self._database.connection() as connection:
             connection.execute(
                 "INSERT INTO thresholds (model, kind, threshold, verdicts, sentence) VALUES (%s, %s, %s, %s, %s)",
@@ -43,12 +43,12 @@ class SavedThresholds:
             )
 
     def current(self, model: Model, kind: Kind) -> SavedThreshold | None:
-        """The threshold in use, when there is one."""
+        """The threshold in use, if there is one. Raises DatabaseError."""
         latest = self.history(model, kind, 1)
         return latest[0] if latest and latest[0].threshold is not None else None
 
     def history(self, model: Model, kind: Kind, limit: int = SHOWN) -> list[SavedThreshold]:
-        """What was saved and given up, the latest first."""
+        """What was saved and discarded, latest first. Raises DatabaseError."""
         with (
             self._database.connection() as connection,
             connection.cursor(row_factory=class_row(SavedThreshold)) as cursor,

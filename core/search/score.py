@@ -1,4 +1,4 @@
-"""A similarity as people read it."""
+"""Similarities as they are displayed."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from math import floor
 
 
 def per_mille(similarity: float) -> int:
-    """The similarity (-1 to 1) as it is shown and compared: 0 to 1000, rounded down.
+    """A similarity (-1 to 1) as it is shown and compared: 0 to 1000, rounded down.
 
-    Rounding down keeps the screen true: what shows at least the threshold reaches it. Only from 0.9995 on is it
-    1000, because half-precision storage leaves a picture a little short of 1 against itself. The small addend
-    undoes binary rounding, so that 0.29 is 290.
+    It is rounded down so that whatever shows at least the threshold also reaches it. From 0.9995 on it is 1000,
+    because with half-precision storage a picture's similarity to itself is slightly below 1. The small addend
+    undoes binary rounding, so that 0.29 becomes 290.
     """
     if similarity >= 0.9995:
         return 1000

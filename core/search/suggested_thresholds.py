@@ -1,4 +1,4 @@
-"""Where to cut a ranking: thresholds for one query, from its own scores and what chance would give."""
+"""Suggested thresholds for one query, from its own scores and those expected by chance."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ from core.search.score import percent
 from core.search.unrelated_scores import read_background
 
 THING, KIND = 10.0, 30.0
-"""Unrelated pictures that would reach the lowest cut for the same thing, and the cut for the same kind. One looks
-through thirty; and few pictures of a thing lie deeper among chance than ten."""
+"""Unrelated pictures expected above the lowest cut for the same thing, and above the cut for the same kind. Thirty are
+quickly looked through, and few pictures of the same thing rank behind ten unrelated ones."""
 
 LONG_SLOPE = -0.4
-"""The slope of the scores from which on a query asks for a kind of thing, not for one thing."""
+"""Slope of the scores above which a query is taken to ask for a kind of thing rather than for one thing."""
 
 OTHERS = 3.0
-"""How much the slopes of the collection's own pictures weigh beside a query's: a collection is of one sort, mostly."""
+"""Weight of the mean slope of the collection's own pictures relative to the query's: most collections are of one
+sort."""
 
 Question = Literal["thing", "kind"]
 
@@ -39,11 +40,11 @@ Question = Literal["thing", "kind"]
 class SuggestedThresholds:
     """Thresholds (cosines) for one query, and why.
 
-    `thing` cuts off what shows the same thing, few and far above the rest; `kind`, no higher, what shows the same kind
-    of thing, many on a long slope. `question` says which of the two the scores look like. On average one unrelated
-    picture scores above `unrelated`. `verdict` says whether there is a match at all; it rests on `share`, the share of
-    the collection's pictures that, without their own group, find something as close (None when that is not known).
-    `reason` is a sentence.
+    `thing` is the cut for pictures of the same thing, few and far above the rest; `kind`, no higher, the cut for
+    pictures of the same kind of thing, many on a long slope. `question` is which of the two the scores look like. On
+    average one unrelated picture scores above `unrelated`. `verdict` is whether there is a match at all, based on
+    `share`: the share of the collection's pictures that find something as close without their own group (None when
+    unknown). `reason` is a sentence.
     """
 
     thing: float
@@ -56,12 +57,12 @@ class SuggestedThresholds:
 
     @property
     def strict(self) -> float:
-        """The highest of three, for whoever wants few."""
+        """The highest of the three, for few matches."""
         return self.thing
 
     @property
     def balanced(self) -> float:
-        """The cut for the question that the scores look like: where the page starts."""
+        """The cut for what the scores look like: the page's starting value."""
         return self.thing if self.question == "thing" else self.kind
 
     @property
@@ -76,10 +77,10 @@ class SuggestedThresholds:
 
 
 def widest_gap(scores: NDArray[np.floating], floor: float) -> float:
-    """The middle of the widest gap among the scores (descending) that reach `floor`, which counts as the last of them.
+    """The middle of the widest gap among the scores (descending) above `floor`, which counts as the last of them.
 
     MCut (C. Largeron, C. Moulin and M. Géry, "MCut: A Thresholding Strategy for Multi-label Classification", IDA 2012).
-    Where none reaches it, the best alone is cut off, just below.
+    When no score is above `floor`, it is the best score.
     """
     reaching = np.append(scores[scores > floor], floor)
     if len(reaching) == 1:
@@ -97,11 +98,12 @@ def suggest_thresholds(
     crowding: float = 0.0,
     besides: bool = False,
 ) -> SuggestedThresholds | None:
-    """Thresholds for a query from its matches' similarities (best first) and those to a random sample of `total`.
+    """Thresholds for a query from the similarities of its matches (best first, (m,)) and of a random sample of the
+    `total` pictures searched, (n,).
 
-    `calibration` is that of what was searched, and `crowding` that of the best match, see `match_evidence`; without,
-    nothing is said to be no match. Pictures of the query itself should be among neither similarities; `besides` says
-    that there are such. None when there is too little to go by.
+    `calibration` is of the pictures searched and `crowding` of the best match, see `match_evidence`; without a
+    calibration the verdict is never "nothing". The query's own pictures should be in neither array; `besides` is True
+    when it has any in the collection. None when there are too few similarities.
     """
     if not len(similarities) or len(background) < MIN_SAMPLE:
         return None
@@ -113,16 +115,16 @@ def suggest_thresholds(
     if calibration is not None and len(similarities) >= SKIPPED + PLACES:
         share = calibration.share(evidence(similarities, crowding))
     best = float(similarities[0])
-    said: Verdict = ("match" if best > end else "perhaps") if share is None else verdict(share)
+    result: Verdict = ("match" if best > end else "perhaps") if share is None else verdict(share)
     kind = min(kind, thing)
     return SuggestedThresholds(
         thing,
         kind,
         end,
         question,
-        said,
+        result,
         share,
-        _reason(thing if question == "thing" else kind, end, best, question, said, share, besides=besides),
+        _reason(thing if question == "thing" else kind, end, best, question, result, share, besides=besides),
     )
 
 
@@ -135,18 +137,20 @@ def _slope(similarities: NDArray[np.floating], calibration: Calibration | None) 
 
 
 def _reason(
-    cut: float, end: float, best: float, question: Question, said: Verdict, share: float | None, *, besides: bool
+    cut: float, end: float, best: float, question: Question, result: Verdict, share: float | None, *, besides: bool
 ) -> str:
     ending = f"Unrelated pictures end at about {percent(end)}."
-    if said == "nothing" and share is not None:
+    if result == "nothing" and share is not None:
         return (
             f"Probably nothing {'else ' if besides else ''}like it here: the best match, at {percent(best)}, is no "
             f"closer than what {percent(share)} of the pictures here find without their own look-alikes. {ending}"
         )
     where = "where the scores drop most" if question == "thing" else "as far as others of its kind stand out"
     doubt = ""
-    if said == "perhaps":
-        doubt = " Even the best match may be chance" + (
-            "." if share is None else f": {percent(share)} of the pictures here find one as close without their own."
+    if result == "perhaps":
+        doubt = " Even the best match may be a coincidence" + (
+            "."
+            if share is None
+            else f": {percent(share)} of the pictures here find one as close without their look-alikes."
         )
     return f"Suggested: {percent(cut)}, {where}. {ending}{doubt}"

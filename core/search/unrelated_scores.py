@@ -1,4 +1,4 @@
-"""What unrelated pictures score against a query: where they end, by a tail fitted to what cosines do."""
+"""The scores of unrelated pictures for a query, and where they end, by a tail fitted to them."""
 
 from __future__ import annotations
 
@@ -8,39 +8,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 TAIL = 0.1
-"""Share of the unrelated above which their tail begins; its scale is what lies between this share and twice as much."""
+"""Share of the unrelated pictures that form the tail. Its scale is the distance between the quantiles at this share and
+at twice this share."""
 
 SHAPE = -0.15
-"""Shape of the tail: cosines are bounded, and it ends sooner than an exponential one (0). It is a constant, because the
-few highest scores of a query, which would tell it, may be its matches. With two models, on photos of scenes and of
-classes, 0.4 to 1.6 unrelated pictures on average lie above the end that it gives (`python -m bench cuts`)."""
+"""Shape of the tail: cosines are bounded, so it ends sooner than an exponential tail (0). It is a constant, because it
+would have to be estimated from a query's few highest scores, which may be its matches. With two models, on photos of
+scenes and of classes, 0.4 to 1.6 unrelated pictures on average lie above the end it gives (`python -m bench cuts`)."""
 
 
 @dataclass(frozen=True)
 class Background:
-    """The unrelated pictures of a query: one in five scores above `low`, one in ten above `start` (cosines)."""
+    """The scores (cosines) of pictures unrelated to a query: one in five is above `low`, one in ten above `start`."""
 
     low: float
     start: float
 
     def level(self, total: int, above: float = 1.0) -> float:
-        """The similarity that on average `above` of `total` unrelated pictures reach.
+        """The similarity (a cosine) that on average `above` of `total` unrelated pictures reach.
 
         Above `start` they follow a generalised Pareto distribution (S. Coles, An Introduction to Statistical Modeling
         of Extreme Values, 2001, 4.2 and 4.3). Its scale is matched to two quantiles (E. Castillo and A. Hadi, "Fitting
         the Generalized Pareto Distribution to Data", JASA 92, 1997), which a few matches at the very top do not move.
-        So each query has a scale of its own, wide where it lies among hubs.
+        So each query has its own scale, a wide one near hubs.
         """
         exceeding = max(TAIL * total / above, 1.0)
         return self.start + (self.start - self.low) * float((exceeding**SHAPE - 1) / (2**SHAPE - 1))
 
 
 def read_background(similarities: NDArray[np.floating]) -> Background:
-    """The background of a query by its similarities to a random sample of the collection, of shape (n,), n >= 1.
+    """The background of a query, from its similarities to a random sample of the collection, of shape (n,), n >= 1.
 
-    What scores above the level that one of so many reaches is related and left out, again and again until nothing is
-    (sigma clipping, from above only): in a collection of few kinds of thing a twentieth of any sample may be related to
-    a query. At least half of the sample stays.
+    Scores above the level that one unrelated picture in a sample of this size reaches are dropped as related, until
+    there are none (sigma clipping, from above only): in a collection of few kinds of things, a twentieth of any sample
+    may be related to a query. At least half of the sample is kept.
     """
     ordered = np.sort(similarities)
     kept = len(ordered)
@@ -53,7 +54,7 @@ def read_background(similarities: NDArray[np.floating]) -> Background:
 
 
 def _quantile(ordered: NDArray[np.floating], share: float) -> float:
-    """A quantile of ascending values, between two of them in proportion: numpy's, without its check and sort."""
+    """A quantile of ascending values, interpolated linearly: numpy's, without its checks and sorting."""
     place = share * (len(ordered) - 1)
     low = int(place)
     above = ordered[min(low + 1, len(ordered) - 1)]

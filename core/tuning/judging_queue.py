@@ -133,7 +133,7 @@ class JudgingQueue:
             except LookalikeError:  # its picture is no longer stored, or was removed
                 return None
             vector, members = query.vector, query.members
-            thumbnail = next((seen.thumbnail for seen in query.seen if seen.thumbnail), None)
+            thumbnail = next((encoded.thumbnail for encoded in query.encoded_parts if encoded.thumbnail), None)
         matches = self._nearest.search(in_use.model, vector, MATCHES, leave_out=members).matches
         if not matches:
             return None

@@ -180,7 +180,7 @@ def test_one_picture_in_the_drawer(filled: App, site: WebServer, page: Page) -> 
     expect(drawer).to_contain_text(ARTISTS[9 % 3])
     expect(drawer).to_contain_text("plates.csv")
     drawer.get_by_role("button", name="Check link").click()
-    expect(drawer).to_contain_text("Alive: the URL still gives this picture.")
+    expect(drawer).to_contain_text("Alive: the URL still leads to this picture.")
     title = drawer.get_by_label("Title")
     title.fill("The last plate")
     title.press("Enter")

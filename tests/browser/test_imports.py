@@ -33,14 +33,14 @@ def tiny() -> bytes:
 
 TROUBLES = {
     "/status?code=404": "127.0.0.1 answered 404: the picture is not there any more.",
-    "/status?code=403": "127.0.0.1 answered 403: it refuses to give this picture to us.",
-    "/status?code=503": "127.0.0.1 answered 503: it cannot give the picture now.",
-    "/broken-off?": "127.0.0.1 broke off before the picture was complete.",
+    "/status?code=403": "127.0.0.1 answered 403: access to this picture is denied.",
+    "/status?code=503": "127.0.0.1 answered 503: the picture is unavailable at the moment.",
+    "/broken-off?": "127.0.0.1 closed the connection before the picture was complete.",
     "/loop?": "127.0.0.1 sends too many redirects: more than 5.",
     "/page?": "127.0.0.1 answered with a web page",
     "/drawing?": "127.0.0.1 answered with an SVG drawing",
     "/nothing?": "127.0.0.1 answered with an empty file",
-    "/cut?": "The picture is cut off: its file ends too early.",
+    "/cut?": "The picture is truncated: its file ends too early.",
     "/tiny?": "The picture is too small (1 × 1 pixels): it needs 16 on each side.",
 }
 

@@ -126,7 +126,7 @@ def test_without_a_hub_the_encoder_in_the_box_does_the_work(tmp_path: Path, page
         assert default[0] == urls[7]
         refused = app.raw("POST", "/api/search", files={"text": (None, "a red bicycle")})
         assert refused.status_code == 503
-        assert "cannot read words: search with a picture" in refused.json()["error"]
+        assert "does not support text: search with a picture" in refused.json()["error"]
 
 
 def test_clip_comes_when_it_is_tried_again_and_takes_the_collection_over(tmp_path: Path, page: Page) -> None:
@@ -141,7 +141,7 @@ def test_clip_comes_when_it_is_tried_again_and_takes_the_collection_over(tmp_pat
         urls = index_photos(app, site, PAGES)
         page.goto(app.url)
         page.get_by_role("button", name="Why?").click()
-        expect(page.get_by_text("out of order (HTTP 503)")).to_be_visible()
+        expect(page.get_by_text("unavailable (HTTP 503)")).to_be_visible()
         page.keyboard.press("Escape")
         hub.mode = "whole"
         page.get_by_role("button", name="Try CLIP again").click()

@@ -292,9 +292,9 @@ def test_a_search_keeps_to_a_site(app: App, page: Page) -> None:
 @pytest.mark.parametrize(
     ("query", "sentence"),
     [
-        ("[{", "cannot be read: it is no JSON"),
-        ('[{"picture":"00000000-0000-0000-0000-000000000001"}]', "not in the collection any more"),
-        ('[{"upload":"00000000-0000-0000-0000-000000000001"}]', "no longer kept"),
+        ("[{", "cannot be read: it is not valid JSON"),
+        ('[{"picture":"00000000-0000-0000-0000-000000000001"}]', "no longer in the collection"),
+        ('[{"upload":"00000000-0000-0000-0000-000000000001"}]', "no longer available"),
         ('[{"picture":"00000000-0000-0000-0000-000000000001","crop":[0,0,0,1]}]', "The crop has no area"),
         (json.dumps([{"words": "a"}] * 50), "up to 10 parts, and this one has 50"),
     ],

@@ -55,7 +55,7 @@ def test_columns_of_a_table_are_said_of_its_addresses() -> None:
     )
     table = read_table("list.csv", text.encode())
     lines = table.lines(0, [2, 3, 4], title_column(table.columns))
-    assert [line.said for line in lines] == [
+    assert [line.metadata for line in lines] == [
         Metadata("A cat", {"note": "two\nlines", "note (4)": "b", "Column 5": "c"}),
         Metadata(),
         Metadata("Pair"),
@@ -63,12 +63,12 @@ def test_columns_of_a_table_are_said_of_its_addresses() -> None:
         Metadata(),
     ]
     assert [line.key for line in lines] == [key_of(f"https://a.example/{number}.jpg") for number in range(1, 6)]
-    assert [line.said for line in table.lines(0)] == [Metadata()] * 5
+    assert [line.metadata for line in table.lines(0)] == [Metadata()] * 5
 
 
 def test_a_cell_is_kept_as_the_database_can() -> None:
     table = ListTable(text_frame([["https://a.example/1.jpg", "\0x\ud800" + "x" * 3000]], ["url", "a"], [2]))
-    said = table.lines(0, [1])[0].said.fields["a"]
+    said = table.lines(0, [1])[0].metadata.fields["a"]
     assert len(said) == MAX_VALUE
     assert said.endswith("x…")
     assert field_names(["a", "", "a", "\0a"]) == ["a", "Column 2", "a (3)", "a (4)"]

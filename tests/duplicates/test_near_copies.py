@@ -67,7 +67,7 @@ def jpeg(image: Image.Image, quality: int) -> bytes:
 
 
 def versions(path: str) -> list[bytes]:
-    """A photo as it goes round: itself, compressed anew, half as large, a third as large and a little brighter."""
+    """A photo as it goes round: itself, recompressed, half as large, a third as large and a little brighter."""
     photo = Image.open(path).convert("RGB")
     small = photo.resize((photo.width * 3 // 10, photo.height * 3 // 10), Image.Resampling.LANCZOS)
     return [

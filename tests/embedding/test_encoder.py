@@ -141,7 +141,7 @@ def test_an_urgent_picture_waits_for_no_batch(encoder: Encoder, photos: list[Ima
 
 def test_a_model_without_a_real_text_tower_refuses_words(encoder: Encoder) -> None:
     assert not encoder.reads_words
-    with pytest.raises(EncoderError, match="knows pictures only and cannot read words"):
+    with pytest.raises(EncoderError, match="does not support text"):
         encoder.encode_words(["a cat"])
 
 
@@ -199,10 +199,10 @@ OTHER_SHAPE = json.dumps({**json.loads(CONFIG), "model_cfg": {**json.loads(CONFI
 @pytest.mark.parametrize(
     ("config", "weights", "words"),
     [
-        (None, None, "holds no open_clip_config.json"),
-        ("{", b"", "is not an open_clip model's"),
-        ('{"hidden_size": 8}', b"", "is not an open_clip model's"),
-        (CONFIG, None, "holds no weights"),
+        (None, None, "contains no open_clip_config.json"),
+        ("{", b"", "is not an open_clip config"),
+        ('{"hidden_size": 8}', b"", "is not an open_clip config"),
+        (CONFIG, None, "contains no weights"),
         (CONFIG, b"", "are damaged"),
         (CONFIG, b"\xff" * 1000, "are damaged"),
         (CONFIG, WEIGHTS.read_bytes()[:-1000], "are damaged"),

@@ -75,7 +75,7 @@ def test_a_hub_that_says_nothing_is_given_up(hub: FakeHub, monkeypatch: pytest.M
 
 def test_a_sign_in_page_is_no_hub(hub: FakeHub) -> None:
     hub.mode = "portal"
-    assert "cannot be reached (what answers there is no model hub)" in failure(SMALL)
+    assert "cannot be reached (the server there is not a model hub)" in failure(SMALL)
 
 
 def test_offline_mode_is_named(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +89,7 @@ def test_offline_mode_is_named(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) ->
     [
         ("missing", "The model hub has no test/small"),
         ("gated", "HF_TOKEN"),
-        ("broken", "out of order (HTTP 503)"),
+        ("broken", "unavailable (HTTP 503)"),
     ],
 )
 def test_a_refusal_is_one_sentence(hub: FakeHub, mode: Mode, words: str) -> None:
@@ -112,7 +112,7 @@ def test_a_repository_that_is_no_open_clip_model_is_told(hub: FakeHub, tmp_path:
     folder.mkdir()
     (folder / "open_clip_config.json").write_text("<html>")
     hub.repositories["test/foreign"] = folder
-    assert "is not an open_clip model's" in failure("hf-hub:test/foreign")
+    assert "is not an open_clip config" in failure("hf-hub:test/foreign")
 
 
 def test_a_config_of_an_older_version_is_replaced(hub: FakeHub, tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_config_of_an_older_version_is_replaced(hub: FakeHub, tmp_path: Path) 
 
 def test_a_download_that_breaks_off_works_the_next_time(hub: FakeHub, tmp_path: Path) -> None:
     hub.mode, hub.cut_after = "cut", 2_000_000
-    assert "The download of open_clip_model.safetensors broke off after 0 MB of 7 MB" in failure(SMALL)
+    assert "The download of open_clip_model.safetensors was interrupted after 0 MB of 7 MB" in failure(SMALL)
     assert not list((tmp_path / "hub").rglob("*.incomplete"))
     hub.mode = "whole"
     assert load_encoder(SMALL).dim == 512
@@ -141,7 +141,7 @@ def test_one_cut_is_mended_unnoticed(hub: FakeHub) -> None:
 def test_damaged_weights_leave_the_cache(hub: FakeHub, tmp_path: Path) -> None:
     hub.mode = "garbage"
     message = failure(SMALL)
-    assert f"The download of {SMALL} was damaged" in message
+    assert f"The downloaded files of {SMALL} are damaged" in message
     assert "Try again" in message
     blobs = tmp_path / "hub" / "models--test--small" / "blobs"
     assert not list(blobs.iterdir())
@@ -157,7 +157,7 @@ def test_a_full_disk_is_named(hub: FakeHub, tmp_path: Path) -> None:
         message = failure(SMALL)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert f"There is no room for open_clip_model.safetensors (7 MB) in {tmp_path / 'hub'}" in message
+    assert f"There is not enough disk space for open_clip_model.safetensors (7 MB) in {tmp_path / 'hub'}" in message
     assert load_encoder(SMALL).dim == 512
 
 
@@ -165,8 +165,8 @@ def test_a_full_disk_is_named(hub: FakeHub, tmp_path: Path) -> None:
     ("model", "words"),
     [
         ("ViT-B-32/laion2b_s34b_b79", "such as ViT-B-32/laion2b_s34b_b79k"),
-        ("ViT-B-32", "CLIP_MODEL takes NAME/TAG, such as ViT-B-32"),
-        ("", "CLIP_MODEL takes NAME/TAG"),
+        ("ViT-B-32", "set CLIP_MODEL to NAME/TAG, such as ViT-B-32"),
+        ("", "set CLIP_MODEL to NAME/TAG"),
         ("hf-hub:", "needs ORGANISATION/NAME"),
         ("hf-hub:a/b/c", "needs ORGANISATION/NAME"),
     ],

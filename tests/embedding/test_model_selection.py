@@ -71,7 +71,7 @@ def test_the_built_in_encoder_is_an_open_clip_model_that_reads_no_words(builtin:
     encoder = load_encoder("built-in")
     assert (encoder.dim, encoder.precision) == (512, "float32")
     assert encoder.name.startswith("built-in@")
-    with pytest.raises(EncoderError, match="knows pictures only and cannot read words: search with a picture"):
+    with pytest.raises(EncoderError, match="does not support text: search with a picture"):
         encoder.encode_words(["a red bicycle"])
     assert sum(path.stat().st_size for path in clip_model.BUILTIN_FOLDER.iterdir()) <= 8_000_000
 
@@ -116,7 +116,7 @@ def lose_the_config(builtin: Path) -> None:
 )
 def test_what_does_not_match_its_checksum_is_refused(builtin: Path, harm: Callable[[Path], None]) -> None:
     harm(builtin)
-    with pytest.raises(EncoderError, match=r"ships with Lookalike is damaged.*copy that folder.*or set CLIP_MODEL\.$"):
+    with pytest.raises(EncoderError, match=r"built-in encoder is damaged.*copy that folder.*or set CLIP_MODEL\.$"):
         load_encoder("built-in")
 
 

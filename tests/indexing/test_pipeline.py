@@ -99,7 +99,7 @@ def test_a_bad_item_stops_no_other(run: Run, ledger: Imports) -> None:
     page, gone, cut = ledger.failures(entry.id)
     assert "web page" in page.reason
     assert "404" in gone.reason
-    assert "cut off" in cut.reason
+    assert "truncated" in cut.reason
 
 
 def test_what_may_yet_succeed_is_tried_again(run: Run, ledger: Imports) -> None:

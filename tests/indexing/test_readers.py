@@ -117,7 +117,7 @@ def test_a_quotation_mark_that_is_never_closed_loses_nothing_and_is_named() -> N
         table = read_table("list.csv", "\r\n".join(broken).encode())
         assert in_column("list.csv", "\r\n".join(broken).encode()) == URLS
         assert table.notes == (
-            [f"Row {stray + 2}: a quotation mark is opened and never closed, so it counts as part of the text."]
+            [f"Row {stray + 2}: an opening quotation mark has no closing one, so it counts as part of the text."]
         )
         assert table.rows[stray] == [str(stray), '"Vase (blue)', URLS[stray]]
 
@@ -251,7 +251,7 @@ def test_links_behind_cells_are_taken_and_what_the_cells_show_stays() -> None:
     assert url_column(table) == 1
     lines = table.lines(1, [0], 0)
     assert [line.url for line in lines[:4]] == URLS[:4]
-    assert [line.said.title for line in lines[:4]] == [f"Vase {number}" for number in range(4)]
+    assert [line.metadata.title for line in lines[:4]] == [f"Vase {number}" for number in range(4)]
     assert "pictures.example.org/4/" in lines[4].text
     assert sum(count_urls(line.text) for line in lines) + 4 == table.given()
 

@@ -18,10 +18,10 @@ from core.media import urls
 from core.media.urls import MAX_LENGTH, clean, identity, key_of
 
 NOT_AN_ADDRESS = "This is not a web address. Web addresses start with https:// or http://."
-NO_SITE = "This address has a site name that cannot be: check it."
-BAD_PORT = "This address has a port that cannot be: check it."
-SPACE = "This address has a space in it. Write %20 for it, or put each address on a line of its own."
-SECRET = "This address has a user name or password in it, which would be shown to others. Take it out."
+NO_SITE = "This URL has an invalid site name: check it."
+BAD_PORT = "This URL has an invalid port: check it."
+SPACE = "This URL contains a space. Write it as %20, or put each URL on its own line."
+SECRET = "This URL contains a user name or password, which others would see. Remove it."
 
 
 @pytest.mark.parametrize(
@@ -73,8 +73,8 @@ def test_what_people_paste_is_made_fetchable(text: str, url: str) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", "There is no web address here."),
-        (" \u200b ", "There is no web address here."),
+        ("", "There is no URL here."),
+        (" \u200b ", "There is no URL here."),
         ("castle", NOT_AN_ADDRESS),
         ("a red dress", NOT_AN_ADDRESS),
         ("Mr.Smith", NOT_AN_ADDRESS),
@@ -88,9 +88,12 @@ def test_what_people_paste_is_made_fetchable(text: str, url: str) -> None:
             "ftp://example.com/a.jpg",
             "Pictures cannot be fetched with ftp. Use an address that starts with https:// or http://.",
         ),
-        ("file:///home/me/a.jpg", "This is a file on a computer, not a web address."),
-        ("C:\\Pictures\\a.jpg", "This is a file on a computer, not a web address."),
-        ("data:image/png;base64,AAAA", "This is a picture written out as text (data:), not a web address."),
+        ("file:///home/me/a.jpg", "This is a file on a computer, not a URL on the web."),
+        ("C:\\Pictures\\a.jpg", "This is a file on a computer, not a URL on the web."),
+        (
+            "data:image/png;base64,AAAA",
+            "This is a data: URL, the picture itself. Save it, and drop the file instead.",
+        ),
         ("https://me:secret@example.com/a.jpg", SECRET),
         ("https://me@example.com/a.jpg", SECRET),
         ("https://example.com/my photo.jpg", SPACE),
@@ -98,9 +101,9 @@ def test_what_people_paste_is_made_fetchable(text: str, url: str) -> None:
         ("https://example.com/a\u00a0b.jpg", SPACE),
         ("https://exam\x00ple.com/", SPACE),
         ("https://example.com/a\tb", SPACE),
-        ("https://", "This address names no site: check it."),
-        ("https:///a.jpg", "This address names no site: check it."),
-        ("https://:80/a.jpg", "This address names no site: check it."),
+        ("https://", "This URL names no site: check it."),
+        ("https:///a.jpg", "This URL names no site: check it."),
+        ("https://:80/a.jpg", "This URL names no site: check it."),
         ("https://example.com:99999/", BAD_PORT),
         ("https://example.com:port/", BAD_PORT),
         ("https://example.com:0/", BAD_PORT),
@@ -112,7 +115,7 @@ def test_what_people_paste_is_made_fetchable(text: str, url: str) -> None:
         ("https://[fe80::1%25eth0]/", NO_SITE),
         (
             "https://example.com/" + "a" * MAX_LENGTH,
-            "This address has more than 4,096 characters, so no site would take it.",
+            "This URL is longer than 4,096 characters, so no site would accept it.",
         ),
     ],
 )
@@ -424,12 +427,12 @@ def bomb() -> bytes:
         (
             "list.csv",
             bytes(range(256)),
-            "list.csv holds no text that can be read. Save the list as .txt, .csv or .xlsx.",
+            "list.csv contains no readable text. Save the list as .txt, .csv or .xlsx.",
         ),
         (
             "list.xlsx",
             b"PK\x03\x04 and then nothing",
-            "list.xlsx is no Excel file that can be read. Save it again as .xlsx or .csv.",
+            "list.xlsx cannot be read as an Excel file. Save it again as .xlsx or .csv.",
         ),
     ],
 )

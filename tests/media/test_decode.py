@@ -29,7 +29,7 @@ pillow_heif.register_heif_opener()
 MAX_BYTES, MAX_PIXELS = 20_000_000, 50_000_000
 PHOTO = some_photos(1)[0]
 DAMAGED = "The picture is damaged and cannot be read. Save or download it again."
-CUT_OFF = "The picture is cut off: its file ends too early. Save or download it again."
+CUT_OFF = "The picture's file is truncated. Save or download it again."
 
 
 def read(data: bytes) -> Picture:
@@ -277,17 +277,17 @@ def png(width: int, height: int, *chunks: tuple[bytes, bytes]) -> bytes:
 
 ZEROS = zlib.compress(bytes(300_000_000 // 3))
 FTYP_MP4 = b"\0\0\0\x18ftypmp42\0\0\0\0isommp42"
-TOO_MANY = "The picture has more than 50 million pixels, the most that are taken: make it smaller."
+TOO_MANY = "The picture has more than 50 million pixels, which is the limit: make it smaller."
 
 HOSTILE: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "This is an empty file: there is no picture in it."),
     "page": (
         b"\n <!DOCTYPE html><html><body>404</body></html>",
-        "This is a web page, not a picture. Use the address of the picture itself.",
+        "This is a web page, not a picture. Use the URL of the picture itself.",
     ),
     "page with a drawing": (
         b"<html><body><svg></svg></body></html>",
-        "This is a web page, not a picture. Use the address of the picture itself.",
+        "This is a web page, not a picture. Use the URL of the picture itself.",
     ),
     "svg": (
         b'<?xml version="1.0"?><!-- made --><svg xmlns="http://www.w3.org/2000/svg"/>',
@@ -315,7 +315,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "zip": (b"PK\x03\x04\x14\0", "This is a ZIP or office file, not a picture. Unpack it first."),
     "junk": (
         bytes(range(256)),
-        "This is no picture of a known kind. Use JPEG, PNG, WebP, GIF, AVIF, HEIC, TIFF or BMP.",
+        "This is a file of an unsupported type. Use JPEG, PNG, WebP, GIF, AVIF, HEIC, TIFF or BMP.",
     ),
     "two bytes": (b"\xff\xd8", NOT_PICTURES["unknown"]),
     "jpeg head": (b"\xff\xd8\xff\xe0" + bytes(40), DAMAGED),

@@ -225,7 +225,7 @@ def test_only_so_many_connections_are_in_use(monkeypatch: pytest.MonkeyPatch) ->
         waiting = threads.submit(fetcher.fetch, site.url("/a"))
         time.sleep(0.5)
         assert site.connections == 1
-        assert str(slow.result()) == "127.0.0.1 took too long to give the picture."
+        assert str(slow.result()) == "127.0.0.1 took too long to send the picture."
         assert waiting.result().data == PHOTOS[0].read_bytes()
     fetcher.close()
 
@@ -294,7 +294,7 @@ def test_private_addresses_are_never_asked(host: str, guarded: Fetcher, monkeypa
     with WebServer({"/a": PHOTOS[0]}, host="0.0.0.0") as site:
         monkeypatch.setattr(fetch, "PORTS", {site.port})
         error = refused(guarded, site.url("/a", host))
-        assert str(error).endswith(" is a private address inside a network, and such addresses are not fetched.")
+        assert str(error).endswith(" has a private IP address, and pictures are not fetched from private networks.")
         assert not error.retryable
         assert site.connections == 0
 
@@ -308,7 +308,7 @@ def test_private_addresses_are_never_asked_after_a_redirect(
         hop = f"/redirect?to={quote(inner.url('/a', host))}"
         chain = f"/redirect?code=307&to={quote(hop, safe='')}"
         error = refused(guarded, outer.url(chain))
-        assert "private address" in str(error)
+        assert "private IP address" in str(error)
         assert outer.hits == {"/redirect": 2}
         assert inner.connections == 0
 
@@ -331,7 +331,7 @@ def test_names_that_lead_inside_are_refused(guarded: Fetcher, names: Names, monk
         open_to(monkeypatch, site)
         names("inside.example", ["127.0.0.1", "10.0.0.1", "::1"])
         error = refused(guarded, site.url("/a", "inside.example"))
-        assert str(error).startswith("inside.example is a private address")
+        assert str(error).startswith("inside.example has a private IP address")
         assert site.connections == 0
 
 
@@ -362,9 +362,9 @@ def test_a_resolver_that_changes_its_answer_gains_nothing(
         names("rebind.example", [PUBLIC], ["127.0.0.1"], [PUBLIC], ["127.0.0.1"])
         url = site.url("/a", "rebind.example")
         assert guarded.fetch(url).data == PHOTOS[0].read_bytes()
-        assert "private address" in str(refused(guarded, url))
+        assert "private IP address" in str(refused(guarded, url))
         assert guarded.fetch(url).data == PHOTOS[0].read_bytes()
-        assert "private address" in str(refused(guarded, url))
+        assert "private IP address" in str(refused(guarded, url))
         assert site.connections == 2
 
 
@@ -381,18 +381,21 @@ def test_the_next_address_is_tried_when_one_is_dead(fetcher: Fetcher, names: Nam
             "ftp://example.com/a.jpg",
             "Pictures cannot be fetched with ftp. Use an address that starts with https:// or http://.",
         ),
-        ("file:///etc/passwd", "This is a file on a computer, not a web address."),
-        ("data:image/png;base64,AAAA", "This is a picture written out as text (data:), not a web address."),
+        ("file:///etc/passwd", "This is a file on a computer, not a URL on the web."),
+        (
+            "data:image/png;base64,AAAA",
+            "This is a data: URL, the picture itself. Save it, and drop the file instead.",
+        ),
         (
             "gopher://example.com/x",
             "Pictures cannot be fetched with gopher. Use an address that starts with https:// or http://.",
         ),
         (
             "http://me:secret@example.com/a.jpg",
-            "This address has a user name or password in it, which would be shown to others. Take it out.",
+            "This URL contains a user name or password, which others would see. Remove it.",
         ),
-        ("http://127.0.0.2:22/", "127.0.0.2 is asked for at port 22, but only 80 and 443 are allowed."),
-        ("http://127.0.0.2:99999/", "This address has a port that cannot be: check it."),
+        ("http://127.0.0.2:22/", "The URL names port 22 of 127.0.0.2, but only 80 and 443 are allowed."),
+        ("http://127.0.0.2:99999/", "This URL has an invalid port: check it."),
         ("http://[::1/", "This is not a URL."),
     ],
 )
@@ -402,7 +405,7 @@ def test_redirects_to_what_is_no_url(
     with WebServer(host=PUBLIC) as site:
         open_to(monkeypatch, site)
         error = refused(guarded, site.url(f"/redirect?to={quote(target, safe='')}"))
-        assert str(error).startswith(f"{PUBLIC} redirects to a URL that is not fetched: ")
+        assert str(error).startswith(f"{PUBLIC} redirects to a URL that cannot be fetched: ")
         assert str(error).endswith(sentence)
 
 
@@ -415,7 +418,7 @@ def test_what_is_no_url_is_refused_at_once(url: str, guarded: Fetcher) -> None:
 
 def test_other_ports_are_refused(guarded: Fetcher) -> None:
     assert str(refused(guarded, "http://example.com:8080/a.jpg")) == (
-        "example.com is asked for at port 8080, but only 80 and 443 are allowed."
+        "The URL names port 8080 of example.com, but only 80 and 443 are allowed."
     )
 
 
@@ -461,17 +464,17 @@ def test_five_redirects_and_no_more(fetcher: Fetcher) -> None:
 
 
 STATUSES = {
-    400: ("answered 400 instead of giving the picture.", False),
-    401: ("answered 401: it refuses to give this picture to us.", False),
-    403: ("answered 403: it refuses to give this picture to us.", False),
+    400: ("answered 400 instead of sending the picture.", False),
+    401: ("answered 401: access to this picture is denied.", False),
+    403: ("answered 403: access to this picture is denied.", False),
     404: ("answered 404: the picture is not there any more.", False),
     410: ("answered 410: the picture is not there any more.", False),
-    415: ("answered 415 instead of giving the picture.", False),
-    429: ("answered 429: its requests are rate-limited.", True),
-    500: ("answered 500: it cannot give the picture now.", True),
-    502: ("answered 502: it cannot give the picture now.", True),
-    503: ("answered 503: it cannot give the picture now.", True),
-    504: ("answered 504: it cannot give the picture now.", True),
+    415: ("answered 415 instead of sending the picture.", False),
+    429: ("answered 429: requests are rate-limited.", True),
+    500: ("answered 500: the picture is unavailable at the moment.", True),
+    502: ("answered 502: the picture is unavailable at the moment.", True),
+    503: ("answered 503: the picture is unavailable at the moment.", True),
+    504: ("answered 504: the picture is unavailable at the moment.", True),
 }
 
 
@@ -517,7 +520,7 @@ def test_retry_after_is_read(after: str, low: float | None, high: float | None, 
 BODIES: dict[str, tuple[bytes, str]] = {
     "page": (
         b"<!doctype html><title>Sorry</title>",
-        "a web page, not a picture. Use the address of the picture itself.",
+        "a web page, not a picture. Use the URL of the picture itself.",
     ),
     "svg": (
         b'<svg xmlns="http://www.w3.org/2000/svg"></svg>',
@@ -525,7 +528,7 @@ BODIES: dict[str, tuple[bytes, str]] = {
     ),
     "text": (b"no such picture", "a text, not a picture."),
     "nothing": (b"", "an empty file: there is no picture in it."),
-    "long page": (b"<html>" + b" " * 3_000_000, "a web page, not a picture. Use the address of the picture itself."),
+    "long page": (b"<html>" + b" " * 3_000_000, "a web page, not a picture. Use the URL of the picture itself."),
 }
 
 
@@ -561,17 +564,17 @@ def test_packed_pictures_are_unpacked(packing: str, fetcher: Fetcher) -> None:
 @pytest.mark.parametrize("packing", PACKERS)
 def test_garbled_packing(packing: str, fetcher: Fetcher) -> None:
     with WebServer({"/a": lambda visit: visit.answer(b"\xff nothing at all", Content_Encoding=packing)}) as site:
-        assert str(refused(fetcher, site.url("/a"))) == "127.0.0.1 sent the picture garbled."
+        assert str(refused(fetcher, site.url("/a"))) == "127.0.0.1 sent a response that cannot be decompressed."
 
 
 def test_what_is_packed_twice_is_not_unpacked(fetcher: Fetcher) -> None:
     """A second layer can make of a few bytes more than all time suffices for, with no byte to count at the end."""
     packed = gzip.compress(gzip.compress(PHOTOS[0].read_bytes()))
     with WebServer({"/a": lambda visit: visit.answer(packed, Content_Encoding="gzip, gzip")}) as site:
-        assert str(refused(fetcher, site.url("/a"))) == "127.0.0.1 sent the picture garbled."
+        assert str(refused(fetcher, site.url("/a"))) == "127.0.0.1 sent a response that cannot be decompressed."
 
 
-TOO_LARGE = "127.0.0.1 gives more than 5 MB, the most that a picture may have."
+TOO_LARGE = "127.0.0.1 sends more than 5 MB, the limit for a picture."
 
 
 @pytest.mark.parametrize("packing", PACKERS)
@@ -648,7 +651,7 @@ def test_what_never_ends_is_ended_by_the_deadline(name: str, hasty: Fetcher) -> 
         started = time.monotonic()
         error = refused(hasty, site.url("/a"))
         assert time.monotonic() - started < 3
-        assert str(error) == "127.0.0.1 took too long to give the picture."
+        assert str(error) == "127.0.0.1 took too long to send the picture."
 
 
 @pytest.mark.parametrize("again", [b"X-More: " + b"x" * 60_000 + b"\r\n", b"X-More: more\r\n"])
@@ -662,7 +665,7 @@ def test_headers_are_few(again: bytes, fetcher: Fetcher) -> None:
 
     with WebServer({"/a": page}) as site:
         error = refused(fetcher, site.url("/a"))
-    assert (str(error), error.retryable) == ("127.0.0.1 broke off before the picture was complete.", True)
+    assert (str(error), error.retryable) == ("127.0.0.1 closed the connection before the picture was complete.", True)
 
 
 @pytest.mark.parametrize("path", ["/slow?seconds=8", "/drip-headers", "/drip-body"])
@@ -672,7 +675,7 @@ def test_the_deadline_ends_everything(path: str, hasty: Fetcher) -> None:
         error = refused(hasty, site.url(path))
         took = time.monotonic() - started
     assert 0.9 < took < 4
-    assert str(error) == "127.0.0.1 took too long to give the picture."
+    assert str(error) == "127.0.0.1 took too long to send the picture."
     assert error.retryable
 
 
@@ -736,7 +739,7 @@ def test_a_closed_port(fetcher: Fetcher) -> None:
 def test_an_answer_that_breaks_off(fetcher: Fetcher) -> None:
     with WebServer() as site:
         error = refused(fetcher, site.url("/broken-off"))
-    assert (str(error), error.retryable) == ("127.0.0.1 broke off before the picture was complete.", True)
+    assert (str(error), error.retryable) == ("127.0.0.1 closed the connection before the picture was complete.", True)
 
 
 @pytest.mark.parametrize(
@@ -842,7 +845,7 @@ def test_https_names_the_host_and_checks_its_certificate(
             assert trusting.fetch(site.url("/a", host)).data == PHOTOS[0].read_bytes()
         for host in ("three.example", "127.0.0.1"):
             error = refused(trusting, site.url("/a", host))
-            assert str(error) == f"{host} cannot prove that it is {host}: its certificate is for another name."
+            assert str(error) == f"The identity of {host} cannot be verified: its certificate is for another name."
             assert not error.retryable
         assert site.hits == {"/a": 2}
     assert asked == ["one.example", "two.example", "three.example", None]
@@ -853,11 +856,11 @@ def test_an_unknown_authority_is_not_trusted(fetcher: Fetcher, names: Names) -> 
     with WebServer({"/a": PHOTOS[0]}, context=secured(trustme.CA(), [], "one.example")) as site:
         error = refused(fetcher, site.url("/a", "one.example"))
         assert not site.hits
-    assert str(error) == f"one.example cannot prove that it is one.example: {UNKNOWN}"
+    assert str(error) == f"The identity of one.example cannot be verified: {UNKNOWN}"
     assert not error.retryable
 
 
-UNKNOWN = "its certificate comes from an authority that is not known here, or the chain to it is incomplete."
+UNKNOWN = "the issuer of its certificate is unknown, or the certificate chain is incomplete."
 
 
 def leaf(host: str, chain: list[trustme.Blob], key: trustme.Blob, tmp_path: Path) -> ssl.SSLContext:
@@ -882,18 +885,18 @@ def test_each_fault_of_a_certificate_has_its_words(
     faults = [
         (expired.cert_chain_pems, expired.private_key_pem, "its certificate has expired."),
         (early.cert_chain_pems, early.private_key_pem, "its certificate is not valid yet."),
-        ([stranger.cert_pem], stranger.private_key_pem, "it signed its certificate itself."),
+        ([stranger.cert_pem], stranger.private_key_pem, "its certificate is self-signed."),
         (
             [*unknown.cert_chain_pems, stranger.cert_pem],
             unknown.private_key_pem,
-            "its certificate comes from an authority that is not trusted here.",
+            "its certificate chain ends in a root that is not trusted.",
         ),
         (below.cert_chain_pems[:1], below.private_key_pem, UNKNOWN),
     ]
     for chain, key, words in faults:
         with WebServer({"/a": PHOTOS[0]}, context=leaf(host, chain, key, tmp_path)) as site:
             error = refused(trusting, site.url("/a", host))
-        assert str(error) == f"{host} cannot prove that it is {host}: {words}"
+        assert str(error) == f"The identity of {host} cannot be verified: {words}"
         assert not error.retryable
     context = leaf(host, below.cert_chain_pems, below.private_key_pem, tmp_path)
     with WebServer({"/a": PHOTOS[0]}, context=context) as site:
@@ -910,10 +913,7 @@ def test_a_server_that_offers_only_old_tls(trusting: Fetcher, authority: trustme
     context.set_ciphers("ALL:@SECLEVEL=0")
     with WebServer({"/a": PHOTOS[0]}, context=context) as site:
         error = refused(trusting, site.url("/a", "one.example"))
-    assert (
-        str(error)
-        == "one.example offers only old versions of TLS, which are no longer safe: nothing is fetched from it."
-    )
+    assert str(error) == "one.example offers only old, insecure versions of TLS, so nothing is fetched from it."
     assert not error.retryable
 
 
@@ -939,7 +939,7 @@ def test_the_deadline_ends_a_dripping_answer_over_tls(trusting: Fetcher, authori
             started = time.monotonic()
             error = refused(trusting, site.url(path, "one.example"))
             assert 2.9 < time.monotonic() - started < 5
-            assert str(error) == "one.example took too long to give the picture."
+            assert str(error) == "one.example took too long to send the picture."
 
 
 def test_closing_ends_a_handshake_under_way() -> None:

@@ -33,16 +33,16 @@ def fetcher() -> Iterator[Fetcher]:
 @pytest.mark.parametrize(
     ("path", "state", "sentence"),
     [
-        ("/one.jpg", "alive", "the URL still gives this picture"),
-        ("/other.jpg", "changed", "now gives another file"),
-        ("/redirect?to=/one.jpg", "moved", "/one.jpg, where the same picture is"),
-        ("/redirect?to=/other.jpg", "moved", "/other.jpg, where another file is"),
+        ("/one.jpg", "alive", "the URL still leads to this picture"),
+        ("/other.jpg", "changed", "now leads to a different file"),
+        ("/redirect?to=/one.jpg", "moved", "to the same picture at "),
+        ("/redirect?to=/other.jpg", "moved", "to a different file at "),
         ("/nowhere", "gone", "Gone: 127.0.0.1 answered 404"),
         ("/status?code=410", "gone", "answered 410"),
         ("/status?code=403", "refused", "Refused: 127.0.0.1 answered 403"),
-        ("/status?code=503", "unreachable", "answered 503: it cannot give the picture now. Try again later."),
+        ("/status?code=503", "unreachable", "answered 503: the picture is unavailable at the moment. Try again later."),
         ("/page", "unreachable", "Unavailable: 127.0.0.1 answered with a web page"),
-        (f"/redirect?to={quote('ftp://a.example/')}", "unreachable", "redirects to a URL that is not fetched"),
+        (f"/redirect?to={quote('ftp://a.example/')}", "unreachable", "redirects to a URL that cannot be fetched"),
     ],
 )
 def test_each_answer_has_a_sentence(site: WebServer, fetcher: Fetcher, path: str, state: str, sentence: str) -> None:

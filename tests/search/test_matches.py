@@ -182,9 +182,9 @@ def test_a_kept_upload_comes_back_and_is_dropped_in_time(engine: Engine, ids: li
     assert found.query.label == "copy.jpg"
     with engine.database.connection() as connection:
         connection.execute("UPDATE query_pictures SET expires_at = now() - interval '1 second'")
-    with pytest.raises(NotFoundError, match="no longer kept: that ends after 7 days"):
+    with pytest.raises(NotFoundError, match="no longer available: it is kept for 7 days"):
         engine.query_images.read(part.upload)
-    with pytest.raises(NotFoundError, match="no longer kept"):  # though its embedding is remembered
+    with pytest.raises(NotFoundError, match="no longer available"):  # though its embedding is remembered
         compose(engine, [part])
     assert engine.query_images.drop_old() == 1
 
@@ -205,7 +205,7 @@ def test_a_removed_picture_is_told(engine: Engine, client: TestClient, ids: list
     engine.curation.remove([UUID(ids[39])])
     assert refused(client, parts=[{"picture": ids[39]}]) == (
         404,
-        "This picture is not in the collection any more. Restore it, or choose another.",
+        "This picture is no longer in the collection. Restore it, or choose another.",
     )
     engine.curation.restore([UUID(ids[39])])
     assert search(client, [{"picture": ids[39]}])["matches"][0]["id"] == ids[39]
@@ -224,12 +224,12 @@ def test_a_search_keeps_to_a_tag_and_a_site(engine: Engine, client: TestClient, 
     ("body", "status", "sentence"),
     [
         ({"parts": [{"words": "a"}] * 50}, 400, "up to 10 parts, and this one has 50"),
-        ({"parts": [{"file": 0}]}, 400, "names file 0, and 0 came with it"),
-        ({"parts": [{"picture": str(uuid4())}]}, 404, "not in the collection any more"),
-        ({"parts": [{"upload": str(uuid4())}]}, 404, "no longer kept"),
-        ({"parts": [{"picture": str(uuid4()), "weight": -1}]}, 400, "only what to lead away from"),
+        ({"parts": [{"file": 0}]}, 400, "names file 0 (counted from 0), but 0 came with it"),
+        ({"parts": [{"picture": str(uuid4())}]}, 404, "no longer in the collection"),
+        ({"parts": [{"upload": str(uuid4())}]}, 404, "no longer available"),
+        ({"parts": [{"picture": str(uuid4()), "weight": -1}]}, 400, "are negative"),
         ({"parts": [{"url": "http://a.example", "crop": [0, 0, 0, 1]}]}, 400, "The crop has no area"),
-        ({"parts": "nonsense"}, 400, "no JSON"),
+        ({"parts": "nonsense"}, 400, "not valid JSON"),
         ({"parts": [{"url": "ftp://a.example/x"}]}, 400, "http"),
         ({"text": "a", "parts": [{"words": "a"}]}, 400, "Send one of"),
         ({"text": "a", "colour": "red"}, 400, "There is no field 'colour'"),

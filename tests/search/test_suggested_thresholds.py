@@ -94,7 +94,7 @@ def test_without_a_calibration_nothing_is_said_to_be_nothing(background: NDArray
         cuts = suggest_thresholds(scores[scores < 0.36] if not related else scores, background, TOTAL)
         assert cuts is not None
         assert (cuts.verdict, cuts.share, cuts.question) == (verdict, None, "thing")
-        assert ("may be chance" in cuts.reason) == (verdict == "perhaps")
+        assert ("may be a coincidence" in cuts.reason) == (verdict == "perhaps")
 
 
 def test_the_widest_gap_lies_above_a_floor() -> None:

@@ -1,4 +1,4 @@
-"""An uploaded list -> its sheets, by the reader that its content asks for; its name and suffix may lie."""
+"""An uploaded list -> its sheets, by the reader for its content; its name and extension may be wrong."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def read_document(text: str) -> Sheet | None:
         if is_iiif(document):
             return read_iiif(document)
         sheet = read_json(document)
-        # URLs that are keys name columns, where none would be taken: the text's reader finds them.
+        # URLs as keys would become the names of columns and be lost: the reader for plain text finds them.
         return None if any("://" in name for name in sheet.header or ()) else sheet
     return read_xml(text) if is_xml(text) else None
 
@@ -39,7 +39,7 @@ def read_sheets(name: str, data: bytes) -> list[Sheet]:
     elif kind in {"text", "unknown", "page", "svg"}:
         text = decoded(data)
         if text is None:
-            raise UrlError(f"{name} holds no text that can be read. {_SAVE_AS}")
+            raise UrlError(f"{name} contains no readable text. {_SAVE_AS}")
         sheets = [read_document(text) or read_delimited(name, text)]
     else:
         what = NOT_PICTURES[kind].split(",")[0] if kind in NOT_PICTURES else "a picture"

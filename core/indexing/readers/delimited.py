@@ -28,7 +28,7 @@ MAX_NOTES = 20
 
 
 def read_delimited(name: str, text: str) -> Sheet:
-    """The rows of a text with a row a line. `name` is the file's, for its suffix."""
+    """The rows of a text with one row per line. `name` is the file's, for its extension."""
     lines = list(io.StringIO(text, newline=""))
     first = 1
     if lines and (forced := _SEP.fullmatch(lines[0])):  # Excel's own line, which tells it the delimiter
@@ -46,7 +46,7 @@ def read_delimited(name: str, text: str) -> Sheet:
 
 def _notes(stray: Sequence[int]) -> list[str]:
     named = [
-        f"Row {number}: a quotation mark is opened and never closed, so it counts as part of the text."
+        f"Row {number}: an opening quotation mark has no closing one, so it counts as part of the text."
         for number in stray[:MAX_NOTES]
     ]
     more = len(stray) - len(named)
@@ -56,9 +56,9 @@ def _notes(stray: Sequence[int]) -> list[str]:
 def _rows(lines: Sequence[str], delimiter: str, stray: list[int]) -> Iterator[list[str]]:
     """The rows; `stray` gains the places of those in which a quotation mark is opened that closes nothing.
 
-    pandas' readers would take such a mark for the begin of a cell that swallows the rows behind it, without a word.
-    So rows are read by the strict rules (RFC 4180), and where they are broken, that line is read by itself. No text is
-    read more than twice, for where a mark stays open none of the lines behind it opens another.
+    pandas' readers would take such a mark for the start of a cell that silently swallows the rows after it. So rows are
+    read by the strict rules (RFC 4180), and where those are broken, the line is read by itself. No text is read more
+    than twice, because where a mark stays open none of the following lines opens another.
     """
     at, count, width = 0, 0, None
     while at < len(lines):
@@ -133,18 +133,18 @@ def _rejoined(row: Sequence[str], width: int | None) -> Sequence[str]:
     """
     if width is not None and len(row) <= width:
         return row
-    cells, spare = list[str](), len(row) - width if width is not None else len(row)
+    cells, extra = list[str](), len(row) - width if width is not None else len(row)
     iiif = any(map(_IIIF_REST.match, row))
     for cell in row:
-        if cells and spare > 0 and _goes_on(cells[-1], cell, told=width is not None, iiif=iiif):
+        if cells and extra > 0 and _goes_on(cells[-1], cell, width_known=width is not None, iiif=iiif):
             cells[-1] += f",{cell}"
-            spare -= 1
+            extra -= 1
         else:
             cells.append(cell)
     return cells
 
 
-def _goes_on(url: str, rest: str, *, told: bool, iiif: bool) -> bool:
+def _goes_on(url: str, rest: str, *, width_known: bool, iiif: bool) -> bool:
     """Whether a cell is the rest of the URL before it."""
     if "://" not in url or "://" in rest or any(character.isspace() for character in url + rest):
         return False
@@ -152,4 +152,4 @@ def _goes_on(url: str, rest: str, *, told: bool, iiif: bool) -> bool:
         return True
     if iiif and _IIIF_REGION.search(url) and re.match(r"[\d.]+(?:/|$)", rest):
         return True
-    return told and bool(rest) and ("?" in url or ("/" in rest and not names_picture(url)))
+    return width_known and bool(rest) and ("?" in url or ("/" in rest and not names_picture(url)))

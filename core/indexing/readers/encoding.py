@@ -1,4 +1,4 @@
-"""A file's bytes -> its text, whatever the program that saved it took for the alphabet."""
+"""A file's bytes -> its text, whatever its encoding."""
 
 from __future__ import annotations
 

@@ -65,9 +65,9 @@ def _image_url(body: Mapping[str, Any]) -> str:
     body = body.get("default") or body if isinstance(body.get("default"), dict) else body
     for service in _list(body.get("service")):
         at = str(service.get("id") or service.get("@id") or "").rstrip("/")
-        told = f"{service.get('@context')} {service.get('type')} {service.get('@type')} {service.get('profile')}"
-        if at and ("ImageService" in told or "/image/" in told):
-            quality = "native" if "image-api/1" in told or "image/1" in told else "default"
+        described = f"{service.get('@context')} {service.get('type')} {service.get('@type')} {service.get('profile')}"
+        if at and ("ImageService" in described or "/image/" in described):
+            quality = "native" if "image-api/1" in described or "image/1" in described else "default"
             return f"{at}/full/{SIZE}/0/{quality}.jpg"
     return str(body.get("id") or body.get("@id") or "")
 

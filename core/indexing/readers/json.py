@@ -43,10 +43,10 @@ def parse(text: str) -> Any:
 
 
 def read_json(document: Any) -> Sheet:
-    """A row an item of the list that a parsed document is, or of the longest list of objects in it.
+    """One row per item of the list that a parsed document is, or of the longest list of objects in it.
 
-    The columns are the keys, those of an object in an object with a dot between; lists of text stand one a line. What
-    stands outside of that list is a row of its own, so that no URL of it is lost.
+    The columns are the keys, joined by dots for nested objects; lists of text are one item per line. Anything outside
+    that list becomes a row of its own, so that none of its URLs is lost.
     """
     items = document if isinstance(document, list) else _longest(document) or [document]
     rows = [dict(_cells(item, "")) for item in items]
@@ -54,11 +54,11 @@ def read_json(document: Any) -> Sheet:
         rest = dict(_cells(document, "", besides=items))
         rows += [rest] if any("://" in value for value in rest.values()) else []
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    kept, spare = columns[: MAX_COLUMNS - 1], columns[MAX_COLUMNS - 1 :]
-    names, cells = [*kept, *spare[:1]], [[row.get(key, "") for key in kept] for row in rows]
-    if spare:
+    kept, extra = columns[: MAX_COLUMNS - 1], columns[MAX_COLUMNS - 1 :]
+    names, cells = [*kept, *extra[:1]], [[row.get(key, "") for key in kept] for row in rows]
+    if extra:
         for row, texts in zip(rows, cells, strict=True):
-            texts.append("\n".join(row[key] for key in spare if key in row))
+            texts.append("\n".join(row[key] for key in extra if key in row))
     return Sheet(range(1, len(cells) + 1), cells, header=[name or "Value" for name in names])
 
 

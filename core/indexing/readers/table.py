@@ -1,4 +1,4 @@
-"""A table as a list is read into: named columns, numbered rows, and what stands behind its cells."""
+"""The table that a list is read into: named columns, numbered rows, and the links of its cells."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pandas as pd
 from core.indexing.readers.text import count_urls, is_url, names_picture, plain
 
 MAX_COLUMNS = 100
-"""Columns of a table. What stands in more is joined in the last, so that no URL is lost."""
+"""Columns of a table. Any further ones are joined in the last, so that no URL is lost."""
 
 SHEET = "Sheet"
 """The column that names each row's sheet where several sheets hold URLs."""
@@ -22,7 +22,7 @@ _SMALL = ("thumb", "preview", "icon", "small", "logo")
 
 @dataclass(frozen=True)
 class Sheet:
-    """Rows of text as they stand in a file, blank ones left out, with their numbers from 1.
+    """Rows of text as in the file, without blank ones, and their numbers from 1.
 
     `links` are URLs behind cells, by row and column counted from 0. `header` holds the names of the columns where the
     format tells them; else they are looked for in the first rows. `notes` are sentences about the file.
@@ -43,7 +43,7 @@ class Sheet:
         return replace(self, rows=rows)
 
     def has_urls(self) -> bool:
-        """Whether a URL stands in it or behind one of its cells."""
+        """Whether a cell contains a URL or links to one."""
         return bool(self.links) or any("://" in cell for row in self.rows for cell in row)
 
 
@@ -76,13 +76,13 @@ class Table:
                 yield number, cell if link in cell else f"{cell}\n{link}"
 
     def given(self) -> int:
-        """How many times `http(s)://` stands in its cells and behind them, whatever the column."""
+        """How often `http(s)://` occurs in its cells and their links, in all columns."""
         columns = range(len(self.frame.columns))
         return sum(count_urls(plain(cell)) for column in columns for _, cell in self.column(column) if ":" in cell)
 
 
 def text_frame(rows: Sequence[Sequence[str]], columns: Sequence[str], numbers: Sequence[int]) -> pd.DataFrame:
-    """A frame of exact text: nothing is taken for a number, a date or a missing value; short rows end in ""."""
+    """A frame of exact text, without conversion to numbers, dates or missing values; short rows are padded with ""."""
     width = len(columns)
     cells = zip_longest(*rows, fillvalue="") if rows else [()] * width
     index = pd.Index(list(numbers), dtype="int64")
@@ -141,7 +141,7 @@ def _titled(sheet: Sheet, is_list: bool, header: bool | None) -> Table:
     frame = text_frame(rows[top:], columns, sheet.numbers[top:])
     links = {(row - top, min(column, MAX_COLUMNS - 1)): url for (row, column), url in sheet.links.items() if row >= top}
     lost = [
-        f"Row {sheet.numbers[row]} stands above the names of the columns, so its URL is left out: {url}"
+        f"Row {sheet.numbers[row]} is above the column names, so its URL is left out: {url}"
         for (row, _), url in sheet.links.items()
         if row < top
     ]
@@ -155,7 +155,7 @@ def _narrowed(row: Sequence[str]) -> list[str]:
 def _header(rows: Sequence[Sequence[str]]) -> int | None:
     """The row that names the columns: of those above the first URL, the first in which most cells are filled.
 
-    None where a URL stands in the first row, or there is but one.
+    None when the first row contains a URL, or there is only one row.
     """
     if len(rows) < 2:
         return None
@@ -165,10 +165,10 @@ def _header(rows: Sequence[Sequence[str]]) -> int | None:
 
 
 def url_column(table: Table) -> int:
-    """The index of the column to take URLs from: where most lead to pictures, else where most are.
+    """The index of the column to take URLs from: the one with most URLs of pictures, else with most URLs.
 
-    A column leads to pictures where at least half of its URLs end like a picture's file, and one that is called like
-    one of small pictures counts half.
+    A column has URLs of pictures when at least half of its URLs end like an image file; one named like a column of
+    small pictures counts half.
     """
     scores = [_score(table, column) for column in range(len(table.columns))]
     return scores.index(max(scores))

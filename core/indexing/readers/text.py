@@ -1,6 +1,6 @@
 """A line or a cell of text -> the URLs in it, as people write them: among words, in quotes, brackets, HTML or Markdown.
 
-Whatever is given, each `http(s)://` in it stands in one of the URLs that come out, and the time grows with the length.
+Each `http(s)://` in the input is in one of the URLs found, and the time is linear in the length of the input.
 """
 
 from __future__ import annotations
@@ -57,12 +57,12 @@ def plain(text: str) -> str:
 
 
 def count_urls(text: str) -> int:
-    """How many times `http(s)://` stands in a text that `plain` returned."""
+    """How often `http(s)://` occurs in a text that `plain` returned."""
     return len(_START.findall(text)) if "://" in text else 0
 
 
 def is_url(text: str) -> bool:
-    """Whether a word or cell looks like a URL, be it a good one or not."""
+    """Whether a word or cell looks like a URL, valid or not."""
     return "://" in text or BARE_URL.fullmatch(text.strip()) is not None
 
 

@@ -20,10 +20,10 @@ MAX_UNPACKED = 200_000_000
 """Bytes that an Excel file may unpack to; 100,000 rows of ten columns take some 50 million."""
 
 MAX_ROW = 1_048_576
-"""Rows of a sheet ("Excel specifications and limits"). What a file places below is not there in Excel either."""
+"""Rows of a sheet ("Excel specifications and limits"). Excel does not show what a file has below either."""
 
 MAX_LINKED_CELLS = 1_000
-"""Cells that one link may cover; each of them leads there."""
+"""Cells that one link may cover; each of them has its URL."""
 
 _FORMULA_TAG = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}f"
 _LINKING = re.compile(r"(?:HYPERLINK|IMAGE)\s*\(", re.IGNORECASE)
@@ -66,7 +66,7 @@ def read_xlsx(name: str, data: bytes) -> list[Sheet]:
     except UrlError:
         raise
     except Exception:  # noqa: BLE001  a broken file makes zipfile, the XML parser and openpyxl raise all sorts
-        raise UrlError(f"{name} is no Excel file that can be read. Save it again as .xlsx or .csv.") from None
+        raise UrlError(f"{name} cannot be read as an Excel file. Save it again as .xlsx or .csv.") from None
 
 
 def _read_sheet(book: Any, sheet: Any, archive: zipfile.ZipFile) -> Sheet:
@@ -133,10 +133,10 @@ def _hyperlinks(sheet: Any, parser: Any, archive: zipfile.ZipFile) -> dict[tuple
 
 
 def _formula_url(formula: str, cells: dict[int, list[str]]) -> str:
-    """The URL that HYPERLINK() or IMAGE() leads to: their first argument, of texts and cells joined by &.
+    """The URL that HYPERLINK() or IMAGE() refers to: the first argument, made of texts and cells joined by &.
 
-    What is put together in another way comes back as the formula itself, if a URL stands in it: that is told as a
-    problem instead of being lost.
+    Any other expression is returned as the formula itself if it contains a URL, which is then reported as a problem
+    instead of being lost.
     """
     found = _LINKING.search(formula)
     at, parts = found.end() if found else 0, list[str]()

@@ -157,7 +157,7 @@ def _preview_lines(source: str, name: str, lines: list[ListedUrl], given: int | 
         return
     kept = [line for line in lines if line.key and line.url and not line.repeat_of]
     urls = [(line.key, line.url) for line in kept if line.key and line.url]
-    metadata = {line.key: line.said for line in kept if line.key and line.said != NO_METADATA}
+    metadata = {line.key: line.metadata for line in kept if line.key and line.metadata != NO_METADATA}
     found = tally(lines, given)
     left_out = [line for line in lines if line.problem or line.repeat_of]
     _show_badges(
