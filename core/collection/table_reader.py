@@ -107,7 +107,7 @@ def _csv(name: str, file: IO[bytes]) -> Iterator[_Batch]:
 
     def skip(row: pacsv.InvalidRow) -> str:
         cells = f"The line has {row.actual_columns} cells instead of {row.expected_columns}"
-        unreadable.append((row.number or 0, f"{cells}; it may contain an unclosed quotation mark."))
+        unreadable.append((row.number or 0, f"{cells}; an opening quotation mark may have no closing one."))
         return "skip"
 
     try:
@@ -137,7 +137,7 @@ def _csv(name: str, file: IO[bytes]) -> Iterator[_Batch]:
                 }
                 yield _batch(text, numbers), []
     except pa.ArrowException:
-        unreadable.append((number + 1, "No line can be read from here on: a quotation mark is never closed."))
+        unreadable.append((number + 1, "No line can be read from here on: an opening quotation mark has no closing one."))
     yield pd.DataFrame(), unreadable
 
 

@@ -114,7 +114,7 @@ def test_without_wait_an_import_is_accepted(client: TestClient, site: WebServer)
         ("POST", "/api/query", {"files": {"file": b"just words"}}, 415, "not a picture"),
         ("POST", "/api/query", {"files": {"file": b"\0" * 21_000_000}}, 413, "large"),
         ("POST", "/api/search", {"files": {"nothing": b"x"}}, 400, "Send one of"),
-        ("POST", "/api/search", {"files": {"text": (None, "a dog")}}, 503, "words"),
+        ("POST", "/api/search", {"files": {"text": (None, "a dog")}}, 503, "does not support text"),
         ("POST", "/api/search", {"files": {"url": (None, "ftp://a/b")}}, 400, "http"),
         ("POST", "/api/query", {"files": {"file": b"x"}, "data": {"threshold": "many"}}, 400, "'threshold'"),
         ("POST", "/api/query", {"files": {"file": b"x"}, "data": {"threshold": "nan"}}, 400, "'threshold'"),

@@ -132,7 +132,7 @@ def test_a_spreadsheet_is_indexed_from_its_column(app: App, site: WebServer, pag
 
 @pytest.mark.parametrize(
     ("name", "data", "sentence"),
-    [("empty.csv", b"", "empty"), ("list.xlsx", b"PK\x03\x04 nonsense", "no Excel file")],
+    [("empty.csv", b"", "empty"), ("list.xlsx", b"PK\x03\x04 nonsense", "cannot be read as an Excel file")],
 )
 def test_a_list_that_cannot_be_read_says_so(app: App, page: Page, name: str, data: bytes, sentence: str) -> None:
     page.goto(f"{app.url}/index")

@@ -40,7 +40,7 @@ TROUBLES = {
     "/page?": "127.0.0.1 answered with a web page",
     "/drawing?": "127.0.0.1 answered with an SVG drawing",
     "/nothing?": "127.0.0.1 answered with an empty file",
-    "/cut?": "The picture is truncated: its file ends too early.",
+    "/cut?": "The picture's file is truncated. Save or download it again.",
     "/tiny?": "The picture is too small (1 × 1 pixels): it needs 16 on each side.",
 }
 

@@ -140,7 +140,7 @@ def test_the_built_in_encoder_steps_in_for_a_damaged_clip_until_it_is_mended(sma
         assert choice.loader.get(60).name.startswith("built-in@")
         awaited = choice.awaited
         assert awaited is not None
-        assert "was damaged" in awaited.message
+        assert "are damaged" in awaited.message
         choice.retry()
         wait_until(lambda: changes == ["built-in", SMALL])
         assert (choice.loader.get().name, choice.awaited) == (SMALL, None)
