@@ -90,6 +90,7 @@ def test_a_third_fails_in_ten_ways_and_each_reason_is_shown(
         expect(row).to_contain_text(str(OF_EACH))
     failures = page.get_by_role("button", name="Failures as CSV")
     expect(failures).to_have_count(1)  # while it is redrawn there may be two for a moment
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
     with page.expect_download() as download:
         failures.click()
     download.value.save_as(tmp_path / "failures.csv")
