@@ -137,7 +137,8 @@ def _csv(name: str, file: IO[bytes]) -> Iterator[_Batch]:
                 }
                 yield _batch(text, numbers), []
     except pa.ArrowException:
-        unreadable.append((number + 1, "No line can be read from here on: an opening quotation mark has no closing one."))
+        sentence = "No line from here on can be read: an opening quotation mark has no closing one."
+        unreadable.append((number + 1, sentence))
     yield pd.DataFrame(), unreadable
 
 
