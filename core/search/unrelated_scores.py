@@ -14,7 +14,15 @@ at twice this share."""
 SHAPE = -0.15
 """Shape of the tail: cosines are bounded, so it ends sooner than an exponential tail (0). It is a constant, because it
 would have to be estimated from a query's few highest scores, which may be its matches. With two models, on photos of
-scenes and of classes, 0.4 to 1.6 unrelated pictures on average lie above the end it gives (`python -m bench cuts`)."""
+scenes and of classes, 0.4 to 2.0 unrelated pictures on average lie above the end it gives (`python -m bench cuts`)."""
+
+RELATED = 3.5
+"""Deviations above the median, measured below it, from which scores may be of related pictures: of a normal
+distribution one in 4,000 is so high, of the skewed ones of real collections a few in 100. Where more than TAIL are, as
+in a collection of few kinds of things, both quantiles of the tail would be of related pictures."""
+
+BELOW = 0.1587
+"""Share of a normal distribution below one deviation under its median."""
 
 
 @dataclass(frozen=True)
@@ -33,18 +41,22 @@ class Background:
         So each query has its own scale, a wide one near hubs.
         """
         exceeding = max(TAIL * total / above, 1.0)
-        return self.start + (self.start - self.low) * float((exceeding**SHAPE - 1) / (2**SHAPE - 1))
+        level = self.start + (self.start - self.low) * float((exceeding**SHAPE - 1) / (2**SHAPE - 1))
+        return min(level, 1.0)  # no cosine is higher
 
 
 def read_background(similarities: NDArray[np.floating]) -> Background:
     """The background of a query, from its similarities to a random sample of the collection, of shape (n,), n >= 1.
 
     Scores above the level that one unrelated picture in a sample of this size reaches are dropped as related, until
-    there are none (sigma clipping, from above only): in a collection of few kinds of things, a twentieth of any sample
-    may be related to a query. At least half of the sample is kept.
+    there are none (sigma clipping, from above only). Where so many are far above the median that the tail would be
+    fitted to them (see RELATED), those are dropped first. At least half of the sample is kept.
     """
     ordered = np.sort(similarities)
-    kept = len(ordered)
+    median = _quantile(ordered, 0.5)
+    bound = median + RELATED * (median - _quantile(ordered, BELOW))
+    usual = int(np.searchsorted(ordered, bound, side="right"))
+    kept = len(ordered) if usual >= (1 - TAIL) * len(ordered) else max(usual, (len(ordered) + 1) // 2)
     while True:
         background = Background(_quantile(ordered[:kept], 1 - 2 * TAIL), _quantile(ordered[:kept], 1 - TAIL))
         below = int(np.searchsorted(ordered[:kept], background.level(kept), side="right"))

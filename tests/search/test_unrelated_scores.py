@@ -70,3 +70,18 @@ def test_the_level_falls_with_how_many_may_lie_above_and_rises_with_the_total(
 def test_pictures_that_are_all_alike_end_where_they_are() -> None:
     assert read_background(np.ones(50)) == Background(1.0, 1.0)
     assert read_background(np.ones(1)).level(1) == 1.0
+
+
+@pytest.mark.parametrize("related", [0.05, 0.15, 0.2, 0.3])
+def test_in_a_collection_of_few_kinds_a_fifth_of_it_may_be_related(related: float) -> None:
+    rng = np.random.default_rng(3)
+    unrelated = rng.normal(0.3, 0.06, 120)
+    kind = rng.uniform(0.65, 0.9, round(120 * related))
+    background = read_background(np.append(unrelated, kind))
+    assert 0.35 < background.level(120) < 0.65
+
+
+def test_no_end_is_above_the_highest_cosine() -> None:
+    rng = np.random.default_rng(4)
+    halves = np.append(rng.normal(0.2, 0.02, 60), rng.uniform(0.5, 0.95, 50))
+    assert read_background(halves).level(1_000_000) <= 1
