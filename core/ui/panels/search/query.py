@@ -22,8 +22,8 @@ NEW, ADD, EXCLUDE = "New search", "Add", "Exclude"
 NEGATIVE = -0.5
 """Weight of a negative part: with -1 it would often outweigh what is searched for."""
 
-LATE = 5.0
-"""Seconds after which no event from before a change of the URL is expected."""
+LATE = 15.0
+"""Seconds after which no event from before a change of the URL is expected, on a busy machine either."""
 
 _numbers = count(1)
 
