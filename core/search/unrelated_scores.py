@@ -14,15 +14,7 @@ at twice this share."""
 SHAPE = -0.15
 """Shape of the tail: cosines are bounded, so it ends sooner than an exponential tail (0). It is a constant, because it
 would have to be estimated from a query's few highest scores, which may be its matches. With two models, on photos of
-scenes and of classes, 0.4 to 2.0 unrelated pictures on average lie above the end it gives (`python -m bench cuts`)."""
-
-RELATED = 3.5
-"""Deviations above the median, measured below it, from which scores may be of related pictures: of a normal
-distribution one in 4,000 is so high, of the skewed ones of real collections a few in 100. Where more than TAIL are, as
-in a collection of few kinds of things, both quantiles of the tail would be of related pictures."""
-
-BELOW = 0.1587
-"""Share of a normal distribution below one deviation under its median."""
+scenes and of classes, 0.4 to 1.6 unrelated pictures on average lie above the end it gives (`python -m bench cuts`)."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +41,21 @@ def read_background(similarities: NDArray[np.floating]) -> Background:
     """The background of a query, from its similarities to a random sample of the collection, of shape (n,), n >= 1.
 
     Scores above the level that one unrelated picture in a sample of this size reaches are dropped as related, until
-    there are none (sigma clipping, from above only). Where so many are far above the median that the tail would be
-    fitted to them (see RELATED), those are dropped first. At least half of the sample is kept.
+    there are none (sigma clipping, from above only): in a collection of few kinds of things, a twentieth of any sample
+    may be related to a query. Where even more are, as in one of five kinds, the tail is one of related pictures, and
+    would end at the highest cosine there is: then all above the widest gap of the upper half are dropped first. At
+    least half of the sample is kept.
     """
     ordered = np.sort(similarities)
-    median = _quantile(ordered, 0.5)
-    bound = median + RELATED * (median - _quantile(ordered, BELOW))
-    usual = int(np.searchsorted(ordered, bound, side="right"))
-    kept = len(ordered) if usual >= (1 - TAIL) * len(ordered) else max(usual, (len(ordered) + 1) // 2)
+    background = _clipped(ordered, len(ordered))
+    if background.level(len(ordered)) < 1 or len(ordered) < 4:
+        return background
+    half = len(ordered) // 2
+    return _clipped(ordered, half + 1 + int(np.argmax(np.diff(ordered[half:]))))
+
+
+def _clipped(ordered: NDArray[np.floating], kept: int) -> Background:
+    """The background of the `kept` lowest of ascending scores, without those that are too high for it."""
     while True:
         background = Background(_quantile(ordered[:kept], 1 - 2 * TAIL), _quantile(ordered[:kept], 1 - TAIL))
         below = int(np.searchsorted(ordered[:kept], background.level(kept), side="right"))
