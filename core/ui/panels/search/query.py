@@ -23,7 +23,7 @@ NEGATIVE = -0.5
 """Weight of a negative part: with -1 it would often outweigh what is searched for."""
 
 LATE = 15.0
-"""Seconds after which no event from before a change of the URL is expected, on a busy machine either."""
+"""Seconds after which no event from before a change of the URL is expected, even on a busy machine."""
 
 _numbers = count(1)
 
