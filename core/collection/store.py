@@ -359,6 +359,16 @@ class Store:
             raise NotFoundError("There is no picture with that id.")
         return row[0], row[1]
 
+    def thumbnails(self, pictures: Sequence[UUID]) -> dict[UUID, bytes]:
+        """The thumbnails, JPEGs, of those of these pictures that have one that can be read. Raises DatabaseError."""
+        with self._database.connection() as connection:
+            rows = connection.execute(
+                "SELECT picture, image FROM thumbnails WHERE picture = ANY(%s) AND NOT damaged",
+                (list(pictures),),
+                binary=True,
+            )
+            return dict(rows.fetchall())
+
     def keep_files(self, connection: Connection, files: Iterable[DroppedFile]) -> list[tuple[bytes, str]]:
         """Store the bytes of dropped files, one at a time; returns their (key, name) pairs. Raises psycopg.Error."""
         kept = list[tuple[bytes, str]]()

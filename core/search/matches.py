@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import floor
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from core.search.nearest import Nearest, Sample
 from core.search.query_vector import Query
 from core.search.saved_thresholds import SavedThreshold, SavedThresholds
 from core.search.suggested_thresholds import SuggestedThresholds, suggest_thresholds
+from core.verification.proof import Proof
 
 DEFAULT_THRESHOLD, BUILTIN_THRESHOLD = 0.9, 0.6
 """The guide's 90 % as a cosine, and its equivalent for the built-in encoder, whose similarities are lower (its model
@@ -59,6 +60,10 @@ class Matches:
     that match; `notes` has, for each match, what its similarity means, or "". `approximate` is True when an index was
     searched, whose recall by the last probe is `recall`. `seconds` is the duration of the search. `saved_threshold` is
     the one saved for such queries, and `default` the one used when neither a threshold nor the cuts are used.
+
+    `where`, `exact` and `left_out` are as the search was asked for. Once `verified`, by `core.search.same_pictures` in
+    `proof_seconds`, `same` has the proof for each match that is the same picture as the query's, which comes first in
+    the proof.
     """
 
     query: Query
@@ -72,6 +77,12 @@ class Matches:
     seconds: float
     saved_threshold: SavedThreshold | None
     default: float
+    where: Filter = field(default_factory=Filter)
+    exact: bool = False
+    left_out: frozenset[UUID] = frozenset()
+    same: Mapping[UUID, Proof] = field(default_factory=dict)
+    verified: bool = False
+    proof_seconds: float = 0.0
 
     @property
     def model(self) -> str:
@@ -79,8 +90,12 @@ class Matches:
         return self.query.model.name
 
     def reaching(self, threshold: float) -> list[Match]:
-        """The matches with a similarity of at least `threshold` (a cosine)."""
-        return [match for match in self.found if match.similarity >= threshold]
+        """The same pictures, best first, and then the other matches with a similarity of at least `threshold` (a
+        cosine)."""
+        same = [match for match in self.found if match.id in self.same]
+        return same + [
+            match for match in self.found if match.id not in self.same and match.similarity >= threshold
+        ]
 
 
 class Matcher:
@@ -127,6 +142,22 @@ class Matcher:
             seconds=seconds,
             saved_threshold=self._saved_thresholds.current(query.model, query.kind),
             default=default_threshold(query.model.name, sample.calibration),
+            where=where,
+            exact=exact,
+            left_out=frozenset(leave_out),
+        )
+
+    def join(self, matches: Matches, joining: Sequence[Match]) -> Matches:
+        """The matches with others that the search had not found, by similarity. Raises DatabaseError."""
+        if not joining:
+            return matches
+        notes = dict(zip((match.id for match in matches.found), matches.notes, strict=True))
+        found = sorted([*matches.found, *joining], key=lambda match: -match.similarity)
+        return replace(
+            matches,
+            found=found,
+            copies=_copies(self._store, found),
+            notes=[notes.get(match.id, "") for match in found],
         )
 
 

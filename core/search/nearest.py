@@ -122,6 +122,20 @@ class Nearest:
         with self._database.connection() as connection:
             return Found(_matches(connection, model, vector, limit, where, leave_out, scans=True), False, None)
 
+    def compare(self, model: Model, vector: Vector, pictures: Collection[UUID]) -> list[Match]:
+        """The similarities of a unit vector of shape (dim,) to those of these pictures that are in the collection and
+        have an embedding, best first. Raises DatabaseError."""
+        if not pictures:
+            return []
+        query = sql.SQL(
+            """SELECT p.id, {} AS url, p.title, p.width, p.height,
+                      (1 - (embedding <=> %s::halfvec))::float8 AS similarity
+               FROM {} e JOIN pictures p ON p.id = e.picture
+               WHERE p.id = ANY(%s) AND removed_at IS NULL ORDER BY similarity DESC, p.id"""
+        ).format(sql.SQL(FIRST_URL), model.table)
+        with self._database.connection() as connection, connection.cursor(row_factory=class_row(Match)) as cursor:
+            return cursor.execute(query, (HalfVector(vector), list(pictures))).fetchall()
+
     def sample(self, model: Model, pictures: int, where: Filter | None = None) -> Sample:
         """Up to SAMPLE random pictures of those that pass a filter, which are `pictures` in number.
 

@@ -27,6 +27,7 @@ class MatchCard(Card):
     similarity: float  # -1 to 1
     copy_of: str  # the id of a better match that this is a near-copy of, and is folded under; or ""
     badge: str  # a word or three on the picture, such as "In your query", or ""
+    relation: str  # for the same picture as the query, what became of it, such as "Mirrored"; or ""
 
 
 class Mark(TypedDict):
@@ -93,10 +94,10 @@ def match_gallery(
     and puts a button for yes and for no on each card; `on_verdict` is called with an id and the new verdict, None when
     it was undone, before the script runs.
 
-    Copies (`copy_of`) that reach the threshold are folded under the card of the match they are copies of, and unfold
+    Matches with a `relation` come first and show whatever the threshold. Copies (`copy_of`) that reach the threshold are folded under the card of the match they are copies of, and unfold
     behind it. The sentences count pictures, folded or not.
     """
-    ranked = sorted(matches, key=lambda match: -match["similarity"])
+    ranked = sorted(matches, key=lambda match: (not match["relation"], -match["similarity"]))
     cards = [_drawn(match, leader) for match, leader in zip(ranked, leaders(ranked), strict=True)]
     revision = revision_of(cards)
     state: dict[str, Any] = st.session_state.get(key) or {}

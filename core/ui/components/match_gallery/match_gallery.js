@@ -7,11 +7,12 @@ import { countReaching, histogram, percent, percentTenths, range, STEP, steppedB
 /** @import { Card } from "../cards/cards.js" */
 
 /**
- * Thresholds and scores are whole numbers from 0 to 1000 (tenths of a percent), so nothing here rounds. Matches come
- * best first: those that reach the threshold are always a prefix. `leader` is the place of the match that a copy is
- * folded under, or null.
+ * Thresholds and scores are whole numbers from 0 to 1000 (tenths of a percent), so nothing here rounds. First come the
+ * matches that are the same picture as the query, as their `relation` says; they show whatever the threshold. Then come
+ * the look-alikes, best first. So those that show are always a prefix. `leader` is the place of the match that a copy
+ * is folded under, or null.
  *
- * @typedef {Card & {score: number, leader: number | null, badge: string}} Match
+ * @typedef {Card & {score: number, leader: number | null, badge: string, relation: string}} Match
  * @typedef {{label: string, at: number, reason: string}} Mark
  * @typedef {{matches: Match[], revision: string, threshold: number, turn: number, selected: string[],
  *   selectable: boolean, total: number, label: string, marks: Mark[], advice: string, caution: boolean,
@@ -27,9 +28,12 @@ import { countReaching, histogram, percent, percentTenths, range, STEP, steppedB
  */
 class MatchGallery extends CardList {
   threshold = 0;
-  reaching = 0; // matches that reach the threshold
+  reaching = 0; // matches that are the same picture or reach the threshold
+  same = 0; // matches that are the same picture
   total = 0; // pictures in the collection
   below = -1; // the place of the card just below the threshold, which is the last one shown; or -1
+  /** @type {Match[]} the others */
+  alike = [];
   /** @type {Map<number, number[]>} the places of a leader's copies, best first */
   copies = new Map();
   /** @type {Set<number>} leaders whose copies are shown */
@@ -57,9 +61,9 @@ class MatchGallery extends CardList {
     this.releaseSoon = whenQuiet(() => this.release());
     this.listenToScale();
     parts.closest.onclick = () => {
-      this.moveTo(this.items[0].score);
+      this.moveTo(this.items[this.same].score);
       this.release();
-      this.focusCard(0);
+      this.focusCard(this.same);
     };
     parts.marks.onclick = (/** @type {MouseEvent} */ { target }) => {
       const mark = this.marks?.[[...parts.marks.children].indexOf(target)];
@@ -117,8 +121,10 @@ class MatchGallery extends CardList {
     this.unfolded = new Set();
     this.below = -1;
     this.reaching = -1; // not known yet
+    this.same = items.filter(({ relation }) => relation).length;
+    this.alike = items.slice(this.same);
     parts.toolbar.hidden = items.length === 0;
-    const bars = histogram(items.map(({ score }) => score));
+    const bars = histogram(this.alike.map(({ score }) => score));
     parts.all.setAttribute("d", bars);
     parts.reaching.setAttribute("d", bars);
     this.showSelection();
@@ -157,6 +163,7 @@ class MatchGallery extends CardList {
     find(card, ".title", HTMLElement).after(find(card, ".score", HTMLElement));
     find(card, ".score", HTMLElement).textContent = percentTenths(match.score);
     showText(find(card, ".badge", HTMLElement), match.badge);
+    showText(find(card, ".relation", HTMLElement), match.relation);
     card.classList.toggle("copy", match.leader !== null);
     /** @type {NodeListOf<HTMLButtonElement>} */
     const buttons = card.querySelectorAll("[data-ask], [data-verdict]");
@@ -165,8 +172,9 @@ class MatchGallery extends CardList {
   }
 
   /** @param {Match} match */
-  described({ name, score, note, badge, leader }) {
-    return [name, percentTenths(score), note, badge, leader === null ? "" : "a copy"].filter(Boolean).join(", ");
+  described({ name, score, note, badge, relation, leader }) {
+    const same = relation && `the same picture: ${relation}`;
+    return [name, percentTenths(score), same, note, badge, leader === null ? "" : "a copy"].filter(Boolean).join(", ");
   }
 
   /** @param {number} place @param {HTMLButtonElement} button */
@@ -191,10 +199,10 @@ class MatchGallery extends CardList {
 
   /** Move the threshold and show what reaches it; only what changes is touched. @param {number} threshold */
   moveTo(threshold) {
-    const { parts, items } = this;
+    const { parts } = this;
     this.threshold = threshold;
     const before = this.reaching;
-    const now = (this.reaching = countReaching(items, threshold));
+    const now = (this.reaching = this.same + countReaching(this.alike, threshold));
     const focused = this.focused();
     if (now !== before) {
       this.showCopies(range(Math.max(0, Math.min(before, now)), Math.max(before, now)));
@@ -227,12 +235,18 @@ class MatchGallery extends CardList {
       const rises = place === this.below && place !== below && items[place].leader !== null; // to its leader
       if (rises || !stays.has(place)) cards[place].remove();
     }
+    /** @type {HTMLElement[]} */
+    const nodes = shown.map((place) => cards[place]);
+    const { sameBand, alikeBand } = parts;
+    const others = this.same ? shown.findIndex((place) => place >= this.same && items[place].leader === null) : -1;
+    if (others >= 0) nodes.splice(others, 0, alikeBand);
+    if (this.same) nodes.unshift(sameBand);
+    for (const band of [sameBand, alikeBand]) if (!nodes.includes(band)) band.remove();
     /** @type {HTMLElement | null} */
     let next = null;
-    for (const place of shown.toReversed()) {
-      const card = cards[place];
-      if (card.parentNode !== parts.cards || card.nextSibling !== next) parts.cards.insertBefore(card, next);
-      next = card;
+    for (const node of nodes.toReversed()) {
+      if (node.parentNode !== parts.cards || node.nextSibling !== next) parts.cards.insertBefore(node, next);
+      next = node;
     }
     if (this.below !== below) {
       if (cards[this.below]) this.showScore(this.below, false);
@@ -260,17 +274,20 @@ class MatchGallery extends CardList {
 
   /** The sentences about how many matches reach the threshold. */
   showCount() {
-    const { parts, items, reaching, threshold } = this;
+    const { parts, items, threshold, alike } = this;
     const line = percent(threshold);
+    const below = items.slice(0, this.same).filter(({ score }) => score < threshold).length;
+    const reaching = this.reaching - below;
     const verb = reaching === 1 ? "reaches" : "reach";
-    const least = reaching === items.length && reaching < this.total ? "At least " : "";
-    const text = `${least}${grouped(reaching)} of ${grouped(this.total)} ${verb} ${line}`;
+    const least = this.reaching === items.length && reaching < this.total ? "At least " : "";
+    const more = below ? `; ${grouped(below)} more ${below === 1 ? "is" : "are"} the same picture` : "";
+    const text = `${least}${grouped(reaching)} of ${grouped(this.total)} ${verb} ${line}${more}`;
     parts.handle.setAttribute("aria-valuenow", threshold / 10);
     parts.handle.setAttribute("aria-valuetext", `${line}, ${text}`);
-    parts.empty.hidden = reaching > 0;
-    parts.closest.hidden = items.length === 0;
-    parts.emptyText.textContent = items.length
-      ? `No picture reaches ${line}. The closest is ${percentTenths(items[0].score)}.`
+    parts.empty.hidden = this.reaching > 0;
+    parts.closest.hidden = alike.length === 0;
+    parts.emptyText.textContent = alike.length
+      ? `No picture reaches ${line}. The closest is ${percentTenths(alike[0].score)}.`
       : "There are no matches to show.";
     if (parts.count.textContent !== text) this.announce();
     parts.count.textContent = text;
