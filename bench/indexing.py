@@ -14,7 +14,7 @@ from bench.profile import Profile
 from bench.report import Report
 from bench.site import Site
 from bench.support.data import MODEL_SETTING, some_photos
-from core.embedding.encoder import Encoder
+from core.embedding.encoder import ClipEncoder
 from core.indexing.pipeline import BATCH
 
 BARE = 4 * BATCH
@@ -35,6 +35,7 @@ def _model(report: Report, site: Site, name: str, clip_model: str, photos: int, 
     bare, ours, loop, ratios, gains = list[float](), list[float](), list[float](), list[float](), list[float]()
     with running_engine(clip_model) as engine, plain_loop(clip_model) as plain:
         encoder = engine.model_selection.loader.get()
+        assert isinstance(encoder, ClipEncoder)
         batches = _batches(encoder)
         index(engine, site.urls(0, BATCH))  # connections, caches and threads are there from now on
         first = BATCH
@@ -67,13 +68,13 @@ def _model(report: Report, site: Site, name: str, clip_model: str, photos: int, 
         report.note(f"{name}: core time of {stage}", seconds * 1e3 / (photos * rounds), "ms/image")
 
 
-def _batches(encoder: Encoder) -> list[torch.Tensor]:
+def _batches(encoder: ClipEncoder) -> list[torch.Tensor]:
     """BARE prepared photos as the model takes them, in batches of its own size and precision."""
     prepared = [encoder.prepare(Image.open(path).convert("RGB")) for path in some_photos(BARE)]
     return [encoder.batch(prepared[start : start + encoder.slice]) for start in range(0, BARE, encoder.slice)]
 
 
-def _bare(encoder: Encoder, batches: list[torch.Tensor]) -> float:
+def _bare(encoder: ClipEncoder, batches: list[torch.Tensor]) -> float:
     """Pictures a second of the model alone, with nothing around it."""
     begun = time.perf_counter()
     with torch.inference_mode():

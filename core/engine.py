@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -23,7 +24,8 @@ from core.database.embedding_tables import Model
 from core.duplicates.comparison_job import Comparisons
 from core.duplicates.groups import Duplicates
 from core.embedding.active_models import ActiveModel, ActiveModels, Reembedding
-from core.embedding.loader import LoadState
+from core.embedding.copy_encoder import OFF, load_copy_encoder
+from core.embedding.loader import EncoderLoader, LoadState
 from core.embedding.model_selection import ModelSelection
 from core.errors import DatabaseError, EncoderError
 from core.indexing.imports import Imports
@@ -43,6 +45,10 @@ logger = logging.getLogger(__name__)
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 15.0
 """Seconds between attempts to open a database that is down. The pause doubles up to the longest one, which is short
 enough for a person who has just started it."""
+
+COPY_MODEL_WAITS = 60.0
+"""Seconds that the copy model waits for the other one to load, because people search by that first; a download takes
+longer, but hardly any of the computer."""
 
 STATE_SECONDS = 0.05
 """Seconds between two checks in `wait_until_ready`."""
@@ -78,13 +84,18 @@ class Engine:
         self.comparisons = Comparisons(self.database)
         self.nearest = Nearest(self.database)
         self.query_images = QueryImages(self.database, kept)
-        self.query_encoder = QueryEncoder(settings, self.store, self.query_images, self.fetcher)
+        self.query_encoder = QueryEncoder(settings, self.store, self.query_images, self.fetcher, self.copy_model)
         self.saved_thresholds = SavedThresholds(self.database)
         self.search = Matcher(self.store, self.nearest, self.saved_thresholds).search
         self.verdicts = Verdicts(self.database, kept)
         self.judging_queue = JudgingQueue(self.nearest, self.query_encoder, self.verdicts)
         self._models = ActiveModels(self.store, self.model_selection.loader, self.model_selection.wanted)
-        self._follower = Follower(self._models, self.nearest)
+        self._copy_loader: EncoderLoader | None = None
+        self._copy_models: ActiveModels | None = None
+        if settings.copy_model.strip() != OFF:
+            self._copy_loader = EncoderLoader(settings.copy_model, load_copy_encoder, "The copy model")
+            self._copy_models = ActiveModels(self.store, self._copy_loader, purpose="copy")
+        self._follower = Follower(self._models, self.nearest, self._copy_models)
         self._indexer = Indexer(settings, self.database, self.store, self.fetcher)
         self.worker = Worker(self.database, self._tasks()) if settings.workers else None
         self._database_state = DatabaseState("starting")
@@ -100,12 +111,23 @@ class Engine:
             self.comparisons,
             self.nearest,
             self.query_images,
+            self._copy_models,
         )
 
     def start(self) -> None:
-        """Open the database, load the model and start the worker, all in the background."""
+        """Open the database, load the models and start the worker, all in the background."""
         self._opener.start()
         self.model_selection.start(self._models.change)
+        if self._copy_loader is not None:
+            threading.Thread(
+                target=self._load_copy_model, args=(self._copy_loader,), name="copy model", daemon=True
+            ).start()
+
+    def _load_copy_model(self, loader: EncoderLoader) -> None:
+        with contextlib.suppress(EncoderError):
+            self.model_selection.loader.get(COPY_MODEL_WAITS)
+        if not self._closing.is_set():
+            loader.start()
 
     def close(self) -> None:
         """Let the worker finish its batch, then close everything."""
@@ -113,11 +135,15 @@ class Engine:
         if self._opener.ident is not None:  # it may be about to start the worker
             self._opener.join()
         self.model_selection.close()
+        if self._copy_loader is not None:
+            self._copy_loader.close()
         if self.worker is not None:
             self.worker.stop()
         self._follower.stop()
         self._indexer.close()
         self._models.close()
+        if self._copy_models is not None:
+            self._copy_models.close()
         self.fetcher.close()
         self.database.close()
 
@@ -165,6 +191,28 @@ class Engine:
         """The model that searches use, and its encoder. Raises DatabaseError or EncoderError."""
         self._need_database()
         return self._models.serving()
+
+    def copy_model(self) -> ActiveModel | None:
+        """The copy model that searches use, and its encoder; None when it is off, still loading, or unavailable."""
+        if self._copy_models is not None and self._database_state.state == "ready":
+            with contextlib.suppress(DatabaseError, EncoderError):
+                return self._copy_models.serving()
+        return None
+
+    @property
+    def copy_model_state(self) -> LoadState | None:
+        """The loading state of the copy model; None when it is off."""
+        return self._copy_loader.state if self._copy_loader else None
+
+    @property
+    def copy_reembedding(self) -> Reembedding | None:
+        """The progress of embedding the collection with the copy model; None when nothing is missing."""
+        return self._copy_models.reembedding if self._copy_models else None
+
+    def retry_copy_model(self) -> None:
+        """Try again to load the copy model if it failed to load; otherwise do nothing."""
+        if self._copy_loader is not None:
+            self._copy_loader.retry()
 
     def model(self) -> Model:
         """The model that searches use. Raises DatabaseError or EncoderError."""

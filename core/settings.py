@@ -38,6 +38,11 @@ class Settings(BaseSettings):
         description="The model: an open_clip `NAME/TAG`, `hf-hub:ORGANISATION/NAME`, `local-dir:PATH`, or `built-in`. "
         "Unset: CLIP's `ViT-B-32/laion2b_s34b_b79k`, downloaded if needed; `built-in` until then.",
     )
+    copy_model: str = Field(
+        "built-in",
+        description="The model that finds edited copies of a picture: `built-in`, the path of an ONNX file such as "
+        "SSCD's (needs onnxruntime), or `off`.",
+    )
     host: str = Field("127.0.0.1", description="Address to listen on. `0.0.0.0` opens the app to your network.")
     port: int = Field(8501, ge=1, le=65535, description="Port to listen on.")
     api_token: SecretStr | None = Field(

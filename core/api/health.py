@@ -11,7 +11,9 @@ from pydantic import BaseModel, Field
 from core.api.access import CurrentEngine
 from core.api.errors import ErrorsAsJson, errors
 from core.embedding.active_models import Reembedding
+from core.embedding.copy_encoder import OFF
 from core.embedding.loader import LoadState
+from core.engine import Engine
 from core.errors import DatabaseError
 from core.version import VERSION
 
@@ -36,6 +38,16 @@ class ModelHealth(BaseModel):
     awaited: LoadState | None = None
 
 
+class CopyModelHealth(BaseModel):
+    """The state of the model that finds edited copies of a picture; `message` is a sentence when it is unavailable,
+    else "". `reembedding` is present while it has not embedded every picture yet."""
+
+    name: str
+    state: Literal["off", "loading", "ready", "failed"]
+    message: str
+    reembedding: Reembedding | None = None
+
+
 class WorkerHealth(BaseModel):
     """The state of the worker inside the app; "off" when WORKERS is 0."""
 
@@ -55,6 +67,7 @@ class Health(BaseModel):
     )
     version: str
     reembedding: Reembedding | None = None
+    copy_model: CopyModelHealth
 
 
 @router.get(
@@ -93,5 +106,18 @@ def health(engine: CurrentEngine, response: Response) -> Health:
         worker=WorkerHealth(state=worker, message=engine.worker.problem if engine.worker else None),
         pictures=pictures,
         version=VERSION,
+        **({"reembedding": change} if change else {}),
+        copy_model=_copy_model(engine),
+    )
+
+
+def _copy_model(engine: Engine) -> CopyModelHealth:
+    model, change = engine.copy_model_state, engine.copy_reembedding
+    if model is None:
+        return CopyModelHealth(name=OFF, state="off", message="")
+    return CopyModelHealth(
+        name=model.model,
+        state=model.state,
+        message="" if model.state == "ready" else model.message,
         **({"reembedding": change} if change else {}),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from dataclasses import dataclass
 
 from core.embedding.active_models import ActiveModels
 from core.errors import EncoderError, LookalikeError
@@ -26,12 +27,22 @@ INDEX_SECONDS = 60.0
 """Seconds between checks of the search index: it takes minutes to build, and a probe costs the database seconds."""
 
 
+@dataclass
+class _Followed:
+    """The models for one purpose, and when to check them and their search index, by `time.monotonic`."""
+
+    models: ActiveModels
+    models_due: float = 0.0
+    index_due: float = 0.0
+
+
 class Follower:
     """A thread that tracks the models and the search index until it is stopped. It changes only its own process's
     memory; jobs (`core.background.tasks`) do the work that it finds missing."""
 
-    def __init__(self, models: ActiveModels, nearest: Nearest) -> None:
-        self._models = models
+    def __init__(self, models: ActiveModels, nearest: Nearest, copy_models: ActiveModels | None = None) -> None:
+        """`copy_models` are None when COPY_MODEL is off."""
+        self._purposes = [_Followed(each) for each in (models, copy_models) if each is not None]
         self._index = nearest.index
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
@@ -48,21 +59,24 @@ class Follower:
             self._thread.join(timeout)
 
     def _run(self) -> None:
-        models_due = index_due = 0.0
         while not self._stopping.is_set():
-            now = time.monotonic()
-            try:
-                if now >= models_due or not self._models.settled:
-                    models_due = now + SETTLED_SECONDS
-                    self._models.look()
-                if now >= index_due:
-                    model = self._models.serving().model
-                    index_due = now + INDEX_SECONDS
-                    self._index.look(model)
-            except EncoderError:
-                pass  # no model yet
-            except LookalikeError as error:
-                logger.warning("tracking the models: %s", error)
-            except Exception:
-                logger.exception("tracking the models")
+            for followed in self._purposes:
+                try:
+                    self._look(followed)
+                except EncoderError:
+                    pass  # no model yet
+                except LookalikeError as error:
+                    logger.warning("tracking the models: %s", error)
+                except Exception:
+                    logger.exception("tracking the models")
             self._stopping.wait(PAUSE_SECONDS)
+
+    def _look(self, followed: _Followed) -> None:
+        now = time.monotonic()
+        if now >= followed.models_due or not followed.models.settled:
+            followed.models_due = now + SETTLED_SECONDS
+            followed.models.look()
+        if now >= followed.index_due:
+            model = followed.models.serving().model
+            followed.index_due = now + INDEX_SECONDS
+            self._index.look(model)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from core.collection.store import Store
 from core.database.connection import Database
+from core.database.embedding_tables import Model
 from core.database.job_queue import (
     KEEP_SEARCH_INDEX,
     PAIR_COPIES,
@@ -55,11 +56,15 @@ class Tasks:
         comparisons: Comparisons,
         nearest: Nearest,
         query_images: QueryImages,
+        copy_models: ActiveModels | None = None,
     ) -> None:
+        """`copy_models` are None when COPY_MODEL is off."""
         self.closing = threading.Event()
         self._database = database
         self._store = store
         self._models = models
+        self._copy_models = copy_models
+        self._purposes = [models] if copy_models is None else [models, copy_models]
         self._indexer = indexer
         self._claims = Claims(database)
         self._comparisons = comparisons
@@ -74,12 +79,23 @@ class Tasks:
         jobs += [compare_job(model_id) for model_id in self._comparisons.wanted()]
         if has_unpaired(self._database):
             jobs.append(PAIR_COPIES)
-        if self._models.behind() and not self._reembedding.locked():
+        if self._behind() and not self._reembedding.locked():
             jobs.append(REEMBED)
-        with contextlib.suppress(EncoderError):
-            if self._search_index.is_wanting(self._models.serving().model):
-                jobs.append(KEEP_SEARCH_INDEX)
+        if any(self._search_index.is_wanting(model) for model in self._serving()):
+            jobs.append(KEEP_SEARCH_INDEX)
         return jobs
+
+    def _behind(self) -> list[ActiveModel]:
+        """The loaded models of both purposes that may lack embeddings; those that search by content come first."""
+        return [in_use for models in self._purposes for in_use in models.behind()]
+
+    def _serving(self) -> list[Model]:
+        """The models that searches use, as far as they are loaded. Raises DatabaseError."""
+        serving = list[Model]()
+        for models in self._purposes:
+            with contextlib.suppress(EncoderError):
+                serving.append(models.serving().model)
+        return serving
 
     def ask_for_due(self) -> None:
         """Enqueue the jobs that are due. Raises DatabaseError."""
@@ -105,6 +121,18 @@ class Tasks:
             self.closing.wait(MODEL_SECONDS)
         return None
 
+    def _wait_for_copy_model(self) -> ActiveModel | None:
+        """The copy model that embeds imports, once it is loaded; None if there is none, or it cannot be loaded. Raises
+        DatabaseError."""
+        models = self._copy_models
+        while models is not None and not self.closing.is_set():
+            with contextlib.suppress(EncoderError):
+                return models.configured()
+            if models.load_state.state == "failed":
+                break
+            self.closing.wait(MODEL_SECONDS)
+        return None
+
     def close(self) -> None:
         """Make running jobs end after their batch. A build of the search index that has only just started may need a
         second call."""
@@ -117,7 +145,8 @@ class Tasks:
         in_use = self.wait_for_model()
         if in_use is None:
             return
-        finished = self._indexer.run(import_id, in_use, self._halt(import_id, in_use))
+        copy_model = self._wait_for_copy_model()
+        finished = self._indexer.run(import_id, in_use, self._halt(import_id, in_use), copy_model)
         if (finished or not self._models.is_configured(in_use)) and not self.closing.is_set():
             self.ask_for_due()  # at the end of the queue, so that imports take turns
 
@@ -130,7 +159,7 @@ class Tasks:
         try:
             done = 1
             while done and not self.closing.is_set():
-                done = sum(reembed(self._store, in_use, self._turn()) for in_use in self._models.behind())
+                done = sum(reembed(self._store, in_use, self._turn()) for in_use in self._behind())
         finally:
             self._reembedding.release()
 
@@ -141,14 +170,16 @@ class Tasks:
 
     def compare(self, model_id: int) -> None:
         """Compare all pictures by their embeddings of a model, if still requested. Raises DatabaseError."""
-        model = next((model for model in self._store.models() if model.id == model_id), None)
+        models = self._store.models() + self._store.models("copy")
+        model = next((model for model in models if model.id == model_id), None)
         if model is not None:
             self._comparisons.run(model, self.closing.is_set)
 
     def keep_search_index(self) -> None:
-        """Build the search index of the model that searches use, if it is missing and worthwhile. Raises DatabaseError
-        or EncoderError."""
-        self._search_index.look(self._models.serving().model, builds=True)
+        """Build the search indexes of the models that searches use, as far as they are missing and worthwhile. Raises
+        DatabaseError."""
+        for model in self._serving():
+            self._search_index.look(model, builds=True)
 
     def forget_old_queries(self, timestamp: int = 0) -> None:
         """Delete old query pictures. `timestamp` is when the job was due. Raises DatabaseError."""

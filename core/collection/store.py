@@ -16,7 +16,7 @@ from psycopg import Connection, sql
 from psycopg.rows import class_row
 
 from core.database.connection import Database
-from core.database.embedding_tables import Model, Vector, make_embeddings
+from core.database.embedding_tables import Model, Purpose, Vector, make_embeddings
 from core.errors import NotFoundError
 from core.media.decode import Picture
 from core.media.uploads import DroppedFile, base_name
@@ -153,17 +153,26 @@ def insert_pictures(
         (ids, [file.thumbnail_mime for file in files], [file.thumbnail for file in files]),
     )
     connection.execute("INSERT INTO unpaired SELECT unnest(%s::uuid[]) ON CONFLICT DO NOTHING", (ids,))
-    vectors = {new.id: HalfVector(new.embedding) for new in ordered if new.embedding is not None}
-    if model is None or not vectors:
-        return {id for (id,) in added}, set()
-    embedded = connection.execute(
-        sql.SQL(
-            """INSERT INTO {} (picture, embedding) SELECT * FROM unnest(%s::uuid[], %b::halfvec[])
-               ON CONFLICT DO NOTHING RETURNING picture"""
-        ).format(model.table),
-        (list(vectors), list(vectors.values())),
-    ).fetchall()
-    return {id for (id,) in added}, {id for (id,) in embedded}
+    vectors = {new.id: new.embedding for new in ordered if new.embedding is not None}
+    embedded = insert_embeddings(connection, model, vectors) if model is not None else set()
+    return {id for (id,) in added}, embedded
+
+
+def insert_embeddings(connection: Connection[Any], model: Model, embeddings: Mapping[UUID, Vector]) -> set[UUID]:
+    """Store unit-length embeddings of shape (dim,) for those of these stored pictures that lack one of this model.
+
+    Returns the ids of those that lacked it. Raises psycopg.Error.
+    """
+    ids = sorted(embeddings)
+    if not ids:
+        return set()
+    query = sql.SQL(
+        """INSERT INTO {} (picture, embedding)
+           SELECT id, embedding FROM unnest(%s::uuid[], %b::halfvec[]) AS new (id, embedding) JOIN pictures USING (id)
+           ORDER BY id ON CONFLICT DO NOTHING RETURNING picture"""
+    ).format(model.table)
+    vectors = [HalfVector(embeddings[id]) for id in ids]
+    return {id for (id,) in connection.execute(query, (ids, vectors)).fetchall()}
 
 
 def _lacks(model: Model) -> sql.Composed:
@@ -188,29 +197,32 @@ class Store:
         self._database = database
         self._counted = 0.0, 0
 
-    def use_model(self, name: str, dim: int, setting: str = "") -> Model:
+    def use_model(self, name: str, dim: int, setting: str = "", purpose: Purpose = "content") -> Model:
         """The model of that name; a new one is registered and its table of embeddings created.
 
-        `setting` is the CLIP_MODEL that it was loaded from; "" leaves the stored one unchanged. Raises DatabaseError.
+        `setting` is the CLIP_MODEL or COPY_MODEL that it was loaded from; "" leaves the stored one unchanged. Raises
+        DatabaseError.
         """
         with self._database.connection() as connection:
             connection.execute(
-                """INSERT INTO models (name, dim, setting) VALUES (%s, %s, %s)
+                """INSERT INTO models (name, dim, setting, purpose) VALUES (%s, %s, %s, %s)
                    ON CONFLICT (name) DO UPDATE SET setting = excluded.setting
                    WHERE excluded.setting NOT IN ('', models.setting)""",
-                (name, dim, setting),
+                (name, dim, setting, purpose),
             )
             with connection.cursor(row_factory=class_row(Model)) as cursor:
-                cursor.execute("SELECT id, name, dim, setting FROM models WHERE name = %s FOR UPDATE", (name,))
+                cursor.execute("SELECT id, name, dim, setting, purpose FROM models WHERE name = %s FOR UPDATE", (name,))
                 model = cursor.fetchone()
             assert model is not None
             make_embeddings(connection, model)
             return model
 
-    def models(self) -> list[Model]:
-        """All models that were ever used, the oldest first. Raises DatabaseError."""
+    def models(self, purpose: Purpose = "content") -> list[Model]:
+        """All models that were ever used for this purpose, the oldest first. Raises DatabaseError."""
         with self._database.connection() as connection, connection.cursor(row_factory=class_row(Model)) as cursor:
-            cursor.execute("SELECT id, name, dim, setting FROM models ORDER BY id")
+            cursor.execute(
+                "SELECT id, name, dim, setting, purpose FROM models WHERE purpose = %s ORDER BY id", (purpose,)
+            )
             return cursor.fetchall()
 
     def missing(self, model: Model) -> int:
@@ -237,15 +249,8 @@ class Store:
 
         Returns how many were stored. Raises DatabaseError.
         """
-        ids = sorted(embeddings)
-        query = sql.SQL(
-            """INSERT INTO {} (picture, embedding)
-               SELECT id, embedding
-               FROM unnest(%s::uuid[], %b::halfvec[]) AS new (id, embedding) JOIN pictures USING (id)
-               ORDER BY id ON CONFLICT DO NOTHING"""
-        ).format(model.table)
         with self._database.connection() as connection:
-            return connection.execute(query, (ids, [HalfVector(embeddings[id]) for id in ids])).rowcount
+            return len(insert_embeddings(connection, model, embeddings))
 
     def mark_damaged(self, pictures: Sequence[UUID]) -> None:
         """Record that the thumbnails of these pictures cannot be read. Raises DatabaseError."""

@@ -271,9 +271,12 @@ def _adopted_model(connection: Connection[Any], rows: Sequence[TableRow]) -> Mod
         return None
     known = connection.execute(
         """INSERT INTO models (name, dim) VALUES (%s, %s)
-           ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id, name, dim, setting""",
+           ON CONFLICT (name) DO UPDATE SET name = excluded.name WHERE models.purpose = 'content'
+           RETURNING id, name, dim, setting""",
         (first.model, len(first.embedding)),
     ).fetchall()
+    if not known:  # a copy model's embeddings say nothing of the content
+        return None
     model = Model(*known[0])
     make_embeddings(connection, model)
     return model

@@ -1,4 +1,4 @@
-"""The models in use: the configured one and, after a change of CLIP_MODEL, temporarily the former one."""
+"""The models in use for a purpose: the configured one and, after a change, temporarily the former one."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import threading
 from dataclasses import dataclass
 
 from core.collection.store import Store
-from core.database.embedding_tables import Model
+from core.database.embedding_tables import Model, Purpose
 from core.embedding.encoder import Encoder
-from core.embedding.loader import EncoderLoader
+from core.embedding.loader import EncoderLoader, LoadState
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class _Former:
 
 
 class ActiveModels:
-    """Which model serves searches, and which is to have an embedding of every picture.
+    """Which of the models for one purpose serves searches, and which is to have an embedding of every picture.
 
     The configured model does both, unless another one has embedded more of the collection: then that one, the former
     model, is loaded too and serves until the configured one has caught up. Until then two encoders are in memory (a
@@ -52,9 +52,10 @@ class ActiveModels:
     is in the database alone, so it continues after a restart. Thread-safe.
     """
 
-    def __init__(self, store: Store, loader: EncoderLoader, awaited: str = "") -> None:
+    def __init__(self, store: Store, loader: EncoderLoader, awaited: str = "", *, purpose: Purpose = "content") -> None:
         """`loader` loads the configured model; `awaited` is the CLIP_MODEL of the one it stands in for, or ""."""
         self._store = store
+        self._purpose: Purpose = purpose
         self._loader = loader
         self._awaited = awaited
         self._lock = threading.RLock()
@@ -63,6 +64,12 @@ class ActiveModels:
         self._former: _Former | None = None
         self._reembedding: Reembedding | None = None
         self._settled = False
+
+    @property
+    def load_state(self) -> LoadState:
+        """The loading state of the configured model."""
+        with self._lock:
+            return self._loader.state
 
     @property
     def reembedding(self) -> Reembedding | None:
@@ -88,7 +95,7 @@ class ActiveModels:
         with self._lock:
             if self._configured is None:
                 encoder = self._loader.get()
-                model = self._store.use_model(encoder.name, encoder.dim, self._loader.state.model)
+                model = self._store.use_model(encoder.name, encoder.dim, self._loader.state.model, self._purpose)
                 self._configured = ActiveModel(model, encoder)
             return self._configured
 
@@ -148,7 +155,7 @@ class ActiveModels:
         with self._lock:
             if self._begun:
                 return
-            known = {model: self._store.missing(model) for model in self._store.models()}
+            known = {model: self._store.missing(model) for model in self._store.models(self._purpose)}
             self._begun = True
             if not known:
                 return
@@ -156,7 +163,7 @@ class ActiveModels:
             best = min(known, key=lambda model: (known[model], model.setting != configured, -model.id))
             if best.setting not in ("", configured, self._awaited) and known[best] < self._store.count():
                 logger.info("%s serves searches until %s has every picture", best.name, configured)
-                self._former = _Former(best, EncoderLoader(best.setting))
+                self._former = _Former(best, self._loader.of(best.setting))
                 self._former.loader.start()
 
     def _check_former(self, configured: ActiveModel | None) -> None:

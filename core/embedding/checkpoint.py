@@ -81,7 +81,7 @@ class ClipModel:
                 raise self._damaged() from error
             raise EncoderError(
                 f"{self.name} cannot be loaded, because its config and weights are not what open_clip expects "
-                f"({_first_line(error)}): choose another CLIP_MODEL."
+                f"({first_line(error)}): choose another CLIP_MODEL."
             ) from error
         module.eval().requires_grad_(False)
         if sum(isinstance(part, torch.nn.Conv2d) for part in module.modules()) > 1:
@@ -105,7 +105,7 @@ class ClipModel:
             tokenizer: Tokenizer = open_clip.get_tokenizer(self.architecture)
         except Exception as error:
             raise EncoderError(
-                f"{self.name} cannot search by text, because its tokenizer cannot be loaded ({_first_line(error)}): "
+                f"{self.name} cannot search by text, because its tokenizer cannot be loaded ({first_line(error)}): "
                 "search with a picture."
             ) from error
         return tokenizer
@@ -219,5 +219,6 @@ def _is_config(path: Path) -> bool:
     return isinstance(content, dict) and isinstance(content.get("model_cfg"), dict)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """An error of a library on one line, without its full stop."""
     return f"{type(error).__name__}: {error}".partition("\n")[0].rstrip(".: ")

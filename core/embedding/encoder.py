@@ -1,10 +1,11 @@
-"""The encoder: pictures and words become unit vectors that can be compared."""
+"""Encoders: pictures, and words where the model supports them, become unit vectors that can be compared."""
 
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,81 +32,59 @@ CLOSING = 20.0
 """Seconds to wait for a loading thread: loading into memory cannot be aborted, and takes a few."""
 
 
-class Encoder:
-    """A loaded CLIP model. Thread-safe.
+class Encoder(ABC):
+    """A loaded model. Thread-safe.
 
     Urgent calls wait only for each other, so that a person's query need not wait for an import's batch, whose threads
     have a lower priority. A CPU works on `BATCHES` batches at a time (`core.process`), other devices on one.
 
     `name` identifies its embeddings and `dim` is their length; `reads_words` says whether it supports text;
-    `device` is "cpu", "cuda" or "mps", `precision` "float32" or "bfloat16", `slice` the pictures in one forward pass of
-    `module`, open_clip's own.
+    `device` is "cpu", "cuda" or "mps", `slice` the pictures in one forward pass.
     """
 
-    def __init__(
-        self,
-        name: str,
-        module: torch.nn.Module,
-        tokenizer: Tokenizer | EncoderError,
-        device: str,
-        dtype: torch.dtype,
-    ) -> None:
-        """`tokenizer` turns words into tokens, or is the error that says why there is none. Raises EncoderError when
-        the weights are broken."""
-        import open_clip
-        from PIL import Image
+    setting: ClassVar[str]
+    """The setting that chooses it."""
 
+    reads_words = False
+
+    def __init__(self, name: str, device: str, slice: int | None = None) -> None:
         self.name = name
         self.device = device
-        self.precision = str(dtype).removeprefix("torch.")
-        self.reads_words = not isinstance(tokenizer, EncoderError)
-        self.module: Any = module
-        self._prepare, self._normalise = split(open_clip.get_model_preprocess_cfg(module))
-        self._tokenizer = tokenizer
-        self._dtype = dtype
-        self._turns = {True: threading.Semaphore(), False: threading.Semaphore(BATCHES if device == "cpu" else 1)}
-        self.slice = SLICE if device == "cpu" else GPU_SLICE
+        self.slice = slice or (SLICE if device == "cpu" else GPU_SLICE)
         self.dim = 0
-        # The first pass determines the dimension, warms the model up and detects broken weights.
+        self._turns = {True: threading.Semaphore(), False: threading.Semaphore(BATCHES if device == "cpu" else 1)}
+
+    def _try(self) -> None:
+        """Set `dim` by a first pass, which also warms the model up. Raises EncoderError when the weights are broken."""
+        from PIL import Image
+
         trial = self.encode_pictures([Image.new("RGB", (64, 64), "grey")])
         if not np.isclose(np.linalg.norm(trial), 1, atol=1e-3):
             raise EncoderError(
-                f"The weights of {name} are broken, because they give no vectors: choose another CLIP_MODEL."
+                f"The weights of {self.name} are broken, because they give no vectors: choose another {self.setting}."
             )
         self.dim = trial.shape[1]
 
+    @abstractmethod
     def prepare(self, image: Image.Image, box: PixelBox | None = None) -> torch.Tensor:
-        """The model's own preprocessing of an RGB picture, or of a box in it, to shape (3, height, width).
+        """The model's own preprocessing of an RGB picture, or of a box in it, to shape (3, height, width)."""
 
-        Where possible the pixels are still bytes: `batch` converts many pictures at once, which is faster.
-        """
-        return self._prepare(image, box or (0.0, 0.0, *image.size))
-
-    def batch(self, prepared: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Prepared pictures as input of `module`, (n, 3, height, width) on its device and in its precision."""
-        import torch
-
-        return self._normalise(torch.stack(list(prepared)).to(self.device)).to(self._dtype)
+    @abstractmethod
+    def _features(self, prepared: Sequence[torch.Tensor]) -> torch.Tensor:
+        """The vectors of at most `slice` prepared pictures, (n, dim), of any length and on any device."""
 
     def encode_prepared(self, prepared: Sequence[torch.Tensor], *, urgent: bool = False) -> Vectors:
         """Prepared pictures to unit rows, (n, dim) float32. An `urgent` call waits for no batch."""
-        return self._encode(lambda rows: self.module.encode_image(self.batch(rows), normalize=False), prepared, urgent)
+        return self._encode(self._features, prepared, urgent)
 
     def encode_pictures(self, images: Sequence[Image.Image], *, urgent: bool = False) -> Vectors:
         """RGB pictures to unit rows, (n, dim) float32."""
         return self.encode_prepared([self.prepare(image) for image in images], urgent=urgent)
 
     def encode_words(self, texts: Sequence[str]) -> Vectors:
-        """Texts to unit rows, (n, dim) float32, urgently; what exceeds the model's context is cut off.
-
-        Raises EncoderError when the model does not support text, or a text is empty.
-        """
-        if isinstance(self._tokenizer, EncoderError):
-            raise EncoderError(str(self._tokenizer))
-        if not all(text.strip() for text in texts):
-            raise EncoderError("There are no words to search for: type some.")
-        tokens: Sequence[torch.Tensor] | torch.Tensor = self._tokenizer(texts).to(self.device) if texts else []
-        return self._encode(lambda rows: self.module.encode_text(rows, normalize=False), tokens, urgent=True)
+        """Texts to unit rows, (n, dim) float32. Raises EncoderError when the model does not support text, or a text is
+        empty."""
+        raise EncoderError(f"{self.name} does not support text: search with a picture.")
 
     def _encode(
         self,
@@ -123,9 +102,65 @@ class Encoder:
         return np.concatenate(vectors)
 
 
+class ClipEncoder(Encoder):
+    """A loaded CLIP model. `precision` is "float32" or "bfloat16", and `module` open_clip's own."""
+
+    setting = "CLIP_MODEL"
+
+    def __init__(
+        self,
+        name: str,
+        module: torch.nn.Module,
+        tokenizer: Tokenizer | EncoderError,
+        device: str,
+        dtype: torch.dtype,
+    ) -> None:
+        """`tokenizer` turns words into tokens, or is the error that says why there is none. Raises EncoderError when
+        the weights are broken."""
+        import open_clip
+
+        super().__init__(name, device)
+        self.precision = str(dtype).removeprefix("torch.")
+        self.reads_words = not isinstance(tokenizer, EncoderError)
+        self.module: Any = module
+        self._prepare, self._normalise = split(open_clip.get_model_preprocess_cfg(module))
+        self._tokenizer = tokenizer
+        self._dtype = dtype
+        self._try()
+
+    def prepare(self, image: Image.Image, box: PixelBox | None = None) -> torch.Tensor:
+        """The model's own preprocessing of an RGB picture, or of a box in it, to shape (3, height, width).
+
+        Where possible the pixels are still bytes: `batch` converts many pictures at once, which is faster.
+        """
+        return self._prepare(image, box or (0.0, 0.0, *image.size))
+
+    def batch(self, prepared: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Prepared pictures as input of `module`, (n, 3, height, width) on its device and in its precision."""
+        import torch
+
+        return self._normalise(torch.stack(list(prepared)).to(self.device)).to(self._dtype)
+
+    def _features(self, prepared: Sequence[torch.Tensor]) -> torch.Tensor:
+        features: torch.Tensor = self.module.encode_image(self.batch(prepared), normalize=False)
+        return features
+
+    def encode_words(self, texts: Sequence[str]) -> Vectors:
+        """Texts to unit rows, (n, dim) float32, urgently; what exceeds the model's context is cut off.
+
+        Raises EncoderError when the model does not support text, or a text is empty.
+        """
+        if isinstance(self._tokenizer, EncoderError):
+            raise EncoderError(str(self._tokenizer))
+        if not all(text.strip() for text in texts):
+            raise EncoderError("There are no words to search for: type some.")
+        tokens: Sequence[torch.Tensor] | torch.Tensor = self._tokenizer(texts).to(self.device) if texts else []
+        return self._encode(lambda rows: self.module.encode_text(rows, normalize=False), tokens, urgent=True)
+
+
 def load_encoder(
     model: str, *, precision: Literal["fp32", "bf16"] | None = None, on_progress: OnDownloadProgress | None = None
-) -> Encoder:
+) -> ClipEncoder:
     """Load the model for a value of CLIP_MODEL, downloading it if necessary: this takes seconds to minutes.
 
     `precision` overrides the default: bfloat16 where the processor supports it natively, else float32, and always
@@ -136,7 +171,7 @@ def load_encoder(
     import torch
 
     found = find_model(model.strip(), on_progress or (lambda done, total: None))
-    device = _best_device()
+    device = best_device()
     chosen = precision or ("bf16" if _has_bfloat16(device) else "fp32")
     module = found.load(device, chosen)
     if precision is None and chosen == "bf16" and _is_batch_normalised(module):
@@ -148,10 +183,11 @@ def load_encoder(
     except EncoderError as error:
         tokenizer = error
     dtype = torch.bfloat16 if chosen == "bf16" else torch.float32
-    return Encoder(found.name, module, tokenizer, device, dtype)
+    return ClipEncoder(found.name, module, tokenizer, device, dtype)
 
 
-def _best_device() -> str:
+def best_device() -> str:
+    """The device to compute on: "cuda", "mps" or "cpu"."""
     import torch
 
     if torch.cuda.is_available():

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Protocol
 
 from core.embedding.encoder import CLOSING, Encoder, load_encoder
+from core.embedding.hub_download import OnDownloadProgress
 from core.errors import EncoderError
 
 logger = logging.getLogger(__name__)
@@ -19,21 +20,34 @@ class LoadState:
 
     model: str
     state: Literal["loading", "ready", "failed"] = "loading"
-    message: str = "CLIP is still loading: try again in a moment."
+    message: str = ""
     done_bytes: int = 0
     total_bytes: int | None = None
+
+
+class Load(Protocol):
+    """`load_encoder` or `load_copy_encoder`."""
+
+    def __call__(self, model: str, *, on_progress: OnDownloadProgress) -> Encoder:
+        """The encoder for a setting's value. Raises EncoderError, and whatever `on_progress` raises."""
 
 
 class EncoderLoader:
     """Loads an encoder in the background. Thread-safe."""
 
-    def __init__(self, model: str) -> None:
-        """`model` is CLIP_MODEL's value."""
+    def __init__(self, model: str, load: Load = load_encoder, noun: str = "CLIP") -> None:
+        """`model` is the value of the setting that `load` is for, and `noun` is what sentences call the model."""
         self._changed = threading.Condition()
-        self._state = LoadState(model)
+        self._load_encoder = load
+        self._noun = noun
+        self._state = LoadState(model, message=f"{noun} is still loading: try again in a moment.")
         self._encoder: Encoder | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
+
+    def of(self, model: str) -> EncoderLoader:
+        """A loader for another value of the same setting."""
+        return EncoderLoader(model, self._load_encoder, self._noun)
 
     @property
     def state(self) -> LoadState:
@@ -45,14 +59,14 @@ class EncoderLoader:
         """Start loading, unless already started."""
         with self._changed:
             if self._thread is None and not self._closed:
-                self._thread = threading.Thread(target=self._load, name="CLIP", daemon=True)
+                self._thread = threading.Thread(target=self._load, name=self._noun, daemon=True)
                 self._thread.start()
 
     def retry(self) -> None:
         """Start again after a failure; otherwise do nothing."""
         with self._changed:
             if self._state.state == "failed":
-                self._state = LoadState(self._state.model)
+                self._state = self.of(self._state.model).state
                 self._thread = None
                 self.start()
 
@@ -77,13 +91,13 @@ class EncoderLoader:
 
     def _load(self) -> None:
         try:
-            encoder = load_encoder(self._state.model, on_progress=self._on_progress)
+            encoder = self._load_encoder(self._state.model, on_progress=self._on_progress)
         except EncoderError as error:
             logger.warning("%s", error)
             self._finish("failed", str(error))
         except Exception:
-            logger.exception("loading CLIP failed")
-            self._finish("failed", "CLIP cannot be loaded: see the log for the reason, and press Try again.")
+            logger.exception("loading %s failed", self._noun)
+            self._finish("failed", f"{self._noun} cannot be loaded: see the log for the reason, and press Try again.")
         else:
             self._encoder = encoder
             self._finish("ready", f"{encoder.name} is ready.")
@@ -98,5 +112,5 @@ class EncoderLoader:
             if self._closed:
                 raise EncoderError("The app is closing.")
             of_all = f" of {total / 1e6:.0f}" if total else ""
-            message = f"CLIP is still loading ({done / 1e6:.0f}{of_all} MB): try again in a moment."
+            message = f"{self._noun} is still loading ({done / 1e6:.0f}{of_all} MB): try again in a moment."
             self._state = replace(self._state, message=message, done_bytes=done, total_bytes=total)

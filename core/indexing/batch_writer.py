@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import psycopg
 
 from core.collection.metadata import add_item_metadata
-from core.collection.store import NewPicture, Store, picture_id
+from core.collection.store import NewPicture, Store, insert_embeddings
 from core.database.connection import Database
 from core.database.embedding_tables import Vector
 from core.database.job_queue import PAIR_COPIES, nudge
@@ -20,17 +21,23 @@ from core.indexing.item_loader import UNFORESEEN, Ready
 from core.media.uploads import base_name
 from core.signed_urls import file_path
 
+if TYPE_CHECKING:
+    import torch
+
 logger = logging.getLogger(__name__)
 
 
 class BatchWriter:
-    """Embeds and writes batches with one model. Thread-safe."""
+    """Embeds and writes batches with a model and, if there is one, a copy model. Thread-safe."""
 
-    def __init__(self, database: Database, store: Store, claims: Claims, in_use: ActiveModel) -> None:
+    def __init__(
+        self, database: Database, store: Store, claims: Claims, in_use: ActiveModel, copy_model: ActiveModel | None
+    ) -> None:
         self._database = database
         self._store = store
         self._claims = claims
         self._in_use = in_use
+        self._copy_model = copy_model
 
     def finish(self, ready: Sequence[Ready], outcomes: Sequence[Outcome]) -> None:
         """Embed a batch and write it. When an item in it causes an error, only that item fails.
@@ -38,7 +45,8 @@ class BatchWriter:
         Raises DatabaseError or psycopg.Error when the database is unavailable, and EncoderError.
         """
         try:
-            self.write(ready, outcomes, self._embed(ready))
+            vectors = self._embed(self._in_use, {entry.id: entry.prepared for entry in ready})
+            self.write(ready, outcomes, vectors, self._embed_copies(ready))
         except Exception as error:
             outage = isinstance(error, psycopg.Error) and not isinstance(
                 error, psycopg.DataError | psycopg.IntegrityError
@@ -53,24 +61,34 @@ class BatchWriter:
                 return
             item = items_of(ready, outcomes)[0]
             logger.exception("item %s of import %s", item.key.hex(), item.import_id)
-            self.write([], [Outcome(item, "failed", reason=UNFORESEEN)], {})
+            self.write([], [Outcome(item, "failed", reason=UNFORESEEN)], {}, {})
 
-    def _embed(self, ready: Sequence[Ready]) -> dict[UUID, Vector]:
+    def _embed(self, in_use: ActiveModel, prepared: Mapping[UUID, torch.Tensor]) -> dict[UUID, Vector]:
         """New embeddings for those pictures that have none yet."""
-        prepared = {picture_id(entry.picture.sha256): entry.prepared for entry in ready}
         with self._database.connection() as connection:
-            known = self._store.embedded(connection, self._in_use.model, prepared)
+            known = self._store.embedded(connection, in_use.model, prepared)
         fresh = [id for id in prepared if id not in known]
-        vectors = self._in_use.encoder.encode_prepared([prepared[id] for id in fresh])
+        vectors = in_use.encoder.encode_prepared([prepared[id] for id in fresh])
         return dict(zip(fresh, vectors, strict=True))
 
-    def write(self, ready: Sequence[Ready], outcomes: Sequence[Outcome], vectors: Mapping[UUID, Vector]) -> None:
-        """Write the outcomes of a batch in one transaction. Raises DatabaseError or psycopg.Error."""
+    def _embed_copies(self, ready: Sequence[Ready]) -> dict[UUID, Vector]:
+        prepared = {entry.id: entry.copy_prepared for entry in ready if entry.copy_prepared is not None}
+        return self._embed(self._copy_model, prepared) if self._copy_model else {}
+
+    def write(
+        self,
+        ready: Sequence[Ready],
+        outcomes: Sequence[Outcome],
+        vectors: Mapping[UUID, Vector],
+        copy_vectors: Mapping[UUID, Vector],
+    ) -> None:
+        """Write the outcomes of a batch, with new embeddings of both models, in one transaction. Raises DatabaseError
+        or psycopg.Error."""
         with self._database.connection() as connection:
             held = self._claims.lock_waiting(connection, items_of(ready, outcomes))
             entries, new = list[tuple[UUID, Item]](), dict[UUID, NewPicture]()
             for entry in ready:
-                item, id = entry.item, picture_id(entry.picture.sha256)
+                item, id = entry.item, entry.id
                 if item not in held:
                     continue
                 entries.append((id, item))
@@ -78,6 +96,9 @@ class BatchWriter:
                     title = base_name(item.url) if item.is_file else ""
                     new[id] = NewPicture(item.key, _url(item, id), entry.picture, vectors[id], title)
             made = self._store.add(connection, self._in_use.model, list(new.values()))
+            if self._copy_model:
+                copies = {id: copy_vectors[id] for id, _ in entries if id in copy_vectors}
+                insert_embeddings(connection, self._copy_model.model, copies)
             firsts = {id: item for id, item in reversed(entries) if id in made}
             repeats = [(id, item) for id, item in entries if firsts.get(id) is not item]
             self._store.add_sources(connection, [(item.key, _url(item, id), id) for id, item in repeats])

@@ -10,8 +10,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+from uuid import UUID
 
-from core.collection.store import Store
+from core.collection.store import Store, picture_id
 from core.embedding.encoder import Encoder
 from core.errors import DatabaseError, FetchError, NotFoundError, PictureError
 from core.indexing.claims import Claims, Item, Outcome
@@ -43,11 +44,17 @@ UNFORESEEN = "An unexpected error occurred with this picture; see the log for de
 
 @dataclass(frozen=True)
 class Ready:
-    """An item whose picture is decoded and prepared for the model."""
+    """An item whose picture is decoded and prepared for the model, and for the copy model if there is one."""
 
     item: Item
     picture: Picture
     prepared: torch.Tensor
+    copy_prepared: torch.Tensor | None = None
+
+    @property
+    def id(self) -> UUID:
+        """The picture's id."""
+        return picture_id(self.picture.sha256)
 
 
 class ItemLoader:
@@ -61,21 +68,24 @@ class ItemLoader:
         self.hosts = HostGate(PER_HOST)
         self._decoding = threading.Semaphore(DECODING)
 
-    def load(self, item: Item, encoder: Encoder) -> Ready | Outcome:
+    def load(self, item: Item, encoder: Encoder, copy_encoder: Encoder | None) -> Ready | Outcome:
         """Fetch, decode and prepare one item. The caller has entered its host in `hosts`; it is left once the host has
         responded. Raises DatabaseError."""
         with ExitStack() as place:
             place.callback(self.hosts.leave, item.host)
-            return self._attempt(item, encoder, place)
+            return self._attempt(item, encoder, copy_encoder, place)
 
-    def _attempt(self, item: Item, encoder: Encoder, place: ExitStack) -> Ready | Outcome:
+    def _attempt(self, item: Item, encoder: Encoder, copy_encoder: Encoder | None, place: ExitStack) -> Ready | Outcome:
         settings = self._settings
         try:
             data = self._store.file_bytes(item.key) if item.is_file else self._fetcher.fetch(item.url).data
             place.close()
             with self._decoding:
                 picture = read_picture(data, max_bytes=settings.max_file_bytes, max_pixels=settings.max_pixels)
-                return Ready(item, picture, encoder.prepare(picture.image, picture.box))
+                prepared = encoder.prepare(picture.image, picture.box)
+                if copy_encoder is None:
+                    return Ready(item, picture, prepared)
+                return Ready(item, picture, prepared, copy_encoder.prepare(picture.image, picture.box))
         except (PictureError, NotFoundError) as error:
             return Outcome(item, "failed", reason=str(error))
         except DatabaseError:

@@ -85,16 +85,19 @@ class Indexer:
         """Use an equal share of the concurrent requests to each host, as one of `processes`."""
         self._parts.loader.hosts.share(processes)
 
-    def run(self, import_id: int, in_use: ActiveModel, stop: Callable[[], bool]) -> int:
-        """Process the due items of an import with this model; returns how many have an outcome.
+    def run(
+        self, import_id: int, in_use: ActiveModel, stop: Callable[[], bool], copy_model: ActiveModel | None = None
+    ) -> int:
+        """Process the due items of an import with this model, and with a copy model if there is one; returns how many
+        have an outcome.
 
         The run ends when nothing more is due, or after CHUNK items when another import is waiting. When `stop` returns
         True, the batches at the model are finished, the other claimed items are released, and the run ends. A database
         failure ends the run, too; the items are then due again when their lease expires. Raises DatabaseError or
         EncoderError.
         """
-        writer = BatchWriter(self._database, self._store, self._parts.claims, in_use)
-        run = _Run(self._parts, in_use, writer, import_id, stop)
+        writer = BatchWriter(self._database, self._store, self._parts.claims, in_use, copy_model)
+        run = _Run(self._parts, in_use, copy_model, writer, import_id, stop)
         with LeaseRenewal(self._parts.claims, run.in_hand, LEASE):
             return run.work()
 
@@ -103,13 +106,20 @@ class _Run:
     """One run and its claimed items."""
 
     def __init__(
-        self, parts: _Parts, in_use: ActiveModel, writer: BatchWriter, import_id: int, stop: Callable[[], bool]
+        self,
+        parts: _Parts,
+        in_use: ActiveModel,
+        copy_model: ActiveModel | None,
+        writer: BatchWriter,
+        import_id: int,
+        stop: Callable[[], bool],
     ) -> None:
         self._claims = parts.claims
         self._loader = parts.loader
         self._loaders = parts.loaders
         self._finishers = parts.finishers
         self._encoder = in_use.encoder
+        self._copy_encoder = copy_model.encoder if copy_model else None
         self._writer = writer
         self._import_id = import_id
         self._stop = stop
@@ -188,7 +198,7 @@ class _Run:
                 if item in dropped:
                     continue
                 if hosts.enter(item.host):
-                    future = self._loaders.submit(self._loader.load, item, self._encoder)
+                    future = self._loaders.submit(self._loader.load, item, self._encoder, self._copy_encoder)
                     self._loading[future] = item
                     future.add_done_callback(self._done.put)
                 else:

@@ -11,13 +11,14 @@ from uuid import UUID
 
 import numpy as np
 from cachetools import LRUCache
+from PIL import Image
 
 from core.collection.store import Store, picture_id, picture_name
 from core.database.embedding_tables import Model, Vector
 from core.embedding.active_models import ActiveModel
 from core.errors import NotFoundError, PictureError, QueryError
 from core.media.crop import crop_image
-from core.media.decode import MIN_SIDE, WORKING_SIDE, read_picture
+from core.media.decode import MIN_SIDE, WORKING_SIDE, PixelBox, read_picture
 from core.media.fetcher import Fetcher
 from core.media.uploads import base_name
 from core.media.urls import clean
@@ -34,8 +35,11 @@ SHORTEST_SUM = 0.05
 unit vector of 512 numbers by about 0.001."""
 
 
-_Encoded = tuple[Vector, bytes | None]
-"""A unit vector of shape (dim,), and the thumbnail (JPEG) of its picture, None for words."""
+CopyVector = tuple[Model, Vector]
+"""A copy model, and its unit vector of a picture, of shape (dim,)."""
+
+_Encoded = tuple[Vector, bytes | None, CopyVector | None]
+"""A unit vector of shape (dim,), the thumbnail (JPEG) of its picture, and its copy vector; both are None for words."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,8 @@ class EncodedPart:
     """A part as the model encodes it: a unit vector of shape (dim,).
 
     `label` names the part, `thumbnail` is a JPEG of its whole picture (None for words), and `member` the id of that
-    picture when it is in the collection.
+    picture when it is in the collection. `copy` is the copy model's vector of the same part of the picture, None for
+    words or without a copy model.
     """
 
     part: Part
@@ -51,6 +56,7 @@ class EncodedPart:
     label: str
     thumbnail: bytes | None = None
     member: UUID | None = None
+    copy: CopyVector | None = None
 
 
 @dataclass(frozen=True)
@@ -58,13 +64,17 @@ class Query:
     """What to look for: a unit vector of shape (dim,), made from `encoded_parts`.
 
     The vector is from `model`, and is only compared with that model's embeddings. `kind` is "words" when no picture is
-    looked for: similarities to words are on a lower scale.
+    looked for: similarities to words are on a lower scale. `copy_vector` is the unit vector by which `copy_model` finds
+    copies of the picture looked for; both are None when the query is more than one picture, or words, or there is no
+    copy model.
     """
 
     kind: Kind
     vector: Vector
     model: Model
     encoded_parts: tuple[EncodedPart, ...]
+    copy_vector: Vector | None = None
+    copy_model: Model | None = None
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -92,8 +102,17 @@ class Query:
 class QueryEncoder:
     """Turns parts into queries. Thread-safe."""
 
-    def __init__(self, settings: Settings, store: Store, uploads: QueryImages, fetcher: Fetcher) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        uploads: QueryImages,
+        fetcher: Fetcher,
+        copy_model: Callable[[], ActiveModel | None] = lambda: None,
+    ) -> None:
+        """`copy_model` returns the copy model that searches use, if there is one now."""
         self._settings = settings
+        self._copy_model = copy_model
         self._store = store
         self._uploads = uploads
         self._fetcher = fetcher
@@ -146,26 +165,41 @@ class QueryEncoder:
         return f"file {part.file}", files[part.file]
 
     def _encode_words(self, in_use: ActiveModel, part: Part, words: str) -> EncodedPart:
-        vector, _ = self._cached((in_use.model.id, words), lambda: (in_use.encoder.encode_words([words])[0], None))
+        def make() -> _Encoded:
+            return in_use.encoder.encode_words([words])[0], None, None
+
+        vector, _, _ = self._cached((in_use.model.id, words), make)
         return EncodedPart(part, vector, words)
 
     def _encode_member(self, in_use: ActiveModel, part: Part, id: UUID) -> EncodedPart:
         vector = self._store.embedding(in_use.model, id)
         if vector is None:
             raise NotFoundError("This picture is no longer in the collection. Restore it, or choose another.")
+        copy = None
         if part.crop:
-            vector, _ = self._embed_cached(in_use, part, id, self._kept)
-        return EncodedPart(part, vector, self._store.name(id), self._store.thumbnail(id)[1], id)
+            vector, _, copy = self._embed_cached(in_use, part, id, self._kept)
+        elif copy_model := self._copy_model():
+            copy = self._stored_copy(copy_model, id)
+            if copy is None:  # it is still to be made
+                image, box, _ = self._decode(part, self._kept(id))
+                copy = copy_model.model, _encode(copy_model, image, box)
+        return EncodedPart(part, vector, self._store.name(id), self._store.thumbnail(id)[1], id, copy)
+
+    def _stored_copy(self, copy_model: ActiveModel, id: UUID) -> CopyVector | None:
+        """The copy vector stored for a picture of the collection."""
+        vector = self._store.embedding(copy_model.model, id)
+        return None if vector is None else (copy_model.model, vector)
 
     def _encode_picture(
         self, in_use: ActiveModel, part: Part, id: UUID, name: str, read: Callable[[UUID], bytes]
     ) -> EncodedPart:
-        vector, thumbnail = self._embed_cached(in_use, part, id, read)
+        vector, thumbnail, copy = self._embed_cached(in_use, part, id, read)
         member = self._store.embedding(in_use.model, id)
         if member is not None and not part.crop:
-            vector = member
+            vector, copy_model = member, self._copy_model()
+            copy = (self._stored_copy(copy_model, id) if copy_model else None) or copy
         label = picture_name("", name) if "://" in name else base_name(name)
-        return EncodedPart(part, vector, label, thumbnail, id if member is not None else None)
+        return EncodedPart(part, vector, label, thumbnail, id if member is not None else None, copy)
 
     def _kept(self, id: UUID) -> bytes:
         """The bytes stored for a picture of the collection: its file, else its thumbnail."""
@@ -175,10 +209,19 @@ class QueryEncoder:
             return self._store.thumbnail(id)[1]
 
     def _embed_cached(self, in_use: ActiveModel, part: Part, id: UUID, read: Callable[[UUID], bytes]) -> _Encoded:
-        return self._cached((in_use.model.id, id, part.crop), lambda: self._embed(in_use, part, read(id)))
+        copy_model = self._copy_model()
+        key = in_use.model.id, copy_model and copy_model.model.id, id, part.crop
+        return self._cached(key, lambda: self._embed(in_use, copy_model, part, read(id)))
 
-    def _embed(self, in_use: ActiveModel, part: Part, data: bytes) -> _Encoded:
-        """The embedding of a picture or its crop, and the thumbnail of the whole picture."""
+    def _embed(self, in_use: ActiveModel, copy_model: ActiveModel | None, part: Part, data: bytes) -> _Encoded:
+        """The embeddings of a picture or its crop, and the thumbnail of the whole picture."""
+        image, box, thumbnail = self._decode(part, data)
+        copy = (copy_model.model, _encode(copy_model, image, box)) if copy_model else None
+        return _encode(in_use, image, box), thumbnail, copy
+
+    def _decode(self, part: Part, data: bytes) -> tuple[Image.Image, PixelBox | None, bytes]:
+        """A picture or its crop, its area in that image unless it is all of it, and the thumbnail of the whole
+        picture."""
         left, top, right, bottom = part.crop or (0.0, 0.0, 1.0, 1.0)
         picture = read_picture(
             data,
@@ -192,8 +235,7 @@ class QueryEncoder:
                 f"This part of the picture is too small ({image.width:,} × {image.height:,} pixels): "
                 f"it needs {MIN_SIDE} on each side. Draw a larger one."
             )
-        prepared = in_use.encoder.prepare(image, box)
-        return in_use.encoder.encode_prepared([prepared], urgent=True)[0], picture.thumbnail
+        return image, box, picture.thumbnail
 
     def _cached(self, key: tuple[object, ...], make: Callable[[], _Encoded]) -> _Encoded:
         """The cached value of a key, else the result of `make`, cached from now on."""
@@ -204,6 +246,12 @@ class QueryEncoder:
             with self._lock:
                 self._cache[key] = found
         return found
+
+
+def _encode(in_use: ActiveModel, image: Image.Image, box: PixelBox | None) -> Vector:
+    """A model's unit vector of an image or of a box in it, urgently."""
+    vector: Vector = in_use.encoder.encode_prepared([in_use.encoder.prepare(image, box)], urgent=True)[0]
+    return vector
 
 
 def combined(model: Model, encoded_parts: Sequence[EncodedPart]) -> Query:
@@ -217,4 +265,7 @@ def combined(model: Model, encoded_parts: Sequence[EncodedPart]) -> Query:
     length = float(np.linalg.norm(total))
     if length < SHORTEST_SUM:
         raise QueryError("The parts of this query cancel each other out. Change a weight, or remove one.")
-    return Query(kind_of(parts), total / length, model, tuple(encoded_parts))
+    looked_for = [encoded for encoded in encoded_parts if encoded.part.weight > 0]
+    copied = looked_for[0].copy if len(looked_for) == 1 and all(part.kind == "picture" for part in parts) else None
+    copy_model, copy_vector = copied or (None, None)
+    return Query(kind_of(parts), total / length, model, tuple(encoded_parts), copy_vector, copy_model)

@@ -65,6 +65,7 @@ def status_line() -> None:
     change = app.reembedding
     if change is not None:
         st.progress(change.done / max(1, change.total), text=_reembedding(change))
+    _show_copy_model()
     if app.worker is not None and app.worker.problem:
         st.warning(app.worker.problem, icon=":material/engineering:", title="Indexing has stopped")
     try:
@@ -75,6 +76,23 @@ def status_line() -> None:
     if st.session_state.setdefault("app-state", ready) != ready:
         st.session_state["app-state"] = ready
         st.rerun()
+
+
+def _show_copy_model() -> None:
+    """Show how far the copy model's embeddings are, or why there are none; nothing while it loads, which takes
+    seconds."""
+    app = engine()
+    model, change = app.copy_model_state, app.copy_reembedding
+    if model is not None and model.state == "failed":
+        st.warning(
+            f"{escaped(model.message)}\n\nSearches by content work as usual.",
+            icon=":material/content_copy:",
+            title="Edited copies cannot be found",
+        )
+        st.button("Try again", key="retry-copy-model", icon=":material/refresh:", on_click=app.retry_copy_model)
+    elif change is not None:
+        text = f"Embedding pictures so that edited copies are found: {change.done:,} of {change.total:,}."
+        st.progress(change.done / max(1, change.total), text=f"{text} Until then, copies of the others may be missed.")
 
 
 def _show_fallback(clip: LoadState, retry: Callable[[], None]) -> None:

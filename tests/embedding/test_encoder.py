@@ -17,12 +17,12 @@ from PIL import Image
 from bench.support.data import MODEL, MODEL_SETTING, some_photos
 from bench.support.fakehub import make_vit_b_32
 from core.embedding import encoder as core_encoder
-from core.embedding.encoder import Encoder, load_encoder
+from core.embedding.encoder import ClipEncoder, load_encoder
 from core.errors import EncoderError
 
 
 @pytest.fixture(scope="module")
-def encoder() -> Encoder:
+def encoder() -> ClipEncoder:
     return load_encoder(MODEL_SETTING)
 
 
@@ -40,7 +40,7 @@ def vit_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def vit(vit_folder: Path) -> Encoder:
+def vit(vit_folder: Path) -> ClipEncoder:
     return load_encoder(f"local-dir:{vit_folder}", precision="fp32")
 
 
@@ -50,37 +50,37 @@ def recompressed(photo: Image.Image) -> Image.Image:
     return Image.open(data).convert("RGB")
 
 
-def test_rows_are_unit_float32_of_the_models_dimension(encoder: Encoder, photos: list[Image.Image]) -> None:
+def test_rows_are_unit_float32_of_the_models_dimension(encoder: ClipEncoder, photos: list[Image.Image]) -> None:
     vectors = encoder.encode_pictures(photos)
     assert vectors.dtype == np.float32
     assert vectors.shape == (len(photos), encoder.dim) == (24, 512)
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
 
 
-def test_nothing_gives_no_rows(encoder: Encoder, vit: Encoder) -> None:
+def test_nothing_gives_no_rows(encoder: ClipEncoder, vit: ClipEncoder) -> None:
     assert encoder.encode_pictures([]).shape == (0, 512)
     assert encoder.encode_prepared([]).dtype == np.float32
     assert vit.encode_words([]).shape == (0, 512)
 
 
-def test_a_picture_alone_and_in_a_batch_are_the_same(encoder: Encoder, photos: list[Image.Image]) -> None:
+def test_a_picture_alone_and_in_a_batch_are_the_same(encoder: ClipEncoder, photos: list[Image.Image]) -> None:
     together = encoder.encode_pictures(photos)
     alone = np.concatenate([encoder.encode_pictures([photo]) for photo in photos])
     assert (together * alone).sum(axis=1).min() >= 0.9999
 
 
-def test_a_picture_encoded_again_is_the_same(encoder: Encoder, photos: list[Image.Image]) -> None:
+def test_a_picture_encoded_again_is_the_same(encoder: ClipEncoder, photos: list[Image.Image]) -> None:
     first = encoder.encode_pictures(photos[:3])
     assert np.allclose(first, encoder.encode_pictures(photos[:3]), atol=1e-6)
 
 
-def test_a_recompressed_photo_is_nearest_to_its_original(encoder: Encoder, photos: list[Image.Image]) -> None:
+def test_a_recompressed_photo_is_nearest_to_its_original(encoder: ClipEncoder, photos: list[Image.Image]) -> None:
     originals = encoder.encode_pictures(photos)
     copies = encoder.encode_pictures([recompressed(photo) for photo in photos])
     assert (copies @ originals.T).argmax(axis=1).tolist() == list(range(len(photos)))
 
 
-def test_prepare_and_batch_are_the_models_own(encoder: Encoder, photos: list[Image.Image]) -> None:
+def test_prepare_and_batch_are_the_models_own(encoder: ClipEncoder, photos: list[Image.Image]) -> None:
     _, _, preprocess = open_clip.create_model_and_transforms(MODEL_SETTING)
     batch = encoder.batch([encoder.prepare(photo) for photo in photos[:3]])
     assert batch.shape == (3, 3, 225, 225)
@@ -90,7 +90,7 @@ def test_prepare_and_batch_are_the_models_own(encoder: Encoder, photos: list[Ima
     assert (apart > 1e-6).float().mean() < 1e-3
 
 
-def test_the_name_of_a_folder_follows_its_content(encoder: Encoder, tmp_path: Path) -> None:
+def test_the_name_of_a_folder_follows_its_content(encoder: ClipEncoder, tmp_path: Path) -> None:
     folder = tmp_path / MODEL.name
     shutil.copytree(MODEL, folder)
     config = folder / "open_clip_config.json"
@@ -102,7 +102,7 @@ def test_the_name_of_a_folder_follows_its_content(encoder: Encoder, tmp_path: Pa
     assert changed != encoder.name
 
 
-def test_threads_get_their_own_rows(encoder: Encoder, photos: list[Image.Image]) -> None:
+def test_threads_get_their_own_rows(encoder: ClipEncoder, photos: list[Image.Image]) -> None:
     expected = encoder.encode_pictures(photos)
     got: dict[int, np.ndarray] = {}
 
@@ -120,7 +120,7 @@ def test_threads_get_their_own_rows(encoder: Encoder, photos: list[Image.Image])
     assert min(cosines.min() for cosines in got.values()) >= 0.9999
 
 
-def test_an_urgent_picture_waits_for_no_batch(encoder: Encoder, photos: list[Image.Image]) -> None:
+def test_an_urgent_picture_waits_for_no_batch(encoder: ClipEncoder, photos: list[Image.Image]) -> None:
     order = list[str]()
 
     def note(_: torch.nn.Module, inputs: tuple[torch.Tensor]) -> None:
@@ -139,13 +139,13 @@ def test_an_urgent_picture_waits_for_no_batch(encoder: Encoder, photos: list[Ima
     assert order == ["batch begins", "person served"]
 
 
-def test_a_model_without_a_real_text_tower_refuses_words(encoder: Encoder) -> None:
+def test_a_model_without_a_real_text_tower_refuses_words(encoder: ClipEncoder) -> None:
     assert not encoder.reads_words
     with pytest.raises(EncoderError, match="does not support text"):
         encoder.encode_words(["a cat"])
 
 
-def test_words_become_unit_rows(vit: Encoder) -> None:
+def test_words_become_unit_rows(vit: ClipEncoder) -> None:
     assert vit.reads_words
     vectors = vit.encode_words(["a cat", "a dog on a sofa", "a very long tale " * 200])
     assert vectors.dtype == np.float32
@@ -154,12 +154,12 @@ def test_words_become_unit_rows(vit: Encoder) -> None:
     assert np.allclose(vit.encode_words(["a cat"])[0], vectors[0], atol=1e-5)
 
 
-def test_empty_words_are_refused(vit: Encoder) -> None:
+def test_empty_words_are_refused(vit: ClipEncoder) -> None:
     with pytest.raises(EncoderError, match="no words"):
         vit.encode_words(["a cat", " "])
 
 
-def test_bfloat16_agrees_with_float32(vit: Encoder, vit_folder: Path, photos: list[Image.Image]) -> None:
+def test_bfloat16_agrees_with_float32(vit: ClipEncoder, vit_folder: Path, photos: list[Image.Image]) -> None:
     half = load_encoder(f"local-dir:{vit_folder}", precision="bf16")
     assert (half.precision, vit.precision) == ("bfloat16", "float32")
     ours, theirs = half.encode_pictures(photos[:6]), vit.encode_pictures(photos[:6])
@@ -171,7 +171,7 @@ def test_bfloat16_agrees_with_float32(vit: Encoder, vit_folder: Path, photos: li
 
 
 def test_batch_normalised_networks_stay_in_float32(
-    encoder: Encoder, photos: list[Image.Image], monkeypatch: pytest.MonkeyPatch
+    encoder: ClipEncoder, photos: list[Image.Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(core_encoder, "_has_bfloat16", lambda device: True)
     on_such_a_processor = load_encoder(MODEL_SETTING)
@@ -261,7 +261,9 @@ def test_pickled_code_in_weights_is_never_run(tmp_path: Path, save: Callable[[ob
     assert not victim.exists()
 
 
-def test_torch_weights_of_plain_tensors_are_read(encoder: Encoder, tmp_path: Path, photos: list[Image.Image]) -> None:
+def test_torch_weights_of_plain_tensors_are_read(
+    encoder: ClipEncoder, tmp_path: Path, photos: list[Image.Image]
+) -> None:
     from safetensors.torch import load_file
 
     folder = make_folder(tmp_path, CONFIG, _torch_bytes(load_file(WEIGHTS)), "open_clip_pytorch_model.bin")

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from core.embedding.copy_network import WEIGHTS, Config, CopyNetwork, GeM, load
 from tests.training.pictures import picture
 from training.copy_encoder.batches import Batches
 from training.copy_encoder.encoders import copy_encoder, in_training
 from training.copy_encoder.export import merge, outputs, whiten, write
 from training.copy_encoder.learner import Learner
 from training.copy_encoder.losses import Memory
-from training.copy_encoder.network import WEIGHTS, Config, CopyNetwork, GeM, load
 from training.copy_encoder.start import StartError, begin
 from training.copy_encoder.train import losses, rate_at, side_at
 

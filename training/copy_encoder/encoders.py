@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 from torch.nn.functional import normalize
 
+from core.embedding.copy_network import CONFIG, Config, CopyNetwork, load
 from training.copy_encoder.edits import resize
 from training.copy_encoder.metrics import Vectors
-from training.copy_encoder.network import CONFIG, Config, CopyNetwork, load
 from training.copy_encoder.photos import Picture
 
 Encode = Callable[[Sequence[Picture]], Vectors]

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from core.embedding.copy_network import CONFIG, load
 from training.copy_encoder.benchmark import EDITS, FIVE, PARTS, edited
 from training.copy_encoder.encoders import Encode, encoder, speeds
 from training.copy_encoder.metrics import Vectors, between, cut_for, ranks, recall_at
-from training.copy_encoder.network import CONFIG, load
 from training.copy_encoder.photos import DATA
 from training.copy_encoder.sample import ORIGINALS, Sample, sample
 

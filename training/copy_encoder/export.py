@@ -1,4 +1,4 @@
-"""`python -m training.copy_encoder.export`: writes the copy encoder for the app: float16 weights, a config.
+"""`python -m training.copy_encoder.export`: writes the copy encoder for the app: float16 weights, a config, a checksum.
 
 The last layer may be given a whitening on the way: what all photos have in common is taken out, and directions in
 which they differ much count less (as SSCD's descriptors are used). That is arithmetic, and needs no weights of its own.
@@ -15,9 +15,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from core.embedding.checkpoint import CHECKSUMS, checksum_line
+from core.embedding.copy_network import WEIGHTS, Config, CopyNetwork
 from training.copy_encoder.encoders import BATCH, in_training, prepared
 from training.copy_encoder.evaluate import BUILTIN
-from training.copy_encoder.network import WEIGHTS, Config, CopyNetwork
 from training.copy_encoder.photos import DATA, Picture, read, split
 from training.copy_encoder.train import PROGRESS, WORK
 
@@ -62,7 +63,7 @@ def whiten(head: torch.nn.Linear, rows: torch.Tensor, shrink: float) -> None:
 
 
 def write(network: CopyNetwork, config: Config, folder: Path) -> str:
-    """Put weights and config in `folder`. Returns the SHA-256 of the weights."""
+    """Put weights, config and checksum in `folder`. Returns the SHA-256 of the weights."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {
         name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous().cpu()
@@ -71,7 +72,9 @@ def write(network: CopyNetwork, config: Config, folder: Path) -> str:
     }
     save_file(weights, folder / WEIGHTS)
     config.write(folder)
-    return hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    digest = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    (folder / CHECKSUMS).write_text(checksum_line(digest, folder / WEIGHTS), encoding="ascii")
+    return digest
 
 
 def main() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch.optim.swa_utils import AveragedModel
 
+from core.embedding.copy_network import Config, CopyNetwork
 from training.copy_encoder.front import frozen_front
-from training.copy_encoder.network import Config, CopyNetwork
 
 RATE, HEAD_RATE = 2e-4, 1e-3
 """Highest rates of the trunk and of the last layer."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from training.copy_encoder.network import CopyNetwork
+from core.embedding.copy_network import CopyNetwork
 
 
 class StartError(Exception):

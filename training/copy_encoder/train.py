@@ -17,10 +17,10 @@ from pathlib import Path
 
 import torch
 
+from core.embedding.copy_network import Config
 from training.copy_encoder.batches import Batch, Batches
 from training.copy_encoder.learner import Learner
 from training.copy_encoder.losses import Memory, contrast, spread, strangers
-from training.copy_encoder.network import Config
 from training.copy_encoder.photos import DATA, split
 from training.copy_encoder.start import begin
 
