@@ -35,10 +35,12 @@ from core.search.matches import Matcher
 from core.search.nearest import Nearest
 from core.search.query_images import QueryImages
 from core.search.query_vector import QueryEncoder
+from core.search.same_pictures import SamePictures
 from core.search.saved_thresholds import SavedThresholds
 from core.settings import Settings
 from core.tuning.judging_queue import JudgingQueue
 from core.tuning.verdicts import Verdicts
+from core.verification.verifier import Verifier
 
 logger = logging.getLogger(__name__)
 
@@ -66,8 +68,8 @@ class Engine:
     """Starts everything in the background, and reports its state without waiting.
 
     Pages and routes use the parts directly: `imports`; for the collection `store`, `browser`, `curation`, `duplicates`
-    and `comparisons`; for a search `query_encoder`, then `search`, which is built on `nearest`; for tuning `verdicts`,
-    `judging_queue` and `saved_thresholds`.
+    and `comparisons`; for a search `query_encoder`, then `search`, which is built on `nearest`, and `mark_same`, which
+    proves with `verifier` what is the same picture; for tuning `verdicts`, `judging_queue` and `saved_thresholds`.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -86,7 +88,10 @@ class Engine:
         self.query_images = QueryImages(self.database, kept)
         self.query_encoder = QueryEncoder(settings, self.store, self.query_images, self.fetcher, self.copy_model)
         self.saved_thresholds = SavedThresholds(self.database)
-        self.search = Matcher(self.store, self.nearest, self.saved_thresholds).search
+        matcher = Matcher(self.store, self.nearest, self.saved_thresholds)
+        self.search = matcher.search
+        self.verifier = Verifier(self.store)
+        self.mark_same = SamePictures(self.nearest, matcher, self.verifier).mark
         self.verdicts = Verdicts(self.database, kept)
         self.judging_queue = JudgingQueue(self.nearest, self.query_encoder, self.verdicts)
         self._models = ActiveModels(self.store, self.model_selection.loader, self.model_selection.wanted)
@@ -141,6 +146,7 @@ class Engine:
             self.worker.stop()
         self._follower.stop()
         self._indexer.close()
+        self.verifier.close()
         self._models.close()
         if self._copy_models is not None:
             self._copy_models.close()

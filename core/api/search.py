@@ -19,6 +19,8 @@ from core.errors import QueryError
 from core.search.matches import DEFAULT_TOP_K, MAX_TOP_K, Matches
 from core.search.query_parts import MAX_PARTS, Part, checked_parts, read_parts
 from core.signed_urls import link, thumbnail_path
+from core.verification.proof import Proof
+from core.verification.relation import relation
 
 YES, NO = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
 
@@ -91,6 +93,9 @@ class SearchFields(Limits):
         False, description="Force an exact search: compare with every picture."
     )
     leave_out: Annotated[bool, _flag("leave_out")] = Field(False, description="Omit the query's own pictures.")
+    verify: Annotated[bool, _flag("verify")] = Field(
+        True, description="Find out which matches are the same picture. It takes up to a second."
+    )
 
     @property
     def filter(self) -> Filter:
@@ -141,8 +146,29 @@ class Cuts(BaseModel):
     )
 
 
+class Verified(BaseModel):
+    """The proof that a match is the same picture as the query, by their local features.
+
+    The shares are parts of the area, 0 to 1. The outlines are corners, from the top left clockwise, as parts of the
+    width and height that they lie in. The query is the match `turned` clockwise by so many degrees, after it was
+    `mirrored`, left and right.
+    """
+
+    words: str = Field(description="Such as: Mirrored, a part: 42 % of it.")
+    share: float = Field(description="How much of the match is in the query.")
+    query_share: float = Field(description="How much of the query is in the match.")
+    outline: list[tuple[float, float]] = Field(description="The query within the match.")
+    query_outline: list[tuple[float, float]] = Field(description="The match within the query.")
+    mirrored: bool
+    turned: float
+    points: int = Field(description="How many local features agree.")
+
+
 class FoundPicture(BaseModel):
-    """A picture and its similarity (a cosine) to the query. `copy_of` is the better match of which it is a copy."""
+    """A picture and its similarity (a cosine) to the query. `copy_of` is the better match of which it is a copy.
+
+    `relation` says whether it is the same picture, which `verified` proves, or only looks alike.
+    """
 
     id: UUID
     url: str
@@ -150,10 +176,12 @@ class FoundPicture(BaseModel):
     similarity: float
     thumbnail: str
     copy_of: UUID | None = None
+    relation: Literal["same", "alike"]
+    verified: Verified | None = None
 
 
 class SearchAnswer(BaseModel):
-    """The matches of a query, best first."""
+    """The matches of a query: first those that are the same picture, then look-alikes, each best first."""
 
     model: str = Field(description="The model whose embeddings were compared.")
     query: str = Field(description="The query in a line.")
@@ -210,11 +238,16 @@ async def _search_fields(request: Request) -> SearchBody | SearchForm:
     responses=errors(400, 401, 403, 404, 413, 415, 502, 503),
 )
 def search(engine: CurrentEngine, fields: Annotated[SearchBody | SearchForm, Depends(_search_fields)]) -> SearchAnswer:
-    """The pictures most similar to a query of pictures and words, with their similarities, best first."""
+    """The pictures that are the same as the query's, then those most similar to it, with their similarities.
+
+    The same pictures are given whatever the threshold.
+    """
     files = fields.file if isinstance(fields, SearchForm) else []
     found = engine.query_encoder.compose(engine.serving(), _parts(fields, len(files)), files)
     left_out = found.members if fields.leave_out else []
     matches = engine.search(found, fields.top_k, where=fields.filter, exact=fields.exact, leave_out=left_out)
+    if fields.verify:
+        matches = engine.mark_same(matches)
     return _answer(engine, matches, -1.0 if fields.threshold is None else fields.threshold)
 
 
@@ -258,8 +291,23 @@ def _answer(engine: Engine, matches: Matches, threshold: float) -> SearchAnswer:
                 title=match.title,
                 similarity=round(match.similarity, 6),
                 thumbnail=thumbnail_path(engine.settings, match.id),
+                relation="same" if match.id in matches.same else "alike",
                 **({"copy_of": leader} if (leader := matches.copies.get(match.id)) else {}),
+                **({"verified": _verified(proof)} if (proof := matches.same.get(match.id)) else {}),
             )
             for match in matches.reaching(threshold)
         ],
+    )
+
+
+def _verified(proof: Proof) -> Verified:
+    return Verified(
+        words=relation(proof),
+        share=round(proof.second_share, 4),
+        query_share=round(proof.first_share, 4),
+        outline=list(proof.first_in_second),
+        query_outline=list(proof.second_in_first),
+        mirrored=proof.mirrored,
+        turned=round(proof.turned, 1),
+        points=proof.points,
     )

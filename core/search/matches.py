@@ -93,9 +93,7 @@ class Matches:
         """The same pictures, best first, and then the other matches with a similarity of at least `threshold` (a
         cosine)."""
         same = [match for match in self.found if match.id in self.same]
-        return same + [
-            match for match in self.found if match.id not in self.same and match.similarity >= threshold
-        ]
+        return same + [match for match in self.found if match.id not in self.same and match.similarity >= threshold]
 
 
 class Matcher:

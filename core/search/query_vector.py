@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -30,6 +31,10 @@ CACHED_PARTS = 512
 """Parts whose embedding is cached, so that changing a weight costs no forward pass: 2 kB each at 512 dimensions, and a
 thumbnail of some 10 kB."""
 
+DETAIL_SIDE, DETAIL_LONG_SIDE, DETAIL_QUALITY = 384, 640, 90
+"""Pixels of what is kept of a query to be compared point by point: a page or a collage may hold pictures that are a
+fifth of it. Some 60 kB."""
+
 SHORTEST_SUM = 0.05
 """Length below which the direction of a sum of unit vectors is mostly noise: rounding to half precision alone moves a
 unit vector of 512 numbers by about 0.001."""
@@ -38,8 +43,15 @@ unit vector of 512 numbers by about 0.001."""
 CopyVector = tuple[Model, Vector]
 """A copy model, and its unit vector of a picture, of shape (dim,)."""
 
-_Encoded = tuple[Vector, bytes | None, CopyVector | None]
-"""A unit vector of shape (dim,), the thumbnail (JPEG) of its picture, and its copy vector; both are None for words."""
+
+@dataclass(frozen=True)
+class _Encoded:
+    """A unit vector of shape (dim,), and what `EncodedPart` has of a picture."""
+
+    vector: Vector
+    thumbnail: bytes | None = None
+    detail: bytes | None = None
+    copy: CopyVector | None = None
 
 
 @dataclass(frozen=True)
@@ -47,8 +59,9 @@ class EncodedPart:
     """A part as the model encodes it: a unit vector of shape (dim,).
 
     `label` names the part, `thumbnail` is a JPEG of its whole picture (None for words), and `member` the id of that
-    picture when it is in the collection. `copy` is the copy model's vector of the same part of the picture, None for
-    words or without a copy model.
+    picture when it is in the collection. `detail` is a JPEG of the part of the picture that is searched with, up to
+    DETAIL_SIDE on its short side (None for words), and `copy` the copy model's vector of it, None for words or without
+    a copy model.
     """
 
     part: Part
@@ -56,6 +69,7 @@ class EncodedPart:
     label: str
     thumbnail: bytes | None = None
     member: UUID | None = None
+    detail: bytes | None = None
     copy: CopyVector | None = None
 
 
@@ -166,24 +180,25 @@ class QueryEncoder:
 
     def _encode_words(self, in_use: ActiveModel, part: Part, words: str) -> EncodedPart:
         def make() -> _Encoded:
-            return in_use.encoder.encode_words([words])[0], None, None
+            return _Encoded(in_use.encoder.encode_words([words])[0])
 
-        vector, _, _ = self._cached((in_use.model.id, words), make)
-        return EncodedPart(part, vector, words)
+        return EncodedPart(part, self._cached((in_use.model.id, words), make).vector, words)
 
     def _encode_member(self, in_use: ActiveModel, part: Part, id: UUID) -> EncodedPart:
         vector = self._store.embedding(in_use.model, id)
         if vector is None:
             raise NotFoundError("This picture is no longer in the collection. Restore it, or choose another.")
+        thumbnail = detail = self._store.thumbnail(id)[1]
         copy = None
         if part.crop:
-            vector, _, copy = self._embed_cached(in_use, part, id, self._kept)
+            encoded = self._embed_cached(in_use, part, id, self._kept)
+            vector, detail, copy = encoded.vector, encoded.detail or detail, encoded.copy
         elif copy_model := self._copy_model():
             copy = self._stored_copy(copy_model, id)
             if copy is None:  # it is still to be made
                 image, box, _ = self._decode(part, self._kept(id))
                 copy = copy_model.model, _encode(copy_model, image, box)
-        return EncodedPart(part, vector, self._store.name(id), self._store.thumbnail(id)[1], id, copy)
+        return EncodedPart(part, vector, self._store.name(id), thumbnail, id, detail, copy)
 
     def _stored_copy(self, copy_model: ActiveModel, id: UUID) -> CopyVector | None:
         """The copy vector stored for a picture of the collection."""
@@ -193,13 +208,15 @@ class QueryEncoder:
     def _encode_picture(
         self, in_use: ActiveModel, part: Part, id: UUID, name: str, read: Callable[[UUID], bytes]
     ) -> EncodedPart:
-        vector, thumbnail, copy = self._embed_cached(in_use, part, id, read)
+        encoded = self._embed_cached(in_use, part, id, read)
+        vector, copy = encoded.vector, encoded.copy
         member = self._store.embedding(in_use.model, id)
         if member is not None and not part.crop:
             vector, copy_model = member, self._copy_model()
             copy = (self._stored_copy(copy_model, id) if copy_model else None) or copy
         label = picture_name("", name) if "://" in name else base_name(name)
-        return EncodedPart(part, vector, label, thumbnail, id if member is not None else None, copy)
+        known = id if member is not None else None
+        return EncodedPart(part, vector, label, encoded.thumbnail, known, encoded.detail, copy)
 
     def _kept(self, id: UUID) -> bytes:
         """The bytes stored for a picture of the collection: its file, else its thumbnail."""
@@ -214,10 +231,10 @@ class QueryEncoder:
         return self._cached(key, lambda: self._embed(in_use, copy_model, part, read(id)))
 
     def _embed(self, in_use: ActiveModel, copy_model: ActiveModel | None, part: Part, data: bytes) -> _Encoded:
-        """The embeddings of a picture or its crop, and the thumbnail of the whole picture."""
+        """The embeddings of a picture or its crop, its detail, and the thumbnail of the whole picture."""
         image, box, thumbnail = self._decode(part, data)
         copy = (copy_model.model, _encode(copy_model, image, box)) if copy_model else None
-        return _encode(in_use, image, box), thumbnail, copy
+        return _Encoded(_encode(in_use, image, box), thumbnail, _detail(image), copy)
 
     def _decode(self, part: Part, data: bytes) -> tuple[Image.Image, PixelBox | None, bytes]:
         """A picture or its crop, its area in that image unless it is all of it, and the thumbnail of the whole
@@ -252,6 +269,15 @@ def _encode(in_use: ActiveModel, image: Image.Image, box: PixelBox | None) -> Ve
     """A model's unit vector of an image or of a box in it, urgently."""
     vector: Vector = in_use.encoder.encode_prepared([in_use.encoder.prepare(image, box)], urgent=True)[0]
     return vector
+
+
+def _detail(image: Image.Image) -> bytes:
+    factor = min(DETAIL_SIDE / min(image.size), DETAIL_LONG_SIDE / max(image.size))
+    if factor < 1:
+        image = image.resize((max(1, round(image.width * factor)), max(1, round(image.height * factor))))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=DETAIL_QUALITY)
+    return buffer.getvalue()
 
 
 def combined(model: Model, encoded_parts: Sequence[EncodedPart]) -> Query:

@@ -7,9 +7,9 @@ from dataclasses import replace
 from uuid import UUID
 
 from core.collection.store import Match
-from core.search.matches import Matches, Matcher
+from core.search.matches import Matcher, Matches
 from core.search.nearest import Nearest
-from core.search.query_vector import EncodedPart, Query
+from core.search.query_vector import Query
 from core.verification.local_features import LocalFeatures
 from core.verification.verifier import Verifier, features_of
 
@@ -38,7 +38,9 @@ class SamePictures:
         candidates = self._candidates(matches)
         proofs = self._verifier.prove(features, candidates)
         known = {match.id for match in matches.found}
-        joining = self._nearest.compare(matches.query.model, matches.query.vector, [id for id in proofs if id not in known])
+        joining = self._nearest.compare(
+            matches.query.model, matches.query.vector, [id for id in proofs if id not in known]
+        )
         marked = self._matcher.join(matches, joining)
         return replace(marked, same=proofs, verified=True, proof_seconds=time.perf_counter() - begun)
 
@@ -59,8 +61,5 @@ class SamePictures:
 
 def _features(query: Query) -> LocalFeatures | None:
     """The local features of what a query looks for; None unless that is one picture alone."""
-    part: EncodedPart
-    if len(query.encoded_parts) != 1 or query.encoded_parts[0].detail is None:
-        return None
-    (part,) = query.encoded_parts
-    return features_of(part.detail)
+    detail = query.encoded_parts[0].detail if len(query.encoded_parts) == 1 else None
+    return None if detail is None else features_of(detail)

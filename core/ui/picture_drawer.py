@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from uuid import UUID
 
 import streamlit as st
@@ -17,8 +18,10 @@ from core.ui.app_status import engine
 from core.ui.bulk_edit import Selection, add_tag, remove_button, remove_tag, restore_button
 from core.ui.components.cards import picture_card
 from core.ui.components.picture_grid import picture_grid
+from core.ui.components.same_picture import show_comparison
 from core.ui.formatting import counted, date_and_time, escaped, file_size, file_type, percent, pixels, short_date
 from core.ui.undo import Done, attempt, offer_undo
+from core.verification.proof import Proof
 
 LOOK_ALIKES = 6
 COPIES = 12
@@ -34,15 +37,25 @@ _COLOURS: dict[State, str] = {
 }
 
 
-def show_picture(picture: UUID, search: Callable[[UUID], None], note: str = "") -> None:
+@dataclass(frozen=True)
+class Comparison:
+    """What a picture is shown beside: the `query` it was found with, a JPEG, and the proof that both are the same."""
+
+    query: bytes
+    proof: Proof
+
+
+def show_picture(
+    picture: UUID, search: Callable[[UUID], None], note: str = "", comparison: Comparison | None = None
+) -> None:
     """Open the drawer. `search` searches with a picture alone; `note` is a sentence about this one."""
     st.session_state["drawer"] = [picture]
     st.session_state["undo-before-drawer"] = st.session_state.get("undo")  # stays where it is, outside
-    _drawer(search, note)
+    _drawer(search, note, comparison)
 
 
 @st.dialog("Picture", width="medium", position="right", on_dismiss="rerun")
-def _drawer(search: Callable[[UUID], None], note: str) -> None:
+def _drawer(search: Callable[[UUID], None], note: str, comparison: Comparison | None) -> None:
     path: list[UUID] = st.session_state["drawer"]
     picture = path[-1]
     try:
@@ -52,7 +65,8 @@ def _drawer(search: Callable[[UUID], None], note: str) -> None:
                 st.button("Back", icon=":material/arrow_back:", type="tertiary", key="drawer-back", on_click=_back)
             if st.session_state.get("undo") is not st.session_state["undo-before-drawer"]:
                 offer_undo("drawer")
-        _show_picture(details, note if len(path) == 1 else "", search)
+        first = len(path) == 1
+        _show_picture(details, note if first else "", search, comparison if first else None)
         _edit(details)
         _show_details(details)
         _show_urls(details)
@@ -65,10 +79,16 @@ def _back() -> None:
     st.session_state["drawer"].pop()
 
 
-def _show_picture(details: PictureDetails, note: str, search: Callable[[UUID], None]) -> None:
+def _show_picture(
+    details: PictureDetails, note: str, search: Callable[[UUID], None], comparison: Comparison | None
+) -> None:
     try:
-        width = round(PICTURE_WIDTH * min(1.0, details.width / details.height))
-        st.image(engine().store.thumbnail(details.id)[1], width=max(width, 120), alt=escaped(details.name))
+        thumbnail = engine().store.thumbnail(details.id)[1]
+        if comparison:
+            show_comparison(comparison.query, thumbnail, comparison.proof, details.name)
+        else:
+            width = round(PICTURE_WIDTH * min(1.0, details.width / details.height))
+            st.image(thumbnail, width=max(width, 120), alt=escaped(details.name))
     except NotFoundError:
         st.caption("This picture has no thumbnail.")
     size = f"{pixels(details.width, details.height)} pixels"

@@ -13,7 +13,7 @@ from core.verification.alignment import Alignment
 from core.verification.local_features import Pixels
 
 SIDE = 160
-"""Pixels of the long side at which two pictures are laid over each other: coarse enough for blur and a pixel's shift."""
+"""Pixels of the long side at which pictures are laid over each other: coarse enough for blur and a pixel's shift."""
 
 WINDOW = 9
 """Pixels of the side of the windows whose forms are compared."""
@@ -60,15 +60,19 @@ def agreement(first: Pixels, second: Pixels, alignment: Alignment) -> Agreement:
     under = cv2.resize(second, size, interpolation=cv2.INTER_AREA)
     source = first if zoom >= 1 else cv2.GaussianBlur(first, (0, 0), 0.4 / zoom)
     over = cv2.warpPerspective(source, shrunk, size, flags=cv2.INTER_LINEAR)
-    inside = cv2.warpPerspective(np.full(first.shape[:2], 1, np.uint8), shrunk, size, flags=cv2.INTER_NEAREST)
-    inside = cv2.erode(inside, np.ones((3, 3), np.uint8))
-    around = np.zeros_like(inside)
+    covered = cv2.warpPerspective(np.full(first.shape[:2], 1, np.uint8), shrunk, size, flags=cv2.INTER_NEAREST)
+    around = np.zeros(covered.shape, np.uint8)
     hull = cv2.convexHull((alignment.points * factor).astype(np.float32))
     cv2.fillConvexPoly(around, np.rint(hull).astype(np.int32), 1)
-    inside = (inside & cv2.dilate(around, np.ones((WINDOW, WINDOW), np.uint8))) > 0
+    inside: NDArray[np.bool_] = (cv2.erode(covered, np.ones((3, 3), np.uint8)) > 0) & (
+        cv2.dilate(around, np.ones((WINDOW, WINDOW), np.uint8)) > 0
+    )
     area = int(inside.sum())
-    labs = [cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) for pixels in (over, under)]
-    windows = _windows(*(np.ascontiguousarray(lab[..., 0]) for lab in labs), inside)
+    labs = [
+        np.asarray(cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
+        for pixels in (over, under)
+    ]
+    windows = _windows(np.ascontiguousarray(labs[0][..., 0]), np.ascontiguousarray(labs[1][..., 0]), inside)
     if windows is None:
         return Agreement(0.0, 0.0, 1.0, None, area)
     correlation, formed, deviations = windows

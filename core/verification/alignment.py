@@ -82,9 +82,7 @@ def align(first: LocalFeatures, second: LocalFeatures) -> Alignment | None:
     return found
 
 
-def _matches(
-    first: LocalFeatures, descriptors: NDArray[np.float32], second: LocalFeatures
-) -> tuple[Points, Points]:
+def _matches(first: LocalFeatures, descriptors: NDArray[np.float32], second: LocalFeatures) -> tuple[Points, Points]:
     """The points of each that are each other's best match, clearly better than any other place."""
     if min(len(first.points), len(second.points)) < FEWEST:
         return first.points[:0], second.points[:0]

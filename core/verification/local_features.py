@@ -9,7 +9,6 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 Pixels = NDArray[np.uint8]
 """Height × width × 3, red, green, blue."""
@@ -19,9 +18,6 @@ MOST = 600
 
 CONTRAST = 0.02
 """OpenCV's default, 0.04, leaves too few points in soft pictures."""
-
-SHORT_SIDE, LONG_SIDE = 256, 640
-"""Pixels. A thumbnail's short side; a query that holds many pictures may be larger, see `reduced`."""
 
 MIRRORED_BINS = [0, 7, 6, 5, 4, 3, 2, 1]
 """Which of the eight directions of a SIFT histogram is which in a mirror."""
@@ -44,15 +40,6 @@ class LocalFeatures:
         """
         grid = self.descriptors.reshape(-1, 4, 4, 8)[:, ::-1][..., MIRRORED_BINS]
         return np.ascontiguousarray(grid.reshape(-1, 128))
-
-
-def reduced(image: Image.Image, short: int = SHORT_SIDE, long: int = LONG_SIDE) -> Pixels:
-    """An RGB picture's pixels, reduced to at most that short side and long side."""
-    factor = min(short / min(image.size), long / max(image.size))
-    if factor < 1:
-        size = max(1, round(image.width * factor)), max(1, round(image.height * factor))
-        image = image.resize(size, Image.Resampling.BOX if factor < 0.5 else Image.Resampling.HAMMING)
-    return np.asarray(image.convert("RGB"), np.uint8)
 
 
 def local_features(pixels: Pixels) -> LocalFeatures:

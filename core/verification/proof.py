@@ -1,4 +1,4 @@
-"""The proof that two pictures are the same one: cropped, turned, mirrored, framed, recoloured or pasted into another."""
+"""The proof that two pictures are the same one: cropped, turned, mirrored, framed, recoloured, or one in the other."""
 
 from __future__ import annotations
 
@@ -84,7 +84,10 @@ def _proof(first: LocalFeatures, second: LocalFeatures, alignment: Alignment) ->
     back = np.linalg.inv(alignment.linear) @ (np.diag([-1.0, 1.0]) if alignment.mirrored else np.eye(2))
     left, _, right = np.linalg.svd(back)
     turn = left @ right
-    ours, theirs = _corners(first, alignment.matrix), _corners(second, np.linalg.inv(alignment.matrix))
+    ours, theirs = (
+        _corners(first, alignment.matrix),
+        _corners(second, np.asarray(np.linalg.inv(alignment.matrix), np.float64)),
+    )
     return Proof(
         first_in_second=_outline(ours, second),
         second_in_first=_outline(theirs, first),
@@ -113,4 +116,4 @@ def _share(corners: NDArray[np.float32], of: LocalFeatures) -> float:
     height, width = of.pixels.shape[:2]
     frame = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float32)
     area, _ = cv2.intersectConvexConvex(frame, corners)
-    return min(1.0, float(area) / (width * height))
+    return float(min(1.0, area / (width * height)))

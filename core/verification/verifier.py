@@ -10,11 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from uuid import UUID
 
+import numpy as np
 from cachetools import LRUCache
 from PIL import Image
 
 from core.collection.store import Store
-from core.verification.local_features import LocalFeatures, local_features, reduced
+from core.verification.local_features import LocalFeatures, local_features
 from core.verification.proof import Proof, prove
 
 logger = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ def features_of(data: bytes) -> LocalFeatures | None:
     """The features of a picture made by this program: a thumbnail, or a query's image. None if it is damaged."""
     try:
         with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
-            return local_features(reduced(image.convert("RGB")))
+            return local_features(np.asarray(image.convert("RGB")))
     except OSError as error:
         logger.warning("a picture cannot be compared: %s", error)
         return None

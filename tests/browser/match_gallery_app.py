@@ -85,6 +85,7 @@ def main() -> None:
             "note": "",
             "badge": "",
             "copy_of": "",
+            "relation": "",
         }
         for rank, place in enumerate(places)
     ]

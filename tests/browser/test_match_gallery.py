@@ -143,6 +143,7 @@ def match(name: str, copy_of: str = "") -> MatchCard:
         "badge": "",
         "similarity": 0.5,
         "copy_of": copy_of,
+        "relation": "",
     }
 
 

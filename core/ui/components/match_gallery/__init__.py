@@ -94,7 +94,8 @@ def match_gallery(
     and puts a button for yes and for no on each card; `on_verdict` is called with an id and the new verdict, None when
     it was undone, before the script runs.
 
-    Matches with a `relation` come first and show whatever the threshold. Copies (`copy_of`) that reach the threshold are folded under the card of the match they are copies of, and unfold
+    Matches with a `relation` come first and show whatever the threshold. Copies (`copy_of`) that reach the threshold
+    are folded under the card of the match they are copies of, and unfold
     behind it. The sentences count pictures, folded or not.
     """
     ranked = sorted(matches, key=lambda match: (not match["relation"], -match["similarity"]))

@@ -20,8 +20,9 @@ from core.ui.components.match_gallery import Mark, MatchCard, match_gallery
 from core.ui.formatting import counted, percent
 from core.ui.panels.search.match_actions import show_actions
 from core.ui.panels.search.query import NEGATIVE, NEW, add_parts
-from core.ui.picture_drawer import show_picture
+from core.ui.picture_drawer import Comparison, show_picture
 from core.ui.undo import offer_undo
+from core.verification.relation import relation
 
 QUESTIONS = {
     "thing": ("Same thing", "Where the few best drop to the rest"),
@@ -59,7 +60,10 @@ def show_results(query: Query, where: Filter) -> None:
         _add(Part(picture=UUID(shown.less_like), weight=NEGATIVE))
     if shown.opened:
         match = next(match for match in matches.found if str(match.id) == shown.opened)
-        show_picture(match.id, _search_with, f"**{percent(match.similarity)}** similar")
+        note = f"**{percent(match.similarity)}** similar"
+        show_picture(match.id, _search_with, note, _comparison(matches, match.id))
+    elif not matches.verified:
+        _mark_same(matches)
 
 
 def _find_matches(query: Query, where: Filter) -> Matches:
@@ -77,12 +81,32 @@ def _find_matches(query: Query, where: Filter) -> Matches:
     return matches
 
 
+def _mark_same(matches: Matches) -> None:
+    """Find out which matches are the same picture, now that all are on screen, and draw them again if some are."""
+    state = st.session_state
+    wanted, _ = state["matches"]
+    marked = engine().mark_same(matches)
+    state["matches"] = (wanted, marked)
+    if marked.same:
+        st.rerun()
+
+
+def _comparison(matches: Matches, picture: UUID) -> Comparison | None:
+    """The query's picture beside a match that is the same."""
+    proof = matches.same.get(picture)
+    detail = matches.query.encoded_parts[0].detail
+    if proof is None or detail is None:
+        return None
+    return Comparison(detail, proof)
+
+
 def _card(match: Match, matches: Matches, note: str) -> MatchCard:
     return {
         **picture_card(engine().settings, match, note),
         "similarity": match.similarity,
         "copy_of": str(matches.copies.get(match.id, "")),
         "badge": "In your query" if match.id in matches.query.members else "",
+        "relation": relation(matches.same[match.id]) if match.id in matches.same else "",
     }
 
 
