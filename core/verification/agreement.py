@@ -24,35 +24,48 @@ TEXTURE = 2.0
 ALIKE = 0.6
 """Correlation of a window's lightness from which both show the same there."""
 
-FAINT = 4.0
-"""Of a and b of CIELAB: the standard deviation below which a picture counts as grey, or as all of one tint."""
+FAINT = 2.5
+"""Mean distance from grey in a and b of CIELAB below which a picture has no colours."""
 
-MAX_TINT = 0.25
-"""Of a and b of CIELAB by step of lightness: the tint of sepia, as photo software has it, changes by 0.2."""
+MOST = 0.95
+"""The share of the pixels whose colours must agree."""
+
+STRENGTHS = (0.4, 2.5)
+"""How much fainter or stronger colours may have become. All grey is a case of its own."""
+
+MAX_TINT, MAX_GROWTH = 12.0, 0.2
+"""Of a and b of CIELAB: the tint that all may have, and how it may grow by step of lightness; sepia, as photo software
+has it, reaches both."""
 
 
 @dataclass(frozen=True)
 class Agreement:
     """How far two aligned pictures agree.
 
-    `form` is the mean correlation of the brightness within windows that have a form, and `agreeing` the share of such
-    windows whose correlation is at least ALIKE. In the latter, `gain` is the contrast of the second picture by that of
-    the first, and `colours` how much of the second's colours the first's explain (R²), None where one has none.
-    `area` is the number of pixels compared.
+    `form` is the mean correlation of the lightness within windows that have a form, and `agreeing` the share of such
+    windows whose correlation is at least ALIKE: of all that both pictures have in common by their alignment.
+    `core_form` and `core_agreeing` are the same among the points that they agree on, which cover `core_share` of the
+    first or of the second picture, whichever is more: beyond, each may be a part of something bigger.
+
+    In the agreeing windows, `gain` is the contrast of the second picture by that of the first, and `colours` how far
+    their colours differ in a and b of CIELAB once an even change of all is taken off; `grey` says that one of them has
+    none. `change` is how far all differs in CIELAB as it is. `area` is the number of pixels compared.
     """
 
-    form: float
-    agreeing: float
-    gain: float
-    colours: float | None
-    area: int
+    form: float = 0.0
+    agreeing: float = 0.0
+    core_form: float = 0.0
+    core_agreeing: float = 0.0
+    core_share: float = 0.0
+    gain: float = 1.0
+    colours: float = 0.0
+    grey: bool = False
+    change: float = 0.0
+    area: int = 0
 
 
 def agreement(first: Pixels, second: Pixels, alignment: Alignment) -> Agreement:
-    """Lay the first picture over the second, and compare what both show around the points that they agree on.
-
-    Beyond these they may differ: each may be a part of a bigger picture.
-    """
+    """Lay the first picture over the second, and compare what both show."""
     factor = min(1.0, SIDE / max(second.shape[:2]))
     shrunk = np.diag([factor, factor, 1.0]) @ alignment.matrix
     zoom = factor * math.sqrt(abs(float(np.linalg.det(alignment.linear))))
@@ -61,35 +74,48 @@ def agreement(first: Pixels, second: Pixels, alignment: Alignment) -> Agreement:
     source = first if zoom >= 1 else cv2.GaussianBlur(first, (0, 0), 0.4 / zoom)
     over = cv2.warpPerspective(source, shrunk, size, flags=cv2.INTER_LINEAR)
     covered = cv2.warpPerspective(np.full(first.shape[:2], 1, np.uint8), shrunk, size, flags=cv2.INTER_NEAREST)
-    around = np.zeros(covered.shape, np.uint8)
-    hull = cv2.convexHull((alignment.points * factor).astype(np.float32))
-    cv2.fillConvexPoly(around, np.rint(hull).astype(np.int32), 1)
-    inside: NDArray[np.bool_] = (cv2.erode(covered, np.ones((3, 3), np.uint8)) > 0) & (
-        cv2.dilate(around, np.ones((WINDOW, WINDOW), np.uint8)) > 0
-    )
-    area = int(inside.sum())
+    inside: NDArray[np.bool_] = cv2.erode(covered, np.ones((3, 3), np.uint8)) > 0
+    core = inside & _around(alignment, factor, covered.shape)
     labs = [
         np.asarray(cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
         for pixels in (over, under)
     ]
-    windows = _windows(np.ascontiguousarray(labs[0][..., 0]), np.ascontiguousarray(labs[1][..., 0]), inside)
-    if windows is None:
-        return Agreement(0.0, 0.0, 1.0, None, area)
-    correlation, formed, deviations = windows
+    correlation, formed, deviations = _windows(
+        np.ascontiguousarray(labs[0][..., 0]), np.ascontiguousarray(labs[1][..., 0]), inside
+    )
     alike = formed & (correlation >= ALIKE)
-    agreeing = float(alike.sum() / formed.sum())
-    if not alike.any():
-        return Agreement(float(correlation[formed].mean()), 0.0, 1.0, None, area)
-    gain = float(np.median(deviations[1][alike] / np.maximum(deviations[0][alike], 1e-3)))
-    near = inside & (cv2.dilate(alike.astype(np.uint8), np.ones((WINDOW, WINDOW), np.uint8)) > 0)
-    return Agreement(float(correlation[formed].mean()), agreeing, gain, _colours(labs, near), area)
+    if not (alike & core).any():
+        return Agreement(area=int(inside.sum()))
+    near = alike & core
+    in_core = formed & core
+    whole = min(size[0] * size[1], first.shape[0] * first.shape[1] * zoom**2)
+    return Agreement(
+        form=float(correlation[formed].mean()),
+        agreeing=float(alike.sum() / formed.sum()),
+        core_form=float(correlation[in_core].mean()),
+        core_agreeing=float(near.sum() / in_core.sum()),
+        core_share=float(core.sum() / whole),
+        gain=float(np.median(deviations[1][near] / np.maximum(deviations[0][near], 1e-3))),
+        colours=_colours(labs, near),
+        grey=min(float(np.hypot(lab[..., 1], lab[..., 2])[near].mean()) for lab in labs) < FAINT,
+        change=float(np.quantile(np.linalg.norm(labs[0][near] - labs[1][near], axis=1), MOST)),
+        area=int(inside.sum()),
+    )
+
+
+def _around(alignment: Alignment, factor: float, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Where the points lie that both pictures agree on, with all between them and a little around."""
+    hull = cv2.convexHull((alignment.points * factor).astype(np.float32))
+    around = np.zeros(shape, np.uint8)
+    cv2.fillConvexPoly(around, np.rint(hull).astype(np.int32), 1)
+    return np.asarray(cv2.dilate(around, np.ones((WINDOW, WINDOW), np.uint8)) > 0)
 
 
 def _windows(
     over: NDArray[np.float32], under: NDArray[np.float32], inside: NDArray[np.bool_]
-) -> tuple[NDArray[np.float32], NDArray[np.bool_], tuple[NDArray[np.float32], NDArray[np.float32]]] | None:
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """For the window around each pixel the correlation of both pictures' lightness, whether either has a form there,
-    and both standard deviations; None if there is no form anywhere."""
+    and both standard deviations."""
     window = (WINDOW, WINDOW)
     whole = cv2.blur(inside.astype(np.float32), window)
 
@@ -101,21 +127,21 @@ def _windows(
     first = np.sqrt(np.maximum(mean(over * over) - means[0] ** 2, 0))
     second = np.sqrt(np.maximum(mean(under * under) - means[1] ** 2, 0))
     formed = inside & (whole > 0.6) & (np.maximum(first, second) > TEXTURE)
-    if not formed.any():
-        return None
     return np.clip(common / np.maximum(first * second, TEXTURE), -1, 1), formed, (first, second)
 
 
-def _colours(labs: list[NDArray[np.float32]], where: NDArray[np.bool_]) -> float | None:
-    """How much of the second's colours, a and b of CIELAB, are the first's times a strength, plus a tint that may grow
-    or fade with the lightness (as sepia does), but only so much: white things stay white in a photo of a red one."""
+def _colours(labs: list[NDArray[np.float32]], where: NDArray[np.bool_]) -> float:
+    """How far the second's colours are from the first's, in a and b of CIELAB, but for the few
+    pixels where that is most. Before, the first's are made stronger or fainter and given a tint that may grow with the lightness, as
+    filters do, but only so much: white things stay white in a photo of a shirt in another colour."""
     over, under = (cv2.blur(lab, (5, 5))[where] for lab in labs)
-    first, second = over[:, 1:] - over[:, 1:].mean(0), under[:, 1:] - under[:, 1:].mean(0)
-    spread = float((first**2).sum(1).mean()), float((second**2).sum(1).mean())
-    if min(spread) < FAINT**2:
-        return None
+    first, second = over[:, 1:], under[:, 1:]
+    spread = float(((first - first.mean(0)) ** 2).sum())
+    together = float(((first - first.mean(0)) * (second - second.mean(0))).sum())
+    strength = float(np.clip(together / max(spread, 1e-3), *STRENGTHS))
+    left = second - strength * first
     light = over[:, 0] - over[:, 0].mean()
-    tint = np.clip((light @ second) / max(float(light @ light), 1e-3), -MAX_TINT, MAX_TINT)
-    plain = second - light[:, None] * tint
-    strength = float(np.clip((first * plain).sum() / (first**2).sum(), 0, 3))
-    return 1 - float(((plain - strength * first) ** 2).sum(1).mean()) / spread[1]
+    growth = np.clip((light @ left) / max(float(light @ light), 1e-3), -MAX_GROWTH, MAX_GROWTH)
+    left = left - light[:, None] * growth
+    left = left - np.clip(np.median(left, 0), -MAX_TINT, MAX_TINT)
+    return float(np.quantile(np.hypot(left[:, 0], left[:, 1]), MOST))

@@ -17,14 +17,25 @@ Outline = tuple[tuple[float, float], ...]
 """The corners of one picture within another, from its own top left clockwise: x and y as parts of the other's width and
 height. Those outside the other are below 0 or above 1."""
 
-FORM, AGREEING = 0.45, 0.5
-"""What form must agree at least, see `Agreement`. Copies with words or stickers over them have 0.5 and more."""
+AGREEING, FORM = 0.8, 0.65
+"""How far all that two pictures have in common must agree, see `Agreement`. Copies have more, but for those with words
+over them; two photos of one thing have less, for they are not taken from quite the same place."""
 
-COLOURS = 0.2
-"""How much of the colours must agree. Copies have 0.6 and more, one shirt in two colours has 0 to 0.4."""
+CORE_AGREEING, CORE_FORM, CORE_SHARE = 0.88, 0.75, 0.25
+"""Or else what lies among the points, which must be a good part of one picture: in a collage each picture is cut."""
 
-GAIN, GREY_GAIN = 2.8, 2.0
+MATCHING, CORE_MATCHING = 0.55, 0.6
+"""The share of all matches of features that the alignment must explain, in either case."""
+
+COLOURS = 10.0
+"""How far colours may differ. Cropped, turned and re-compressed copies stay within 7, one shirt in two colours is
+beyond 12; a strong filter is, too, and proves nothing."""
+
+GAIN, GREY_GAIN = 2.6, 1.5
 """How much more contrast the one may have, and where one has no colours, which then cannot disagree."""
+
+FEW, CHANGE = 30, 25.0
+"""With fewer points than that, a picture is so plain that its colours must be the same as they are, within so much."""
 
 SMALLEST = 150
 """Pixels in common, of pictures of 160: 12 × 12 can prove something, less cannot."""
@@ -63,20 +74,26 @@ class Proof:
 def prove(first: LocalFeatures, second: LocalFeatures) -> Proof | None:
     """The proof that both show the same picture, or None. Flat, blank and tiny pictures can prove nothing."""
     alignment = align(first, second)
-    if alignment is None or not _agrees(agreement(first.pixels, second.pixels, alignment)):
+    if alignment is None:
+        return None
+    found = agreement(first.pixels, second.pixels, alignment)
+    if not _same_forms(found, alignment) or not _same_colours(found, len(alignment.points)):
         return None
     return _proof(first, second, alignment)
 
 
-def _agrees(found: Agreement) -> bool:
-    most = GAIN if found.colours is not None else GREY_GAIN
-    return (
-        found.area >= SMALLEST
-        and found.form >= FORM
-        and found.agreeing >= AGREEING
-        and 1 / most <= found.gain <= most
-        and (found.colours is None or found.colours >= COLOURS)
-    )
+def _same_forms(found: Agreement, alignment: Alignment) -> bool:
+    matching = len(alignment.points) / alignment.matches
+    whole = found.agreeing >= AGREEING and found.form >= FORM and matching >= MATCHING
+    core = found.core_agreeing >= CORE_AGREEING and found.core_form >= CORE_FORM and matching >= CORE_MATCHING
+    return found.area >= SMALLEST and (whole or (core and found.core_share >= CORE_SHARE))
+
+
+def _same_colours(found: Agreement, points: int) -> bool:
+    most = GREY_GAIN if found.grey else GAIN
+    if not 1 / most <= found.gain <= most or (points < FEW and found.change > CHANGE):
+        return False
+    return found.grey or found.colours <= COLOURS
 
 
 def _proof(first: LocalFeatures, second: LocalFeatures, alignment: Alignment) -> Proof:
