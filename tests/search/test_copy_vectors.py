@@ -94,7 +94,7 @@ def test_a_picture_of_the_collection_has_its_stored_one(engine: Engine, member: 
     stored = engine.store.embedding(wait_for(engine).model, member)
     assert stored is not None
     for part in (Part(picture=member), Part(file=0)):
-        assert np.array_equal(compose(engine, part).copy_vector, stored)
+        assert same(compose(engine, part), stored)
     assert same(compose(engine, Part(picture=member, crop=HALF)), expected(engine, thumbnail(engine, member), HALF))
 
 
@@ -122,7 +122,8 @@ def test_the_copies_of_a_query_are_found_by_it(engine: Engine, member: UUID) -> 
 def test_more_than_one_picture_has_none(engine: Engine) -> None:
     for parts in ([Part(file=0), Part(file=1)], [Part(file=0), Part(file=0, crop=HALF)]):
         query = compose(engine, *parts)
-        assert query.copy_vector is query.copy_model is None
+        assert query.copy_vector is None
+        assert query.copy_model is None
 
 
 def test_a_negative_picture_leaves_the_one_looked_for(engine: Engine) -> None:
@@ -144,6 +145,7 @@ def test_off_means_none(module_settings: Settings) -> None:
         off.wait_until_ready(60)
         assert (off.copy_model(), off.copy_model_state, off.copy_reembedding) == (None, None, None)
         query = off.query_encoder.compose(off.serving(), [Part(file=1)], FILES)
-        assert query.copy_vector is query.copy_model is None
+        assert query.copy_vector is None
+        assert query.copy_model is None
     finally:
         off.close()
