@@ -27,6 +27,7 @@ from core.database.backup_format import MANIFEST
 from core.database.catalog import read_tables
 from core.database.connection import Database
 from core.database.embedded_server import EmbeddedPostgres
+from core.database.embedding_tables import Purpose
 from core.database.migrations import migrate, own_migrations
 from core.database.restore import restore
 from core.duplicates.near_copies import pair
@@ -53,8 +54,9 @@ def source(module_settings: Settings) -> Iterator[Database]:
     database = Database(module_settings)
     database.open()
     store, ledger = Store(database), Imports(database)
-    for name in ("test/first", "test/second"):
-        model = store.use_model(name, DIM)
+    purposes: dict[str, Purpose] = {"test/first": "copy", "test/second": "content"}
+    for name, purpose in purposes.items():
+        model = store.use_model(name, DIM, "", purpose)
         ids = fill(database, model, unit_vectors(COUNT, DIM, len(name)), tags=[["red", "ö"], []])
     Curation(database).remove(ids[:3])
     with database.connection() as connection:

@@ -48,7 +48,8 @@ def photos() -> list[Image.Image]:
 
 def test_rows_are_unit_float32_of_the_models_dimension(encoder: CopyEncoder, photos: list[Image.Image]) -> None:
     vectors = encoder.encode_pictures(photos)
-    assert (vectors.dtype, vectors.shape, encoder.dim) == (np.float32, (len(photos), SMALL.dimensions), 64)
+    assert vectors.dtype == np.float32
+    assert vectors.shape == (len(photos), encoder.dim) == (24, SMALL.dimensions)
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     assert encoder.encode_pictures([]).shape == (0, 64)
     assert encoder.name.startswith("built-in-copy@")

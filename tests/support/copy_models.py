@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 
 from bench.support.data import some_photos
 from core.embedding.copy_network import Config, CopyNetwork
@@ -23,8 +23,8 @@ def make_copy_network(seed: int = 0) -> CopyNetwork:
     """A network with random weights whose vectors are spread over all directions."""
     torch.manual_seed(seed)
     network = CopyNetwork(SMALL).eval()
-    photos = [cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB) for path in some_photos(100)]
-    whiten(network.head, outputs(network, [np.asarray(photo, np.uint8) for photo in photos], SMALL.side), 0.05)
+    photos = [np.asarray(Image.open(path).convert("RGB")) for path in some_photos(100)]
+    whiten(network.head, outputs(network, photos, SMALL.side), 0.05)
     return network
 
 
