@@ -10,7 +10,7 @@ from core.collection.store import Match
 from core.search.matches import Matcher, Matches
 from core.search.nearest import Nearest
 from core.search.query_vector import Query
-from core.verification.local_features import LocalFeatures
+from core.verification.local_features import MOST_OF_QUERY, LocalFeatures
 from core.verification.verifier import Verifier, features_of
 
 BY_COPIES, BY_CONTENT = 30, 20
@@ -62,4 +62,4 @@ class SamePictures:
 def _features(query: Query) -> LocalFeatures | None:
     """The local features of what a query looks for; None unless that is one picture alone."""
     detail = query.encoded_parts[0].detail if len(query.encoded_parts) == 1 else None
-    return None if detail is None else features_of(detail)
+    return None if detail is None else features_of(detail, MOST_OF_QUERY)

@@ -131,9 +131,12 @@ def _windows(
 
 
 def _colours(labs: list[NDArray[np.float32]], where: NDArray[np.bool_]) -> float:
-    """How far the second's colours are from the first's, in a and b of CIELAB, but for the few
-    pixels where that is most. Before, the first's are made stronger or fainter and given a tint that may grow with the lightness, as
-    filters do, but only so much: white things stay white in a photo of a shirt in another colour."""
+    """How far the second's colours are from the first's, in a and b of CIELAB, but for the few pixels where that is
+    most.
+
+    Before, the first's are made stronger or fainter and given a tint that may grow with the lightness, as filters do,
+    but only so much: white things stay white in a photo of a shirt in another colour.
+    """
     over, under = (cv2.blur(lab, (5, 5))[where] for lab in labs)
     first, second = over[:, 1:], under[:, 1:]
     spread = float(((first - first.mean(0)) ** 2).sum())

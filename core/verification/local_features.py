@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.uint8]
 """Height × width × 3, red, green, blue."""
 
-MOST = 600
-"""Points of a picture, the strongest ones: of a collage enough for each of its pictures."""
+MOST, MOST_OF_QUERY = 600, 1200
+"""Points of a picture, the strongest ones. A query may be a collage, and needs enough for each of its pictures."""
 
 CONTRAST = 0.02
 """OpenCV's default, 0.04, leaves too few points in soft pictures."""
@@ -42,11 +42,12 @@ class LocalFeatures:
         return np.ascontiguousarray(grid.reshape(-1, 128))
 
 
-def local_features(pixels: Pixels) -> LocalFeatures:
-    """SIFT's points (Lowe 2004), their descriptors as RootSIFT (Arandjelović and Zisserman 2012). Thread-safe."""
-    detector: Any = cv2.SIFT.create(nfeatures=MOST, contrastThreshold=CONTRAST)
+def local_features(pixels: Pixels, most: int = MOST) -> LocalFeatures:
+    """SIFT's `most` strongest points (Lowe 2004), their descriptors as RootSIFT (Arandjelović and Zisserman 2012).
+    Thread-safe."""
+    detector: Any = cv2.SIFT.create(nfeatures=most, contrastThreshold=CONTRAST, enable_precise_upscale=True)
     found, given = detector.detectAndCompute(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), None)
     points = np.array([point.pt for point in found], np.float32).reshape(-1, 2)
     rows = np.zeros((0, 128), np.float32) if given is None else np.asarray(given, np.float32)
     rows = np.sqrt(rows / np.maximum(rows.sum(1, keepdims=True), 1e-6))
-    return LocalFeatures(points[:MOST], rows[:MOST], pixels)
+    return LocalFeatures(points[:most], rows[:most], pixels)

@@ -15,7 +15,7 @@ from cachetools import LRUCache
 from PIL import Image
 
 from core.collection.store import Store
-from core.verification.local_features import LocalFeatures, local_features
+from core.verification.local_features import MOST, LocalFeatures, local_features
 from core.verification.proof import Proof, prove
 
 logger = logging.getLogger(__name__)
@@ -71,11 +71,11 @@ class Verifier:
         return {id: found[id] for id in pictures if id in found}
 
 
-def features_of(data: bytes) -> LocalFeatures | None:
-    """The features of a picture made by this program: a thumbnail, or a query's image. None if it is damaged."""
+def features_of(data: bytes, most: int = MOST) -> LocalFeatures | None:
+    """The features of a JPEG made by this program, a thumbnail or a query's image. None if it is damaged."""
     try:
         with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
-            return local_features(np.asarray(image.convert("RGB")))
+            return local_features(np.asarray(image.convert("RGB")), most)
     except OSError as error:
         logger.warning("a picture cannot be compared: %s", error)
         return None
