@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.uint8]
 """Height × width × 3, red, green, blue."""
 
-MOST, MOST_OF_QUERY = 600, 1200
+MOST, MOST_OF_QUERY = 600, 2000
 """Points of a picture, the strongest ones. A query may be a collage, and needs enough for each of its pictures."""
 
 CONTRAST = 0.02
