@@ -13,8 +13,8 @@ from bench.report import Report, machine
 from core.process import keep_freed_memory
 
 BENCHES = (
-    *("builtin", "indexing", "queue", "memory", "people", "search", "query", "page", "retrieval"),
-    *("browse", "duplicates", "tuning", "curator", "cuts"),
+    *("builtin", "indexing", "both_embeddings", "queue", "memory", "people", "search", "query"),
+    *("page", "retrieval", "browse", "duplicates", "tuning", "curator", "cuts"),
 )
 """Modules of this package with a function `run(report)`, each measuring for some minutes."""
 

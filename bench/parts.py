@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.support.data import MODEL_SETTING
+from core.embedding.copy_encoder import OFF
 from core.engine import Engine
 from core.indexing.imports import Import
 from core.media.urls import key_of
@@ -46,10 +47,13 @@ def random_vit() -> Iterator[str]:
 
 
 @contextmanager
-def running_engine(clip_model: str = MODEL_SETTING) -> Iterator[Engine]:
-    """The whole engine with an embedded Postgres of its own, ready to work."""
+def running_engine(clip_model: str = MODEL_SETTING, copy_model: str = OFF) -> Iterator[Engine]:
+    """The whole engine with an embedded Postgres of its own, ready to work; the copy model may still be loading."""
     with folder() as path:
-        engine = Engine(Settings(_env_file=None, data_dir=path, clip_model=clip_model, allow_private_urls=True))
+        settings = Settings(
+            _env_file=None, data_dir=path, clip_model=clip_model, copy_model=copy_model, allow_private_urls=True
+        )
+        engine = Engine(settings)
         engine.start()
         try:
             engine.wait_until_ready(START_SECONDS)

@@ -48,6 +48,25 @@ MAX_PROFILE = 4_000_000
 BIG = 10_000_000
 """Pixels above which pictures are decoded one at a time, so that 32 threads never hold 32 large pictures."""
 
+ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
+"""Kinds whose further frames are looked at when the first is blank, as in an animation that fades in."""
+
+MAX_FRAMES = 60
+"""Frames looked at: over two seconds of most animations. All of them together have at most as many pixels as one
+picture may have."""
+
+CONTRAST, SHOWN = 32, 0.01
+"""A frame is blank unless this share of its pixels is more than CONTRAST of 256 levels from its most frequent level."""
+
+NEARLY_WHITE, ALL_OF_IT = 256 - CONTRAST, 0.95
+"""The level from which a pixel is lost on white, and the share of what is visible that may not all be lost."""
+
+DARK_GROUND = (64, 64, 64)
+"""What transparent pictures that would be lost on white are put on."""
+
+SAMPLED_SIDE = 256
+"""Pixels of each side by which a large picture is judged blank or white: 65,000 of them are enough to see shares."""
+
 _EXIF_TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -72,7 +91,8 @@ PixelBox = tuple[float, float, float, float]
 class Picture:
     """A decoded and checked picture.
 
-    `image` is upright RGB on white; its short side has at least the pixels asked for, or as many as the original's.
+    `image` is upright RGB, on white or, where that would hide it, on dark grey; its short side has at least the pixels
+    asked for, or as many as the original's.
     `box` is the picture's area in it: an eighth of 4,477 pixels is 559.6, and the image is 560 wide.
     `sha256` is that of the file (32 bytes), `phash` the 64-bit perceptual hash of imagehash as a signed integer;
     `width` and `height` are the upright original's in pixels, `size` the file's bytes; `thumbnail` is a JPEG with
@@ -95,9 +115,9 @@ class Picture:
 def read_picture(data: bytes, *, max_bytes: int, max_pixels: int, side: int = WORKING_SIDE) -> Picture:
     """Decode a file of any supported format, detected from its content alone.
 
-    Only the first frame of an animation or page of a document is read. `side` is the short side in pixels that the
-    picture may be reduced to. Raises PictureError with a sentence (PictureTooLargeError, a subclass, when a limit is
-    exceeded), and nothing else.
+    Of an animation, the first frame that is not blank is read, within MAX_FRAMES and `max_pixels`; of a document, the
+    first page. `side` is the short side in pixels that the picture may be reduced to. Raises PictureError with a
+    sentence (PictureTooLargeError, a subclass, when a limit is exceeded), and nothing else.
     """
     if len(data) > max_bytes:
         raise PictureTooLargeError(
@@ -132,9 +152,12 @@ def _read(data: bytes, kind: str, max_pixels: int, side: int) -> Picture:
         with turn:
             file.load()
             box: PixelBox = drafted[1] if drafted else (0.0, 0.0, *file.size)
-            small, box = _reduced(_on_white(_eight_bits(file)), box, side)
-            orientation = _orientation(file)
-        image = _srgb(small, file.info.get("icc_profile"))
+            orientation, profile = _orientation(file), file.info.get("icc_profile")
+            frame = _on_ground(_eight_bits(file))
+            if kind in ANIMATED:
+                frame = _first_shown(file, frame, max_pixels)
+            small, box = _reduced(frame, box, side)
+        image = _srgb(small, profile)
     if orientation in _EXIF_TURNS:
         box = _turned(box, image.size, orientation)
         image = image.transpose(_EXIF_TURNS[orientation])
@@ -193,13 +216,61 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray((values.clip(0, white) * (255 / white)).astype(np.uint8))
 
 
-def _on_white(image: Image.Image) -> Image.Image:
-    """RGB or CMYK on white: as a web page shows it, not the colours hidden under transparency."""
+def _on_ground(image: Image.Image) -> Image.Image:
+    """RGB or CMYK on white, as a web page shows it, not the colours hidden under transparency.
+
+    What would be lost on white, such as a white logo, is put on dark grey.
+    """
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image).convert("RGB")
+        ground = Image.new("RGBA", image.size, DARK_GROUND if _is_lost_on_white(image) else "white")
+        return Image.alpha_composite(ground, image).convert("RGB")
     return image if image.mode in ("RGB", "CMYK") else image.convert("RGB")
+
+
+def _is_lost_on_white(image: Image.Image) -> bool:
+    """Whether nearly all that is visible of an RGBA image is nearly white, and not nearly all of it is visible."""
+    pixels = np.asarray(_sampled(image))
+    alpha = pixels[..., 3].astype(np.float32)
+    white = alpha[pixels[..., :3].min(axis=2) >= NEARLY_WHITE].sum()
+    return bool(ALL_OF_IT * alpha.sum() <= white and 0 < alpha.mean() < ALL_OF_IT * 255)
+
+
+def _first_shown(file: ImageFile.ImageFile, first: Image.Image, max_pixels: int) -> Image.Image:
+    """The first frame of an animation that is not blank, else that which shows most; `first` is its first, decoded."""
+    best, most = first, _share_shown(first)
+    if most < SHOWN and first is file:
+        best = first.copy()  # the next frame is decoded into it
+    for number in range(1, min(MAX_FRAMES, max_pixels // math.prod(first.size))):
+        if most >= SHOWN:
+            break
+        try:
+            file.seek(number)
+            file.load()
+            frame = _on_ground(_eight_bits(file))
+        except Exception:  # noqa: BLE001  there are no more, or the rest is damaged
+            break
+        share = _share_shown(frame)
+        if share > most and frame.size == best.size:
+            best, most = frame.copy(), share
+    return best
+
+
+def _share_shown(image: Image.Image) -> float:
+    """The share of an RGB image's pixels that are unlike the most frequent level, in the channel with most of them."""
+    sample = _sampled(image)
+    shares = list[float]()
+    for channel in sample.split():
+        levels = channel.histogram()
+        ground = max(range(256), key=levels.__getitem__)
+        shares.append(1 - sum(levels[max(0, ground - CONTRAST) : ground + CONTRAST + 1]) / sum(levels))
+    return max(shares)
+
+
+def _sampled(image: Image.Image) -> Image.Image:
+    """Some of the pixels of a large image, all of a small one."""
+    size = min(SAMPLED_SIDE, image.width), min(SAMPLED_SIDE, image.height)
+    return image.resize(size, Image.Resampling.NEAREST)
 
 
 def _reduced(image: Image.Image, box: PixelBox, side: int) -> tuple[Image.Image, PixelBox]:

@@ -17,11 +17,11 @@ import pillow_heif
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps
+from PIL import ExifTags, Image, ImageCms, ImageDraw, ImageFile, ImageOps, ImageStat
 
 from bench.support.data import some_photos
 from core.errors import PictureError, PictureTooLargeError
-from core.media.decode import Picture, read_picture
+from core.media.decode import MAX_FRAMES, Picture, read_picture
 from core.media.file_types import NOT_PICTURES, kind_of
 
 pillow_heif.register_heif_opener()
@@ -97,6 +97,53 @@ def test_of_an_animation_the_first_picture_counts(format: str) -> None:
     assert close(pixel(saved(frames[0], format, save_all=True, append_images=frames[1:])), (255, 0, 0), 6)
 
 
+def animated(format: str, *frames: Image.Image) -> bytes:
+    return saved(frames[0], format, save_all=True, append_images=frames[1:], duration=90)
+
+
+@pytest.mark.parametrize("colour", ["black", "white", None], ids=["black", "white", "transparent"])
+@pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG", "AVIF"])
+def test_a_blank_start_of_an_animation_is_passed_over(format: str, colour: str | None) -> None:
+    blank = Image.new("RGBA", (300, 200), colour or (0, 0, 0, 0))
+    faint = Image.blend(blank.convert("RGB"), photo(), 0.02)
+    data = animated(format, blank, faint.convert("RGBA"), photo().convert("RGBA"))
+    difference = np.abs(np.asarray(read(data).image, float) - np.asarray(photo(), float)).mean()
+    assert difference < (14 if format == "GIF" else 8)
+
+
+def test_a_first_frame_that_shows_something_counts() -> None:
+    """However little: a light dot on black is what the animation is about."""
+    dot = plain(color="black", size=(300, 200))
+    dot.paste("white", (100, 100, 130, 130))
+    assert np.array_equal(np.asarray(read(animated("PNG", dot, photo())).image), np.asarray(dot))
+
+
+def test_of_frames_that_are_all_blank_the_one_that_shows_most_counts() -> None:
+    frames = [plain(color="black", size=(300, 200)) for _ in range(4)]
+    frames[2].paste("white", (0, 0, 10, 10))
+    assert np.array_equal(np.asarray(read(animated("PNG", *frames)).image), np.asarray(frames[2]))
+
+
+@pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG"])
+def test_frames_are_looked_at_within_the_limit_on_pixels(format: str) -> None:
+    blank = [plain(color=colour, size=(300, 200)) for colour in ("black", "red", "blue")]
+    data = animated(format, *blank, photo())
+    found = [read_picture(data, max_bytes=MAX_BYTES, max_pixels=frames * 60_000).image for frames in (3, 4)]
+    assert [max(ImageStat.Stat(image).stddev) > 10 for image in found] == [False, True]
+
+
+def test_a_long_blank_start_ends_the_search() -> None:
+    frames = [plain(color=(0, number % 8, number // 8), size=(32, 32)) for number in range(MAX_FRAMES)]
+    late, just = (animated("PNG", *frames[:blank], photo(32, 32)) for blank in (MAX_FRAMES, MAX_FRAMES - 1))
+    assert [max(ImageStat.Stat(read(data).image).stddev) > 10 for data in (late, just)] == [False, True]
+
+
+@pytest.mark.parametrize("format", ["GIF", "PNG"])
+def test_an_animation_that_breaks_off_is_what_came_before(format: str) -> None:
+    data = animated(format, plain(color="white", size=(300, 200)), photo())
+    assert close(pixel(data[: len(data) * 2 // 3]), (255, 255, 255))
+
+
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_every_orientation_is_turned_upright(format: str, orientation: int) -> None:
@@ -167,6 +214,39 @@ def transparent(mode: str) -> Image.Image:
 )
 def test_what_is_transparent_is_white(mode: str, format: str) -> None:
     assert close(pixel(saved(transparent(mode), format)), (255, 255, 255))
+
+
+def drawn(colour: tuple[int, int, int, int], size: int = 300) -> Image.Image:
+    """A disc on nothing, smooth at its edge as a logo is."""
+    mask = Image.new("L", (4 * size, 4 * size), 0)
+    ImageDraw.Draw(mask).ellipse((size, size, 3 * size, 3 * size), fill=colour[3])
+    image = Image.new("RGBA", (size, size), (*colour[:3], 0))
+    image.putalpha(mask.resize((size, size), Image.Resampling.LANCZOS))
+    return image
+
+
+@pytest.mark.parametrize("format", ["PNG", "WEBP", "AVIF"])
+def test_a_white_drawing_on_nothing_is_put_on_grey(format: str) -> None:
+    data = saved(drawn((250, 255, 255, 255)), format)
+    assert close(pixel(data, (150, 150)), (250, 255, 255), 6)
+    assert close(pixel(data, (5, 5)), (64, 64, 64), 6)
+
+
+@pytest.mark.parametrize("colour", [(0, 0, 0, 255), (200, 30, 60, 255), (128, 128, 128, 255), (0, 0, 0, 0)])
+def test_any_other_drawing_on_nothing_is_put_on_white(colour: tuple[int, int, int, int]) -> None:
+    assert pixel(saved(drawn(colour), "PNG"), (5, 5)) == (255, 255, 255)
+
+
+def test_a_white_page_with_round_corners_stays_on_white() -> None:
+    page = Image.new("RGBA", (300, 400), "white")
+    page.paste((0, 0, 0, 0), (0, 0, 10, 10))
+    assert pixel(saved(page, "PNG"), (5, 5)) == (255, 255, 255)
+
+
+def test_a_drawing_white_only_in_part_stays_on_white() -> None:
+    image = drawn((255, 255, 255, 255))
+    image.paste((180, 0, 0, 255), (140, 140, 180, 180))
+    assert pixel(saved(image, "PNG"), (5, 5)) == (255, 255, 255)
 
 
 def test_half_transparent_red_is_pink() -> None:
