@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 from bench.support.data import MODEL
 from bench.support.fakehub import FakeHub
 from bench.support.host import free_port, short_folder
+from bench.support.launch import fork_from_now_on
 from core.api.routes import routes
 from core.database.connection import Database
 from core.database.embedded_server import EmbeddedPostgres
@@ -37,6 +38,8 @@ those that mostly wait (for leases, for kills) take turns with those that keep a
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # several models at once on few cores: threads that wait must not spin
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+fork_from_now_on()
 
 Way = Callable[[str], str]
 """What a test makes of a database's URL before it uses it."""

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, Self
 
 import httpx2
@@ -16,20 +13,28 @@ import psutil
 
 from bench.support.data import MODEL_SETTING
 from bench.support.host import free_port, short_folder
+from bench.support.launch import Launched
 
-ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 90
 
 
 class App:
     """A running Lookalike on a free port. `environment` holds its settings; its data go with the `with` block."""
 
-    def __init__(self, until: str = "ok", **environment: str) -> None:
-        """`until` is the health to wait for; an empty setting counts as unset."""
+    def __init__(
+        self,
+        until: str = "ok",
+        *,
+        afresh: bool = False,
+        constants: Mapping[str, object] | None = None,
+        **environment: str,
+    ) -> None:
+        """`until` is the health to wait for; an empty setting counts as unset. For the rest see `Launched`."""
         self._until = until
+        self._afresh, self._constants = afresh, constants
         self._given = environment
         self._stack = contextlib.ExitStack()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Launched | None = None
 
     def __enter__(self) -> Self:
         self.folder = self._stack.enter_context(short_folder())
@@ -55,37 +60,29 @@ class App:
 
     def launch(self) -> None:
         """Start it, and wait for nothing."""
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "core", "run"],
-                cwd=ROOT,
-                env={**os.environ, **self.environment},
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        self._process = Launched(["run"], self.environment, self.log, afresh=self._afresh, constants=self._constants)
 
     def start(self, until: str = "ok") -> None:
         """Start it and wait until its health says `until`."""
         self.launch()
         assert self._process is not None
         deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline and self._process.poll() is None:
+        while time.monotonic() < deadline and self._process.status is None:
             with contextlib.suppress(httpx2.HTTPError):
                 if self.get("/api/health")["status"] == until:
                     return
             time.sleep(0.1)
-        ended = self._process.poll() is not None
+        ended = self._process.status is not None
         self.kill()
         raise AssertionError(f"The app {'ended' if ended else f'is not {until}'}:\n{self.read_log()}")
 
     def stop(self) -> None:
         """End it as Ctrl+C does."""
         if self._process is not None:
-            self._process.send_signal(signal.SIGINT)
+            self._process.send(signal.SIGINT)
             try:
                 self._process.wait(30)
-            except subprocess.TimeoutExpired:
+            except TimeoutError:
                 self.kill()
             self._process = None
 
@@ -93,7 +90,6 @@ class App:
         """End the app with -9; its embedded Postgres is a process of its own and stays."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
             self._process = None
 
     def postgres(self) -> psutil.Process:

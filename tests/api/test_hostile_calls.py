@@ -19,6 +19,7 @@ from starlette.testclient import TestClient
 
 from bench.support.data import some_photos
 from bench.support.webserver import Visit, WebServer
+from core.api import imports
 from core.api.routes import routes
 from core.collection import table_export
 from core.engine import Engine
@@ -99,8 +100,9 @@ def test_who_waits_for_an_import_holds_up_nobody(
         return read(import_id)
 
     monkeypatch.setattr(engine.imports, "read", counted)
+    monkeypatch.setattr(imports, "LONGEST_PAUSE", 0.2)
     body = json.dumps({"images": [site.url("/slow.jpg")]})
-    request = "POST /api/upsert?wait=12 HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    request = "POST /api/upsert?wait=60 HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     request += f"Content-Length: {len(body)}\r\n\r\n{body}"
     waiting = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(45)]
     try:
@@ -115,10 +117,10 @@ def test_who_waits_for_an_import_holds_up_nobody(
     finally:
         for connection in waiting:
             connection.close()
-    time.sleep(3)  # the longest pause between two looks, and then some
-    looked = len(reads)
-    time.sleep(2)
-    assert len(reads) == looked, "somebody still looks at an import whose caller has left"
+    deadline = time.monotonic() + 20
+    while time.monotonic() < max(reads) + 1.0:  # five times the longest pause between two looks
+        assert time.monotonic() < deadline, "somebody still looks at an import whose caller has left"
+        time.sleep(0.05)
     for entry in engine.imports.latest(100):
         engine.imports.cancel(entry.id)
 

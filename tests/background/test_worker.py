@@ -29,10 +29,11 @@ from core.indexing.item_loader import PER_HOST
 from core.indexing.pipeline import LEASE
 from core.media.urls import key_of
 from core.settings import Settings
+from tests.support.haste import HASTE
 from tests.support.worker import WorkerProcess
 
 FILES = many_files(300)
-"""More than one worker takes at once, so that some are left for the other."""
+"""More than one worker takes at once, in two runs of 128, so that some are left for the other."""
 
 PATIENCE = 90.0
 
@@ -82,13 +83,14 @@ def ledger(database: Database) -> Imports:
 
 
 @pytest.fixture
-def start(settings: Settings, tmp_path: Path) -> Iterator[Callable[[str], WorkerProcess]]:
+def start(settings: Settings, tmp_path: Path) -> Iterator[Callable[..., WorkerProcess]]:
     """Starts workers for the database of the settings."""
     assert settings.postgres_url is not None
     url, started = settings.postgres_url.get_secret_value(), list[WorkerProcess]()
 
-    def start(name: str) -> WorkerProcess:
-        started.append(WorkerProcess(tmp_path, name, POSTGRES_URL=url))
+    def start(name: str, *, afresh: bool = False) -> WorkerProcess:
+        constants = None if afresh else HASTE
+        started.append(WorkerProcess(tmp_path, name, afresh=afresh, constants=constants, POSTGRES_URL=url))
         started[-1].start()
         return started[-1]
 
@@ -97,10 +99,10 @@ def start(settings: Settings, tmp_path: Path) -> Iterator[Callable[[str], Worker
         worker.kill()
 
 
-Start = Callable[[str], WorkerProcess]
+Start = Callable[..., WorkerProcess]
 
 
-@pytest.mark.pooled
+@pytest.mark.parametrize("way", ["pooled"], indirect=True, scope="module")
 def test_two_workers_share_an_import_and_never_do_an_item_twice(
     database: Database, ledger: Imports, start: Start
 ) -> None:
@@ -142,7 +144,6 @@ def test_two_workers_share_an_import_and_never_do_an_item_twice(
     assert left == (0, 0), "jobs that nobody has taken yet may wait, finished ones leave nothing"
 
 
-@pytest.mark.pooled
 def test_a_worker_told_to_stop_gives_the_rest_back_and_leaves(
     database: Database, ledger: Imports, start: Start
 ) -> None:
@@ -153,9 +154,10 @@ def test_a_worker_told_to_stop_gives_the_rest_back_and_leaves(
             stuck.set()
             visit.server.site.closing.wait(PATIENCE)
 
-    worker = start("one")
+    worker = start("one", afresh=True)
     with Site(last_ones_hang) as site:
-        import_id = submit(ledger, site.urls)
+        urls = site.urls[:150]
+        import_id = submit(ledger, urls)
         wait_until(stuck.is_set, worker)
         wait_until(lambda: ledger.read(import_id).indexed > 0, worker)
         worker.tell_to_stop()
@@ -163,7 +165,7 @@ def test_a_worker_told_to_stop_gives_the_rest_back_and_leaves(
     entry = ledger.read(import_id)
     assert entry.indexed > 0
     assert entry.failed == 0
-    assert len(Claims(database).claim(import_id, len(FILES), LEASE)) == entry.waiting == len(FILES) - entry.indexed
+    assert len(Claims(database).claim(import_id, len(urls), LEASE)) == entry.waiting == len(urls) - entry.indexed
     assert "Traceback" not in worker.read_log()
 
 
@@ -178,12 +180,13 @@ def test_a_killed_workers_items_are_picked_up_by_another(ledger: Imports, start:
 
     with Site(the_first_hangs) as site:
         first, second = start("first"), start("second")
-        import_id = submit(ledger, site.urls)
+        urls = site.urls[:150]
+        import_id = submit(ledger, urls)
         wait_until(holding.is_set, first, second)
         first.kill()
         killed.set()
-        wait_until(lambda: ledger.read(import_id).done, second, seconds=60)
-    assert ledger.read(import_id).indexed == len(FILES)
+        wait_until(lambda: ledger.read(import_id).done, second)
+    assert ledger.read(import_id).indexed == len(urls)
 
 
 def test_an_item_that_kills_its_worker_every_time_is_given_up_and_the_others_are_not(
@@ -198,7 +201,8 @@ def test_an_item_that_kills_its_worker_every_time_is_given_up_and_the_others_are
             killed.release()
 
     with Site(kills) as site:
-        import_id = submit(ledger, site.urls)
+        urls = site.urls[:40]
+        import_id = submit(ledger, urls)
         for _ in range(GIVEN_UP):
             worker = start("one")
             assert killed.acquire(timeout=PATIENCE), worker.read_log()
@@ -210,7 +214,7 @@ def test_an_item_that_kills_its_worker_every_time_is_given_up_and_the_others_are
     assert [(failure.url, failure.reason) for failure in ledger.failures(import_id)] == [
         (site.url(poison), GIVEN_UP_REASON)
     ]
-    assert ledger.read(import_id).indexed == len(FILES) - 1
+    assert ledger.read(import_id).indexed == len(urls) - 1
     assert ledger.retry_failed(import_id) == 1
     assert len(Claims(database).claim(import_id, 1, LEASE)) == 1
 
@@ -219,7 +223,7 @@ def test_a_worker_goes_on_when_its_database_is_back(tmp_path: Path) -> None:
     calm, stopped = threading.Event(), threading.Event()
 
     def waits_in_the_middle(visit: Visit) -> None:
-        if visit.server.site.hits.total() > 60:
+        if visit.server.site.hits.total() > 30:
             calm.set()
             stopped.wait(PATIENCE)
 
@@ -228,8 +232,8 @@ def test_a_worker_goes_on_when_its_database_is_back(tmp_path: Path) -> None:
         database = Database(Settings(_env_file=None, postgres_url=server.start()))
         database.open()
         ledger = Imports(database)
-        with WorkerProcess(tmp_path, "one", POSTGRES_URL=server.conninfo) as worker:
-            urls = site.urls[:120]
+        with WorkerProcess(tmp_path, "one", constants=HASTE, POSTGRES_URL=server.conninfo) as worker:
+            urls = site.urls[:64]
             import_id = submit(ledger, urls)
             wait_until(calm.is_set, worker)
             server.stop()

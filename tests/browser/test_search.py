@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +14,10 @@ from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, Download, FilePayload, Locator, Page, WebSocketRoute, expect
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from bench.support.app import App
+from bench.support.browser import PATIENCE
 from bench.support.data import changed, some_photos
 from bench.support.webserver import WebServer
 
@@ -83,6 +86,53 @@ def open_with(page: Page, app: App, *files: tuple[str, bytes]) -> None:
     expect(page.get_by_text("Which of your pictures look like it?")).to_be_visible()
     drop(page, *files)
     expect(matches(page).get_by_role("img").first).to_be_visible()
+
+
+class Delayed:
+    """The server of a page, as it is when it is slow: it gets each message at once, and its own can be held back."""
+
+    def __init__(self, page: Page) -> None:
+        """Call it before the page is loaded."""
+        self.holds = self.holds_from_the_end_of_a_run = False
+        self._page = page
+        self._held = list[tuple[WebSocketRoute, str | bytes]]()
+        self._runs = 0
+        page.route_web_socket(re.compile("/_stcore/stream"), self._relay)
+
+    def wait_for_runs(self, count: int) -> None:
+        """Wait until the server has drawn the whole page so many times since its messages are held back."""
+        deadline = time.monotonic() + PATIENCE / 1000
+        while self._runs < count:
+            assert time.monotonic() < deadline
+            self._page.wait_for_timeout(50)
+
+    def let_go(self) -> None:
+        """Deliver what was held back, and hold back nothing more."""
+        while self._held:
+            browser, message = self._held.pop(0)
+            browser.send(message)
+        self.holds = self.holds_from_the_end_of_a_run = False
+
+    def _relay(self, browser: WebSocketRoute) -> None:
+        server = browser.connect_to_server()
+        browser.on_message(server.send)
+        server.on_message(lambda message: self._pass_on(browser, message))
+
+    def _pass_on(self, browser: WebSocketRoute, message: str | bytes) -> None:
+        ended = isinstance(message, bytes) and _is_end_of_a_run(ForwardMsg.FromString(message))
+        self.holds = self.holds or (self.holds_from_the_end_of_a_run and ended)
+        if self.holds:
+            self._held.append((browser, message))
+            self._runs += ended
+        else:
+            browser.send(message)
+
+
+def _is_end_of_a_run(message: ForwardMsg) -> bool:
+    """Of one that drew the whole page, and to its end."""
+    return message.WhichOneof("type") == "script_finished" and (
+        message.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY
+    )
 
 
 def show_wide(page: Page) -> None:
@@ -215,27 +265,36 @@ def test_what_was_clicked_before_the_page_knew_the_new_query_does_not_bring_the_
     app: App, page: Page
 ) -> None:
     """The server's messages are held back, so that the browser sends the URL of a query that is gone by then."""
-    held: list[tuple[WebSocketRoute, str | bytes]] = []
-    holds = False
-
-    def relay(browser: WebSocketRoute) -> None:
-        server = browser.connect_to_server()
-        browser.on_message(server.send)
-        server.on_message(lambda message: held.append((browser, message)) if holds else browser.send(message))
-
-    page.route_web_socket(re.compile("/_stcore/stream"), relay)
+    server = Delayed(page)
     open_with(page, app, photo(3))
     page.get_by_text("Search options").click()
     switch = page.get_by_test_id("stCheckbox").filter(has_text="Exact")
     expect(switch).to_be_visible()
-    holds = True
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+    server.holds = True
     chips(page).get_by_role("button", name="Remove").dispatch_event("click")
-    page.wait_for_timeout(1500)  # else the server would take both clicks as one
+    server.wait_for_runs(1)  # else the server would take both clicks as one
     switch.click()
-    page.wait_for_timeout(1500)
-    holds = False
-    for browser, message in held:
-        browser.send(message)
+    server.wait_for_runs(2)
+    server.let_go()
+    expect(page.get_by_text("Which of your pictures look like it?")).to_be_visible()
+    expect(chips(page)).to_have_count(0)
+    expect(page).not_to_have_url(re.compile("[?&]q="))
+
+
+def test_a_picture_that_is_removed_before_the_page_is_complete_does_not_come_back(app: App, page: Page) -> None:
+    """Until the browser hears that a run is finished, it sends the dropped file again with every click."""
+    server = Delayed(page)
+    page.goto(app.url)
+    expect(page.get_by_text("Which of your pictures look like it?")).to_be_visible()
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+    server.holds_from_the_end_of_a_run = True
+    drop(page, photo(3))
+    expect(chips(page)).to_have_count(1)
+    server.wait_for_runs(1)
+    chips(page).get_by_role("button", name="Remove").dispatch_event("click")
+    server.wait_for_runs(2)
+    server.let_go()
     expect(page.get_by_text("Which of your pictures look like it?")).to_be_visible()
     expect(chips(page)).to_have_count(0)
     expect(page).not_to_have_url(re.compile("[?&]q="))

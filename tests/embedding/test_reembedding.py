@@ -39,6 +39,7 @@ from core.search.query_parts import Part
 from core.search.query_vector import Query, QueryEncoder
 from core.search.saved_thresholds import SavedThresholds
 from core.settings import Settings
+from tests.support.haste import HASTE
 
 PHOTOS = [path.read_bytes() for path in some_photos(80)]
 
@@ -436,7 +437,7 @@ def test_the_app_says_how_far_it_is_and_a_kill_loses_nothing(
 ) -> None:
     with (
         WebServer({f"/{number}.jpg": data for number, data in enumerate(PHOTOS)}) as site,
-        App() as app,
+        App(constants={**HASTE, "core.background.follower.PAUSE_SECONDS": 0.2}) as app,
     ):
         urls = [site.url(f"/{number}.jpg") for number in range(len(PHOTOS))]
         assert app.post("/api/upsert?wait=100", json={"images": urls})["counts"]["indexed"] == len(PHOTOS)

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import signal
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from bench.support.data import MODEL_SETTING
-
-ROOT = Path(__file__).resolve().parents[2]
+from bench.support.launch import Launched
 
 
 class WorkerProcess:
-    """A running worker. `environment` holds its settings; `name` is its contact, and so in its User-Agent."""
+    """A running worker. `environment` holds its settings; `name` is its contact, and so in its User-Agent. For the
+    rest see `Launched`."""
 
-    def __init__(self, folder: Path, name: str, **environment: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        *,
+        afresh: bool = False,
+        constants: Mapping[str, object] | None = None,
+        **environment: str,
+    ) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
         self._environment = {
@@ -27,7 +34,8 @@ class WorkerProcess:
             "CONTACT": name,
             **environment,
         }
-        self._process: subprocess.Popen[bytes] | None = None
+        self._afresh, self._constants = afresh, constants
+        self._process: Launched | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -40,19 +48,14 @@ class WorkerProcess:
 
     def start(self) -> None:
         """Start it, and wait for nothing."""
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "core", "worker"],
-                cwd=ROOT,
-                env={**os.environ, **self._environment},
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+        self._process = Launched(
+            ["worker"], self._environment, self.log, afresh=self._afresh, constants=self._constants
+        )
 
     def tell_to_stop(self) -> None:
         """Send it SIGTERM."""
         assert self._process is not None
-        self._process.terminate()
+        self._process.send(signal.SIGTERM)
 
     def wait(self, timeout: float) -> int:
         """Its exit status, when it ends in time."""
@@ -63,7 +66,6 @@ class WorkerProcess:
         """End it with -9, if it still runs."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
             self._process = None
 
     def read_log(self) -> str:

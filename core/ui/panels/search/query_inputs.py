@@ -105,11 +105,16 @@ def _part(given: _Input) -> Part:
 
 
 def _keep_files(uploader: str) -> None:
+    # Until the browser knows that the uploader is gone, each of its events brings the same files again.
+    kept: set[str] = st.session_state.setdefault("kept-files", set())
+    fresh = [file for file in st.session_state[uploader] if file.file_id not in kept]
+    kept.update(file.file_id for file in fresh)
     mode = _mode()
-    _keep(
-        _Input("picture", file.name, file.getvalue(), ADD if place and mode == NEW else mode)
-        for place, file in enumerate(st.session_state[uploader])
-    )
+    if fresh:
+        _keep(
+            _Input("picture", file.name, file.getvalue(), ADD if place and mode == NEW else mode)
+            for place, file in enumerate(fresh)
+        )
 
 
 def _keep_text() -> None:
