@@ -116,6 +116,7 @@ class Engine:
             self.comparisons,
             self.nearest,
             self.query_images,
+            self.verifier,
             self._copy_models,
         )
 

@@ -30,6 +30,7 @@ from core.indexing.claims import Claims
 from core.indexing.pipeline import Indexer
 from core.search.nearest import Nearest
 from core.search.query_images import QueryImages
+from core.verification.verifier import Verifier
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class Tasks:
         comparisons: Comparisons,
         nearest: Nearest,
         query_images: QueryImages,
+        verifier: Verifier,
         copy_models: ActiveModels | None = None,
     ) -> None:
         """`copy_models` are None when COPY_MODEL is off."""
@@ -70,6 +72,7 @@ class Tasks:
         self._comparisons = comparisons
         self._search_index = nearest.index
         self._query_images = query_images
+        self._verifier = verifier
         self._reembedding = threading.Lock()
         self._processes = 0
 
@@ -165,7 +168,11 @@ class Tasks:
 
     def pair_copies(self) -> None:
         """Find the copies of all pictures that have not been checked yet. Raises DatabaseError."""
-        while not self.closing.is_set() and pair(self._database):
+        in_use = self._wait_for_copy_model()
+        copy_model = in_use.model if in_use else None
+        while not self.closing.is_set() and pair(
+            self._database, prove=self._verifier.prove_pairs, copy_model=copy_model
+        ):
             pass
 
     def compare(self, model_id: int) -> None:

@@ -250,7 +250,12 @@ class Store:
         Returns how many were stored. Raises DatabaseError.
         """
         with self._database.connection() as connection:
-            return len(insert_embeddings(connection, model, embeddings))
+            stored = insert_embeddings(connection, model, embeddings)
+            if model.purpose == "copy":  # by which copies can be found that were not before
+                connection.execute(
+                    "INSERT INTO unpaired SELECT unnest(%s::uuid[]) ON CONFLICT DO NOTHING", (sorted(stored),)
+                )
+            return len(stored)
 
     def mark_damaged(self, pictures: Sequence[UUID]) -> None:
         """Record that the thumbnails of these pictures cannot be read. Raises DatabaseError."""

@@ -16,6 +16,7 @@ from core.collection.store import URLS
 from core.database.connection import Database
 from core.database.embedding_tables import Model
 from core.duplicates.star_grouping import Group, Pair, stars
+from core.verification.proof import Proof
 
 MOST_PAIRS = 200_000
 """Pairs that are grouped at a time, the most similar first: some 100 MB. The others follow when these are dealt
@@ -125,6 +126,20 @@ class Duplicates:
                 (list(pictures),),
             )
             return {facts.id: facts for facts in cursor}
+
+    def proofs(self, groups: Collection[Group]) -> dict[UUID, Proof]:
+        """For each member of these groups, the proof that it is the same picture as the keeper, which comes second in
+        it. Raises DatabaseError."""
+        pairs = [(member.picture, group.keeper) for group in groups for member in group.members]
+        with self._database.connection() as connection:
+            rows = connection.execute(
+                """SELECT member, keeper, proof FROM unnest(%s::uuid[], %s::uuid[]) AS pair (member, keeper)
+                   JOIN copies ON picture = least(member, keeper) AND other = greatest(member, keeper)
+                   WHERE proof IS NOT NULL""",
+                ([member for member, _ in pairs], [keeper for _, keeper in pairs]),
+            ).fetchall()
+        proofs = {(member, keeper): Proof(**proof) for member, keeper, proof in rows}
+        return {member: proof if member < keeper else proof.swapped for (member, keeper), proof in proofs.items()}
 
     def size(self, pictures: Collection[UUID]) -> int:
         """The total size of these pictures' files in bytes. Raises DatabaseError."""

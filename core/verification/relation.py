@@ -22,6 +22,19 @@ def relation(proof: Proof) -> str:
     return (", ".join(words) or "the whole picture").capitalize()
 
 
+def relation_to_kept(proof: Proof) -> str:
+    """What the first picture of a proof is to the second, which is kept, such as "Mirrored, cropped to 42 %"."""
+    first, second = proof.first_share >= WHOLE, proof.second_share >= WHOLE
+    words = _turns(proof)
+    if first and not second:
+        words.append(f"cropped to {_percent(proof.second_share)}")
+    elif second and not first:
+        words.append("shows more than the one that stays")
+    elif not first:
+        words.append(f"overlaps {_percent(proof.second_share)}")
+    return (", ".join(words) or "same picture").capitalize()
+
+
 def _part(proof: Proof) -> str:
     first, second = proof.first_share >= WHOLE, proof.second_share >= WHOLE
     if first:

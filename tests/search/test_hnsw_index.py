@@ -32,6 +32,7 @@ from core.search.hnsw_index import RECALL_MARGIN, IndexLimits, Measured, Probe, 
 from core.search.nearest import Nearest
 from core.search.query_images import QueryImages
 from core.settings import Settings
+from core.verification.verifier import Verifier
 
 DIM = 16
 ROWS = 6_000
@@ -277,7 +278,7 @@ def test_a_worker_makes_the_index_for_the_model_that_searches_use(settings: Sett
     fetcher = Fetcher(settings)
     indexer = Indexer(settings, database, store, fetcher)
     images = QueryImages(database, timedelta(days=1))
-    tasks = Tasks(database, store, models, indexer, Comparisons(database), nearest, images)
+    tasks = Tasks(database, store, models, indexer, Comparisons(database), nearest, images, Verifier(store))
     worker, follower = Worker(database, tasks), Follower(models, nearest)
     worker.start()
     follower.start()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 from uuid import UUID
@@ -61,10 +61,14 @@ class GroupsState:
 
 
 def group_pictures(
-    settings: Settings, group: Group, details: dict[UUID, PictureFacts], *, copies: bool
+    settings: Settings, group: Group, details: dict[UUID, PictureFacts], relations: Mapping[UUID, str]
 ) -> list[GroupPicture]:
-    """The pictures of a group as they are drawn, the keeper first; `details` must know all of them."""
-    notes = {member.picture: _note(member.similarity, copies=copies) for member in group.members}
+    """The pictures of a group as they are drawn, the keeper first; `details` must know all of them, and `relations`
+    what each is to the keeper where more is known than a similarity."""
+    notes = {
+        member.picture: relations.get(member.picture, f"{percent(member.similarity)} similar")
+        for member in group.members
+    }
     all_of_them = [details[id] for id in group.pictures]
     return [
         {
@@ -105,12 +109,6 @@ def duplicate_groups(pictures: Sequence[Sequence[GroupPicture]], *, key: str, la
         if known
         else None,
     )
-
-
-def _note(similarity: float, *, copies: bool) -> str:
-    if not copies:
-        return f"{percent(similarity)} similar"
-    return "Same picture" if similarity == 1 else "Nearly the same"
 
 
 def _details(mine: PictureFacts, everybody: Sequence[PictureFacts]) -> list[Detail]:

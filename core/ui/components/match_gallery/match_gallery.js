@@ -160,7 +160,7 @@ class MatchGallery extends CardList {
     /** @type {HTMLElement[]} */
     const extras = [...this.parts.extras.content.cloneNode(true).children];
     for (const extra of extras) find(card, extra.dataset.to ?? "", HTMLElement).append(...extra.children);
-    find(card, ".title", HTMLElement).after(find(card, ".score", HTMLElement));
+    find(card, ".title", HTMLElement).after(find(card, ".score", HTMLElement), find(card, ".relation", HTMLElement));
     find(card, ".score", HTMLElement).textContent = percentTenths(match.score);
     showText(find(card, ".badge", HTMLElement), match.badge);
     showText(find(card, ".relation", HTMLElement), match.relation);

@@ -18,6 +18,7 @@ from core.ui.formatting import counted, percent
 from core.ui.panels.duplicates.comparison import compare_button, show_comparison, threshold_slider
 from core.ui.panels.duplicates.removal import mark_not_duplicates, preview, remove
 from core.ui.panels.empty_state import empty_state
+from core.verification.relation import relation_to_kept
 
 PAGE_SIZE = 10
 RULES = {
@@ -75,8 +76,7 @@ def show_copies(rule: KeepRule) -> None:
         return
     empty_state(
         "No copies",
-        "No picture is in the collection twice: recompressed, resized or saved as another file type. "
-        "Cropped or mirrored pictures are found under *Look-alikes*.",
+        "No picture is in the collection twice: recompressed, resized, cropped, turned or mirrored.",
     )
 
 
@@ -151,8 +151,10 @@ def _show_groups(kind: Found, found: list[Group], rule: KeepRule) -> None:
     groups = found[(number - 1) * PAGE_SIZE : number * PAGE_SIZE]
     details = app.duplicates.facts([id for group in groups for id in group.pictures])
     groups = _present(groups, details)
+    proofs = app.duplicates.proofs(groups) if kind == "copies" else {}
+    relations = {id: relation_to_kept(proof) for id, proof in proofs.items()}
     shown = duplicate_groups(
-        [group_pictures(app.settings, group, details, copies=kind == "copies") for group in groups],
+        [group_pictures(app.settings, group, details, relations) for group in groups],
         key=f"{kind}-groups",
         label="Groups of duplicates",
     )

@@ -47,7 +47,7 @@ def show_results(query: Query, where: Filter) -> None:
         on_threshold=lambda value: _keep_threshold(value, matches.cuts),
         marks=_marks(matches),
         advice=_advice(matches),
-        caution=bool(matches.cuts and matches.cuts.nothing),
+        caution=bool(matches.cuts and matches.cuts.nothing and not matches.same),
         verdicts={str(id): right for id, right in judged.items()},
         on_verdict=lambda id, right: _save_verdict(matches, id, right),
     )
@@ -161,6 +161,8 @@ def _marks(matches: Matches) -> list[Mark]:
 def _advice(matches: Matches) -> str:
     saved = matches.saved_threshold
     origin = f"Saved threshold, from {counted(saved.verdicts, 'verdict')}." if saved and saved.verdicts else ""
+    if matches.same and matches.cuts and matches.cuts.nothing:
+        return " ".join(filter(None, [origin, "Besides the same picture, there is probably nothing like it here."]))
     return " ".join(filter(None, [origin, matches.cuts.reason if matches.cuts else ""]))
 
 

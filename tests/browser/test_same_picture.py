@@ -1,0 +1,95 @@
+"""Searches on the page that find the same picture, whatever became of it, and show how it lies in the other."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from PIL import Image, ImageOps
+from playwright.sync_api import Locator, Page, expect
+
+from bench.support.app import App
+from bench.support.data import some_photos
+from bench.support.webserver import WebServer
+
+pytestmark = pytest.mark.browser
+
+PHOTOS = some_photos(20)
+
+
+@pytest.fixture(scope="module")
+def app() -> Iterator[App]:
+    paths = {f"/{number}.jpg": path for number, path in enumerate(PHOTOS)}
+    with WebServer(paths) as site, App() as running:
+        running.post("/api/upsert?wait=120", json={"images": [site.url(path) for path in paths]})
+        yield running
+
+
+def photo(number: int) -> Image.Image:
+    return Image.open(PHOTOS[number]).convert("RGB")
+
+
+def part(image: Image.Image) -> Image.Image:
+    return image.crop((0, 0, image.width // 2, image.height))
+
+
+def collage(numbers: tuple[int, ...]) -> Image.Image:
+    drawn = Image.new("RGB", (820, 560), "white")
+    for place, number in enumerate(numbers):
+        drawn.paste(ImageOps.contain(photo(number), (400, 270)), (410 * (place % 2), 280 * (place // 2)))
+    return drawn
+
+
+def search(page: Page, app: App, query: Image.Image) -> Locator:
+    """Search with a picture. Returns the cards that are the same picture, once their proofs are there."""
+    page.goto(app.url)
+    content = io.BytesIO()
+    query.save(content, "PNG")
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+    page.locator('[data-testid="stFileUploader"] input[type=file]').set_input_files(
+        {"name": "query.png", "mimeType": "image/png", "buffer": content.getvalue()}
+    )
+    expect(page.get_by_role("heading", name="Same picture")).to_be_visible()
+    return page.get_by_role("listitem").filter(has=page.locator(".relation:visible"))
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (ImageOps.mirror, "Mirrored"),
+        (lambda image: image.transpose(Image.Transpose.ROTATE_270), "Turned 90°"),
+        (lambda image: part(ImageOps.mirror(image)), "Mirrored, a part: 50\u202f% of it"),
+    ],
+)
+def test_an_edited_picture_finds_itself_first(
+    app: App, page: Page, edit: Callable[[Image.Image], Image.Image], words: str
+) -> None:
+    same = search(page, app, edit(photo(7)))
+    expect(same).to_have_count(1)
+    expect(same.get_by_role("link")).to_have_text("7.jpg")
+    expect(same.get_by_text(words, exact=True)).to_be_visible()
+    expect(page.get_by_role("heading", name="Look-alikes")).to_be_visible()
+
+
+def test_a_collage_finds_its_pictures_and_the_drawer_shows_where_they_lie(app: App, page: Page) -> None:
+    same = search(page, app, collage((2, 5, 11, 13)))
+    expect(same).to_have_count(4)
+    assert {link.inner_text() for link in same.get_by_role("link").all()} == {"2.jpg", "5.jpg", "11.jpg", "13.jpg"}
+    same.filter(has_text="5.jpg").filter(has_not_text="15.jpg").first.locator(".picture").click()
+    drawer = page.get_by_role("dialog")
+    expect(drawer.get_by_text("Same picture: Your picture contains it")).to_be_visible()
+    outline = drawer.get_by_role("figure").filter(has_text="Your query").locator("polygon")
+    corners = [float(value) for value in re.findall(r"-?[\d.]+", outline.get_attribute("points") or "")]
+    left, top = min(corners[::2]), min(corners[1::2])
+    assert left == pytest.approx(0.5, abs=0.02)  # the upper right of the four
+    assert top == pytest.approx(0.0, abs=0.02)
+
+
+def test_the_same_picture_shows_whatever_the_threshold(app: App, page: Page) -> None:
+    same = search(page, app, collage((2, 5, 11, 13)))
+    page.get_by_role("slider", name="Threshold").press("End")
+    expect(page.locator('[data-part="count"]')).to_have_text("0 of 20 reach 100\u202f%; 4 more are the same picture")
+    expect(same).to_have_count(4)
+    expect(page.get_by_text(re.compile("^No picture reaches"))).to_be_hidden()
