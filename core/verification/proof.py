@@ -34,8 +34,12 @@ beyond 12; a strong filter is, too, and proves nothing."""
 GAIN, GREY_GAIN = 2.6, 1.5
 """How much more contrast the one may have, and where one has no colours, which then cannot disagree."""
 
-FEW, CHANGE = 30, 25.0
+FEW, CHANGE = 30, 32.0
 """With fewer points than that, a picture is so plain that its colours must be the same as they are, within so much."""
+
+PLAIN_AGREEING, PLAIN_FORM, SHAPE = 0.95, 0.85, 0.03
+"""What two pictures of one shape, whose ratios of width to height differ by a factor of 1.03 at most, must have in
+common as they are."""
 
 SMALLEST = 150
 """Pixels in common, of pictures of 160: 12 × 12 can prove something, less cannot."""
@@ -47,7 +51,7 @@ class Proof:
 
     `first_share` is how much of the first picture's area is in the second, 0 to 1, and `second_share` how much of the
     second's is in the first. The first is the second `turned` clockwise by so many degrees, -180 to 180, after it was
-    `mirrored`, left and right. `points` is how many local features agree.
+    `mirrored`, left and right. `points` is how many local features agree; 0 if both agree as they are.
     """
 
     first_in_second: Outline
@@ -74,12 +78,26 @@ class Proof:
 def prove(first: LocalFeatures, second: LocalFeatures) -> Proof | None:
     """The proof that both show the same picture, or None. Flat, blank and tiny pictures can prove nothing."""
     alignment = align(first, second)
-    if alignment is None:
+    if alignment is not None:
+        found = agreement(first.pixels, second.pixels, alignment)
+        if _same_forms(found, alignment) and _same_colours(found, len(alignment.points)):
+            return _proof(first, second, alignment, len(alignment.points))
+    return _prove_as_they_are(first, second)
+
+
+def _prove_as_they_are(first: LocalFeatures, second: LocalFeatures) -> Proof | None:
+    """The proof for two pictures of one shape that agree without being moved: plain ones have few features."""
+    height, width = first.pixels.shape[:2]
+    across, down = second.pixels.shape[1] / width, second.pixels.shape[0] / height
+    if abs(math.log(across / down)) > SHAPE:
         return None
+    corners = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float32)
+    points = np.asarray(corners * (across, down), np.float32)
+    alignment = Alignment(np.diag([across, down, 1.0]), points, len(points))
     found = agreement(first.pixels, second.pixels, alignment)
-    if not _same_forms(found, alignment) or not _same_colours(found, len(alignment.points)):
+    if found.agreeing < PLAIN_AGREEING or found.form < PLAIN_FORM or not _same_colours(found, 0):
         return None
-    return _proof(first, second, alignment)
+    return _proof(first, second, alignment, 0)
 
 
 def _same_forms(found: Agreement, alignment: Alignment) -> bool:
@@ -96,7 +114,7 @@ def _same_colours(found: Agreement, points: int) -> bool:
     return found.grey or found.colours <= COLOURS
 
 
-def _proof(first: LocalFeatures, second: LocalFeatures, alignment: Alignment) -> Proof:
+def _proof(first: LocalFeatures, second: LocalFeatures, alignment: Alignment, points: int) -> Proof:
     # First from second: a mirror of left and right, if there is one, then a turn.
     back = np.linalg.inv(alignment.linear) @ (np.diag([-1.0, 1.0]) if alignment.mirrored else np.eye(2))
     left, _, right = np.linalg.svd(back)
@@ -112,7 +130,7 @@ def _proof(first: LocalFeatures, second: LocalFeatures, alignment: Alignment) ->
         second_share=_share(ours, second),
         mirrored=alignment.mirrored,
         turned=math.degrees(math.atan2(turn[1, 0], turn[0, 0])),
-        points=len(alignment.points),
+        points=points,
     )
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageOps
 
 from bench.support.data import some_photos
+from core.media.sample_images import drawings, jpeg
 from core.verification.local_features import LocalFeatures, local_features
 from core.verification.proof import Proof, prove
 from core.verification.relation import relation
@@ -116,3 +118,10 @@ def test_a_photo_of_a_thing_in_another_colour_is_another_picture() -> None:
     turned = hue.point(lambda level: (level + 85) % 256)
     recoloured = Image.merge("HSV", (turned, saturation.point(lambda level: min(255, 2 * level)), value)).convert("RGB")
     assert prove(features(recoloured), features(photo(1))) is None
+
+
+def test_a_plain_drawing_made_smaller_is_the_same() -> None:
+    for _, drawing in drawings(10):
+        smaller = Image.open(io.BytesIO(jpeg(drawing.reduce(3), 60)))
+        drawing.thumbnail((300, 300))
+        assert prove(features(smaller), features(drawing)) is not None
