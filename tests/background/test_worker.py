@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -310,7 +311,8 @@ def test_a_comparison_is_made_by_one_worker_and_by_another_when_that_dies(databa
     ],
 )
 def test_a_worker_that_cannot_work_says_why_and_ends(tmp_path: Path, setting: str, value: str, sentence: str) -> None:
-    with WorkerProcess(tmp_path, "one", **{setting: value}) as worker:
+    environment: dict[str, Any] = {setting: value}
+    with WorkerProcess(tmp_path, "one", **environment) as worker:
         assert worker.wait(PATIENCE) == 1
         assert sentence in worker.read_log()
         assert "Traceback" not in worker.read_log()
