@@ -52,7 +52,7 @@ def stated(page: Page, name: str) -> tuple[float, float]:
 
 
 def given(page: Page) -> int:
-    """That number."""
+    """That number of verdicts."""
     expect(tally(page)).to_have_text(re.compile(r"^\d+ verdicts? so far$"))
     return int(tally(page).inner_text().split()[0])
 

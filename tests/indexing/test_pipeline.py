@@ -28,7 +28,7 @@ from core.media.urls import key_of
 from core.search.nearest import Nearest
 from core.settings import Settings
 
-pytestmark = pytest.mark.pooled
+pytestmark = pytest.mark.pooled(only=True)
 
 PHOTOS = some_photos(80)
 
