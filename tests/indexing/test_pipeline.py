@@ -71,6 +71,15 @@ def finish(run: Run, ledger: Imports, urls: list[str]) -> Import:
     return ledger.read(import_id)
 
 
+def test_an_import_deleted_by_two_clicks_comes_back_whole(run: Run, ledger: Imports, store: Store) -> None:
+    with WebServer({f"/{number}.jpg": path for number, path in enumerate(PHOTOS[:3])}) as site:
+        entry = finish(run, ledger, [site.url(f"/{number}.jpg") for number in range(3)])
+    assert [ledger.delete(entry.id), ledger.delete(entry.id)] == [3, 3]
+    assert store.count() == 0
+    assert [ledger.restore(entry.id), ledger.restore(entry.id)] == [3, 0]
+    assert store.count() == 3
+
+
 def test_photos_become_pictures(run: Run, ledger: Imports, store: Store) -> None:
     with WebServer({f"/{number}.jpg": path for number, path in enumerate(PHOTOS)}) as site:
         entry = finish(run, ledger, [site.url(f"/{number}.jpg") for number in range(len(PHOTOS))])
