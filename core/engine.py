@@ -44,7 +44,7 @@ from core.verification.verifier import Verifier
 
 logger = logging.getLogger(__name__)
 
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 15.0
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 5.0
 """Seconds between attempts to open a database that is down. The pause doubles up to the longest one, which is short
 enough for a person who has just started it."""
 

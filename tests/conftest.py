@@ -30,11 +30,12 @@ from tests.support.pgbouncer import pgbouncer, pooled_url
 TEMPLATE = "migrated"
 
 LONGEST = [
-    *("test_worker", "test_match_gallery", "test_chaos", "test_search"),
-    *("test_crash", "test_outage", "test_reembedding", "test_crop", "test_app"),
+    *("test_search", "test_worker", "test_match_gallery", "test_outage", "test_app", "test_chaos"),
+    *("test_reembedding", "test_crop", "test_crash", "test_tune", "test_imports"),
+    *("test_collection", "test_duplicates", "test_picture_grid"),
 ]
-"""Files that take minutes. They go first, so that no worker of pytest-xdist is left alone with one at the end, and
-those that mostly wait (for leases, for kills) take turns with those that keep a browser busy."""
+"""Files that take half a minute and more, the longest first, so that no worker of pytest-xdist is left alone with one
+at the end; those that mostly wait (for leases, for kills) take turns with those that keep a browser busy."""
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # several models at once on few cores: threads that wait must not spin
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -67,9 +68,12 @@ def _marks(item: pytest.Item) -> Iterator[str]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Tests marked `pooled` run twice: on the server itself, and through a pooler."""
-    if "way" in metafunc.fixturenames and metafunc.definition.get_closest_marker("pooled"):
-        metafunc.parametrize("way", ["direct", "pooled"], indirect=True, scope="module")
+    """Tests marked `pooled` run twice: on the server itself, and through a pooler. Slow ones, `pooled(only=True)`, run
+    through the pooler: whatever works there works on the server."""
+    mark = metafunc.definition.get_closest_marker("pooled")
+    if mark is not None and "way" in metafunc.fixturenames:
+        ways = ["pooled"] if mark.kwargs.get("only") else ["direct", "pooled"]
+        metafunc.parametrize("way", ways, indirect=True, scope="module")
 
 
 @pytest.fixture(scope="session")

@@ -51,9 +51,15 @@ def stated(page: Page, name: str) -> tuple[float, float]:
     return int(low) / 100, int(high) / 100
 
 
+def given(page: Page) -> int:
+    """That number of verdicts."""
+    expect(tally(page)).to_have_text(re.compile(r"^\d+ verdicts? so far$"))
+    return int(tally(page).inner_text().split()[0])
+
+
 def judge(page: Page, classes: dict[str, str], count: int) -> set[str]:
     """Answer by class, with keys and now and then a click. Returns the ids of the queries that were judged."""
-    judged = set[str]()
+    judged, before = set[str](), given(page)
     for number in range(count):
         match, query = pair(page)
         judged.add(query)
@@ -63,18 +69,18 @@ def judge(page: Page, classes: dict[str, str], count: int) -> set[str]:
         else:
             page.get_by_role("button", name="Yes" if right else "No").click()
         expect(shown(page)).not_to_have_attribute("data-pair", f"{match} picture:{query}")
-    expect(tally(page)).to_have_text(f"{count} verdicts so far")
+    expect(tally(page)).to_have_text(f"{before + count} verdicts so far")
     return judged
 
 
 def save(page: Page) -> tuple[float, tuple[float, float], tuple[float, float]]:
     """Save the suggested threshold. Returns it, and the intervals that are stated for its precision and recall."""
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
     button = page.get_by_role("button", name=re.compile("^Save"))
     threshold = float(re.findall(r"[\d.]+", button.inner_text().partition("Save")[2])[0]) / 100
     stated_there = stated(page, "Precision"), stated(page, "Recall")
     button.click()
     expect(page.get_by_text(f"Saved threshold: {threshold * 100:g}\u202f%.")).to_be_visible()
-    expect(button).to_be_disabled()
     return threshold, *stated_there
 
 

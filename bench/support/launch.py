@@ -19,8 +19,8 @@ _forks = False
 
 
 def fork_from_now_on() -> None:
-    """Make all further processes forks: for tests, which start the app and its workers some fifty times. Nine in ten
-    of the 10 CPU seconds of a start are imports. Benchmarks do without, since users do."""
+    """Make all further processes forks: for tests, which start the app and its workers some fifty times. To start and
+    stop the app takes 16 CPU seconds, and 4 as a fork. Benchmarks do without, since users do."""
     global _forks
     _forks = True
     _context.set_forkserver_preload(["bench.support.preloaded"])

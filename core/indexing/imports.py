@@ -216,22 +216,32 @@ class Imports:
             ).rowcount
 
     def delete(self, import_id: int) -> int:
-        """Delete an import, and remove the pictures that only it added. Returns how many; `restore` undoes it. Raises
-        DatabaseError."""
+        """Delete an import, and remove the pictures that only it added. Returns how many; `restore` undoes it. To
+        delete it again changes nothing, and returns the same. Raises DatabaseError."""
         self.cancel(import_id)
         with self._database.connection() as connection:
-            connection.execute("UPDATE imports SET deleted_at = now() WHERE id = %s", (import_id,))
-            return connection.execute(
-                """UPDATE pictures SET removed_at = now() WHERE id = ANY(ARRAY(
-                       SELECT id FROM pictures
-                       WHERE removed_at IS NULL
-                         AND id IN (SELECT picture FROM items WHERE import = %(id)s AND status = 'indexed')
-                         AND NOT EXISTS (
-                             SELECT FROM items JOIN imports ON imports.id = items.import AND deleted_at IS NULL
-                             WHERE items.picture = pictures.id AND items.import <> %(id)s)
-                       ORDER BY id FOR NO KEY UPDATE))""",
+            deleted = connection.execute(
+                "UPDATE imports SET deleted_at = now() WHERE id = %s AND deleted_at IS NULL", (import_id,)
+            )
+            if deleted.rowcount:
+                connection.execute(
+                    """UPDATE pictures SET removed_at = now() WHERE id = ANY(ARRAY(
+                           SELECT id FROM pictures
+                           WHERE removed_at IS NULL
+                             AND id IN (SELECT picture FROM items WHERE import = %(id)s AND status = 'indexed')
+                             AND NOT EXISTS (
+                                 SELECT FROM items JOIN imports ON imports.id = items.import AND deleted_at IS NULL
+                                 WHERE items.picture = pictures.id AND items.import <> %(id)s)
+                           ORDER BY id FOR NO KEY UPDATE))""",
+                    {"id": import_id},
+                )
+            ((removed,),) = connection.execute(
+                """SELECT count(*) FROM pictures
+                   WHERE removed_at = (SELECT deleted_at FROM imports WHERE id = %(id)s)
+                     AND id IN (SELECT picture FROM items WHERE import = %(id)s)""",
                 {"id": import_id},
-            ).rowcount
+            ).fetchall()
+        return int(removed)
 
     def restore(self, import_id: int) -> int:
         """Undo `delete`: restore the import and its pictures. Returns how many pictures. Raises DatabaseError."""

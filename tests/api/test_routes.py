@@ -13,7 +13,7 @@ from bench.support.webserver import WebServer
 from core.engine import Engine
 from tests.conftest import client_of
 
-pytestmark = pytest.mark.pooled
+pytestmark = pytest.mark.pooled(only=True)
 
 PHOTOS = some_photos(12)
 

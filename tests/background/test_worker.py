@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ from core.indexing.item_loader import PER_HOST
 from core.indexing.pipeline import LEASE
 from core.media.urls import key_of
 from core.settings import Settings
-from tests.support.haste import HASTE
+from tests.support.haste import HASTE, SHORT_LEASES
 from tests.support.worker import WorkerProcess
 
 FILES = many_files(300)
@@ -88,8 +89,7 @@ def start(settings: Settings, tmp_path: Path) -> Iterator[Callable[..., WorkerPr
     assert settings.postgres_url is not None
     url, started = settings.postgres_url.get_secret_value(), list[WorkerProcess]()
 
-    def start(name: str, *, afresh: bool = False) -> WorkerProcess:
-        constants = None if afresh else HASTE
+    def start(name: str, constants: Mapping[str, object] = HASTE, *, afresh: bool = False) -> WorkerProcess:
         started.append(WorkerProcess(tmp_path, name, afresh=afresh, constants=constants, POSTGRES_URL=url))
         started[-1].start()
         return started[-1]
@@ -102,7 +102,7 @@ def start(settings: Settings, tmp_path: Path) -> Iterator[Callable[..., WorkerPr
 Start = Callable[..., WorkerProcess]
 
 
-@pytest.mark.parametrize("way", ["pooled"], indirect=True, scope="module")
+@pytest.mark.pooled(only=True)
 def test_two_workers_share_an_import_and_never_do_an_item_twice(
     database: Database, ledger: Imports, start: Start
 ) -> None:
@@ -154,7 +154,7 @@ def test_a_worker_told_to_stop_gives_the_rest_back_and_leaves(
             stuck.set()
             visit.server.site.closing.wait(PATIENCE)
 
-    worker = start("one", afresh=True)
+    worker = start("one", {}, afresh=True)
     with Site(last_ones_hang) as site:
         urls = site.urls[:150]
         import_id = submit(ledger, urls)
@@ -179,7 +179,7 @@ def test_a_killed_workers_items_are_picked_up_by_another(ledger: Imports, start:
         holding.wait(5)
 
     with Site(the_first_hangs) as site:
-        first, second = start("first"), start("second")
+        first, second = start("first", SHORT_LEASES), start("second", SHORT_LEASES)
         urls = site.urls[:150]
         import_id = submit(ledger, urls)
         wait_until(holding.is_set, first, second)
@@ -232,7 +232,7 @@ def test_a_worker_goes_on_when_its_database_is_back(tmp_path: Path) -> None:
         database = Database(Settings(_env_file=None, postgres_url=server.start()))
         database.open()
         ledger = Imports(database)
-        with WorkerProcess(tmp_path, "one", constants=HASTE, POSTGRES_URL=server.conninfo) as worker:
+        with WorkerProcess(tmp_path, "one", constants=SHORT_LEASES, POSTGRES_URL=server.conninfo) as worker:
             urls = site.urls[:64]
             import_id = submit(ledger, urls)
             wait_until(calm.is_set, worker)
@@ -310,7 +310,8 @@ def test_a_comparison_is_made_by_one_worker_and_by_another_when_that_dies(databa
     ],
 )
 def test_a_worker_that_cannot_work_says_why_and_ends(tmp_path: Path, setting: str, value: str, sentence: str) -> None:
-    with WorkerProcess(tmp_path, "one", **{setting: value}) as worker:
+    environment: dict[str, Any] = {setting: value}
+    with WorkerProcess(tmp_path, "one", **environment) as worker:
         assert worker.wait(PATIENCE) == 1
         assert sentence in worker.read_log()
         assert "Traceback" not in worker.read_log()

@@ -1,4 +1,4 @@
-"""An import in the browser: 300 URLs of which a third fail in ten ways, and what can be done about it."""
+"""An import in the browser: 120 URLs of which a third fail in ten ways, and what can be done about it."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Download, Locator, Page, TimeoutError, expect
 
 from bench.support.app import App
 from bench.support.browser import PATIENCE
 from bench.support.data import many_files
 from bench.support.webserver import Page as ServedPage
 from bench.support.webserver import Visit, WebServer
+from tests.support.haste import HASTE
 
 pytestmark = pytest.mark.browser
 
-GOOD = 200
-OF_EACH = 10
+GOOD = 80
+OF_EACH = 4
 
 
 def tiny() -> bytes:
@@ -63,7 +64,7 @@ def site() -> Iterator[WebServer]:
 
 @pytest.fixture(scope="module")
 def app() -> Iterator[App]:
-    with App(RETRY_DELAY="0.05") as running:
+    with App(constants=HASTE, RETRY_DELAY="0.05") as running:
         yield running
 
 
@@ -73,6 +74,19 @@ def submit(page: Page, app: App, urls: list[str]) -> None:
     box.fill("\n".join(urls))
     box.press("Control+Enter")
     page.get_by_role("button", name=re.compile(f"Index {len(urls)} picture")).click()
+
+
+def download(page: Page, button: Locator) -> Download:
+    """Click until a download begins, as a person would: a click is lost when the button is just being redrawn."""
+    for patience in (PATIENCE / 8, PATIENCE / 4, PATIENCE):
+        expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+        try:
+            with page.expect_download(timeout=patience) as begun:
+                button.click()
+            return begun.value
+        except TimeoutError:
+            continue
+    raise AssertionError("nothing is downloaded")
 
 
 def test_a_third_fails_in_ten_ways_and_each_reason_is_shown(
@@ -87,13 +101,10 @@ def test_a_third_fails_in_ten_ways_and_each_reason_is_shown(
     for sentence in TROUBLES.values():
         row = table.get_by_role("row").filter(has_text=sentence)
         expect(row).to_have_count(1)
-        expect(row).to_contain_text(str(OF_EACH))
+        expect(row.get_by_role("cell", name=str(OF_EACH), exact=True)).to_be_visible()
     failures = page.get_by_role("button", name="Failures as CSV")
     expect(failures).to_have_count(1)  # while it is redrawn there may be two for a moment
-    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
-    with page.expect_download() as download:
-        failures.click()
-    download.value.save_as(tmp_path / "failures.csv")
+    download(page, failures).save_as(tmp_path / "failures.csv")
     header, *rows = csv.reader(io.StringIO((tmp_path / "failures.csv").read_text(encoding="utf-8-sig")))
     assert header == ["URL", "what happened"]
     assert {url for url, _ in rows} == set(bad)
@@ -104,7 +115,7 @@ def test_a_third_fails_in_ten_ways_and_each_reason_is_shown(
 
 def test_an_import_is_paused_resumed_and_cancelled(app: App, page: Page) -> None:
     gate = threading.Event()
-    files = many_files(GOOD + 60)[GOOD:]
+    files = many_files(GOOD + 40)[GOOD:]
 
     def behind_the_gate(visit: Visit) -> None:
         gate.wait(PATIENCE / 1000)
@@ -117,7 +128,7 @@ def test_an_import_is_paused_resumed_and_cancelled(app: App, page: Page) -> None
             expect(page.get_by_text(re.compile("waiting · paused"))).to_be_visible()
             gate.set()
             page.get_by_role("button", name="Resume").click()
-            expect(page.get_by_text(re.compile("^60 indexed$"))).to_be_visible()
+            expect(page.get_by_text(re.compile("^40 indexed$"))).to_be_visible()
             gate.clear()
             page.get_by_label("One URL per line").fill(slow.url("/0?again") + "\n" + slow.url("/1?again"))
             page.get_by_label("One URL per line").press("Control+Enter")
@@ -131,7 +142,7 @@ def test_an_import_is_paused_resumed_and_cancelled(app: App, page: Page) -> None
 
 
 def test_an_import_is_deleted_with_its_pictures_and_restored(app: App, page: Page) -> None:
-    files = many_files(GOOD + 80)[GOOD + 60 :]
+    files = many_files(GOOD + 60)[GOOD + 40 :]
     with WebServer({f"/{number}": data for number, data in enumerate(files)}) as site:
         before = app.get("/api/health")["pictures"]
         submit(page, app, [site.url(f"/{number}") for number in range(len(files))])

@@ -45,8 +45,7 @@ def copy_of(path: Path) -> bytes:
 def test_a_database_that_is_down_at_start_is_reported_and_used_once_it_is_up(page: Page) -> None:
     with short_folder() as folder:
         server = EmbeddedPostgres(folder)
-        soon: dict[str, object] = {"core.engine.LONGEST_PAUSE": 1.0}
-        with App("degraded", constants=soon, POSTGRES_URL=database_url(server, "postgres")) as app:
+        with App(until="degraded", POSTGRES_URL=database_url(server, "postgres")) as app:
             page.goto(app.url)
             expect(page.get_by_role("alert").filter(has_text="The database cannot be reached")).to_be_visible()
             assert app.raw("GET", "/api/health").status_code == 503

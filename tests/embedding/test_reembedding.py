@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -41,7 +42,7 @@ from core.search.saved_thresholds import SavedThresholds
 from core.settings import Settings
 from tests.support.haste import HASTE
 
-PHOTOS = [path.read_bytes() for path in some_photos(80)]
+PHOTOS = [path.read_bytes() for path in some_photos(40)]
 
 
 @pytest.fixture(scope="module")
@@ -99,36 +100,55 @@ def old_model(store: Store, old_encoder: Encoder) -> Model:
     return store.use_model(old_encoder.name, old_encoder.dim, MODEL_SETTING)
 
 
+@pytest.fixture(scope="module")
+def load() -> Iterator[Callable[[str], EncoderLoader]]:
+    """Loads a model, once for all tests."""
+    loaders = dict[str, EncoderLoader]()
+
+    def loader(setting: str) -> EncoderLoader:
+        if setting not in loaders:
+            loaders[setting] = EncoderLoader(setting)
+            loaders[setting].start()
+            loaders[setting].get(60)
+        return loaders[setting]
+
+    yield loader
+    for made in loaders.values():
+        made.close()
+
+
 @pytest.fixture
-def configure(store: Store) -> Iterator[Callable[[str], ActiveModels]]:
+def configure(store: Store, load: Callable[[str], EncoderLoader]) -> Iterator[Callable[[str], ActiveModels]]:
     """Makes the models of a process whose CLIP_MODEL is that, loaded."""
-    made = list[tuple[ActiveModels, EncoderLoader]]()
+    made = list[ActiveModels]()
 
     def start(setting: str) -> ActiveModels:
-        loader = EncoderLoader(setting)
-        loader.start()
-        loader.get(60)
-        models = ActiveModels(store, loader)
-        made.append((models, loader))
-        return models
+        made.append(ActiveModels(store, load(setting)))
+        return made[-1]
 
     yield start
-    for models, loader in made:
+    for models in made:
         models.close()
-        loader.close()
 
 
-def index(database: Database, model: Model, encoder: Encoder, files: list[bytes]) -> list[UUID]:
-    """Store pictures with this model's embeddings, as an import does."""
-    pictures = [read_picture(data, max_bytes=10**7, max_pixels=10**7) for data in files]
+@cache
+def new_pictures(encoder: Encoder) -> list[NewPicture]:
+    """All PHOTOS with this model's embeddings, as an import makes them."""
+    pictures = [read_picture(data, max_bytes=10**7, max_pixels=10**7) for data in PHOTOS]
     vectors = encoder.encode_pictures([picture.image for picture in pictures])
     new = []
     for picture, vector in zip(pictures, vectors, strict=True):
         url = f"https://a.example/{picture.sha256.hex()}"
         new.append(NewPicture(key_of(url), url, picture, vector))
+    return new
+
+
+def index(database: Database, model: Model, encoder: Encoder, files: slice) -> list[UUID]:
+    """Store some of the PHOTOS with this model's embeddings, as an import does."""
+    new = new_pictures(encoder)[files]
     with database.connection() as connection:
         Store(database).add(connection, model, new)
-    return [picture.id for picture in new]
+    return [entry.id for entry in new]
 
 
 def vectors_of(store: Store, model: Model, ids: list[UUID]) -> Vector:
@@ -174,7 +194,7 @@ def test_an_empty_collection_is_served_by_the_configured_model(
 def test_the_same_model_has_nothing_to_do(
     database: Database, configure: Callable[[str], ActiveModels], old_model: Model, old_encoder: Encoder
 ) -> None:
-    index(database, old_model, old_encoder, PHOTOS[:3])
+    index(database, old_model, old_encoder, slice(3))
     models = configure(MODEL_SETTING)
     models.look()
     assert models.serving().model == old_model
@@ -192,7 +212,7 @@ def test_the_old_model_serves_until_the_new_one_has_every_picture(
     query_of: Callable[[ActiveModel, bytes], Query],
     best: Callable[[Query], Matches],
 ) -> None:
-    ids = index(database, old_model, old_encoder, PHOTOS)
+    ids = index(database, old_model, old_encoder, slice(None))
     before = vectors_of(store, old_model, ids)
     models = configure(other_setting)
     wait_until(lambda: serves(models, old_encoder.name))
@@ -224,11 +244,11 @@ def test_the_vectors_are_the_new_models_own(
     new_encoder: Encoder,
     other_setting: str,
 ) -> None:
-    ids = index(database, old_model, old_encoder, PHOTOS[:40])
+    ids = index(database, old_model, old_encoder, slice(16))
     new = configure(other_setting).configured()
     reembed(store, new, never)
     made = np.array(vectors_of(store, new.model, ids))
-    full = [read_picture(data, max_bytes=10**7, max_pixels=10**7).image for data in PHOTOS[:40]]
+    full = [read_picture(data, max_bytes=10**7, max_pixels=10**7).image for data in PHOTOS[:16]]
     assert (made * new_encoder.encode_pictures(full)).sum(axis=1).min() > 0.9
     assert np.abs((made * old_encoder.encode_pictures(full)).sum(axis=1)).max() < 0.4
     assert np.allclose(np.linalg.norm(made, axis=1), 1, atol=1e-2)
@@ -244,16 +264,16 @@ def test_what_is_indexed_meanwhile_is_found_by_the_old_model_too(
     query_of: Callable[[ActiveModel, bytes], Query],
     best: Callable[[Query], Matches],
 ) -> None:
-    index(database, old_model, old_encoder, PHOTOS[:40])
+    index(database, old_model, old_encoder, slice(30))
     models = configure(other_setting)
     wait_until(lambda: serves(models, old_encoder.name))
     models.look()
     new = models.configured()
-    [fresh] = index(database, new.model, new.encoder, PHOTOS[60:61])
+    [fresh] = index(database, new.model, new.encoder, slice(30, 31))
     serving, behind = models.behind()
     assert (serving.model, behind) == (old_model, new)
     assert reembed(store, serving, never) == 1
-    found = best(query_of(models.serving(), PHOTOS[60]))
+    found = best(query_of(models.serving(), PHOTOS[30]))
     assert (found.model, found.found[0].id) == (old_encoder.name, fresh)
     assert found.found[0].similarity >= 0.995
 
@@ -266,7 +286,7 @@ def test_it_goes_on_after_a_restart(
     old_encoder: Encoder,
     other_setting: str,
 ) -> None:
-    index(database, old_model, old_encoder, PHOTOS)
+    index(database, old_model, old_encoder, slice(None))
     first = partly(store, configure(other_setting).configured())
     again = configure(other_setting)
     wait_until(lambda: serves(again, old_encoder.name))
@@ -284,10 +304,10 @@ def test_changing_back_needs_only_what_is_new(
     old_encoder: Encoder,
     other_setting: str,
 ) -> None:
-    index(database, old_model, old_encoder, PHOTOS[:40])
+    index(database, old_model, old_encoder, slice(30))
     new = configure(other_setting).configured()
     reembed(store, new, never)
-    index(database, new.model, new.encoder, PHOTOS[40:43])
+    index(database, new.model, new.encoder, slice(30, 33))
     back = configure(MODEL_SETTING)
     wait_until(lambda: serves(back, new.model.name))
     back.look()
@@ -314,7 +334,7 @@ def test_without_the_old_model_the_new_one_serves_what_it_has(
         with (folder / "open_clip_config.json").open("a") as config:
             config.write("\n")
     old_model = store.use_model(old_encoder.name, old_encoder.dim, f"local-dir:{folder}")
-    index(database, old_model, old_encoder, PHOTOS[:40])
+    index(database, old_model, old_encoder, slice(40))
     models = configure(other_setting)
     wait_until(lambda: serves(models, new_encoder.name))
     first = partly(store, models.configured())
@@ -323,12 +343,12 @@ def test_without_the_old_model_the_new_one_serves_what_it_has(
     assert models.behind() == [models.configured()]
 
 
-@pytest.mark.pooled
+@pytest.mark.pooled(only=True)
 def test_three_at_once_embed_everything_and_little_twice(
     database: Database, store: Store, old_model: Model, old_encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(core_reembedding, "BATCH", 2)  # many for few pictures
-    ids = index(database, old_model, old_encoder, PHOTOS)
+    ids = index(database, old_model, old_encoder, slice(None))
     new = store.use_model("test/new", old_encoder.dim)
     encode, given, lock = old_encoder.encode_prepared, list[int](), threading.Lock()
 
@@ -360,7 +380,7 @@ def test_a_damaged_thumbnail_holds_nothing_up(
     old_encoder: Encoder,
     other_setting: str,
 ) -> None:
-    ids = index(database, old_model, old_encoder, PHOTOS[:5])
+    ids = index(database, old_model, old_encoder, slice(5))
     with database.connection() as connection:
         connection.execute("UPDATE thumbnails SET image = substr(image, 1, 300) WHERE picture = %s", (ids[2],))
     models = configure(other_setting)
@@ -378,7 +398,7 @@ def test_a_removed_picture_is_embedded_when_it_returns(
     old_encoder: Encoder,
     other_setting: str,
 ) -> None:
-    ids = index(database, old_model, old_encoder, PHOTOS[:3])
+    ids = index(database, old_model, old_encoder, slice(3))
     with database.connection() as connection:
         connection.execute("UPDATE pictures SET removed_at = now() WHERE id = %s", (ids[0],))
     models = configure(other_setting)
@@ -392,7 +412,7 @@ def test_a_removed_picture_is_embedded_when_it_returns(
     assert reembed(store, models.serving(), never) == 1
 
 
-@pytest.mark.pooled
+@pytest.mark.pooled(only=True)
 def test_the_engine_changes_over_by_itself_while_it_indexes(
     database: Database,
     store: Store,
@@ -406,12 +426,12 @@ def test_the_engine_changes_over_by_itself_while_it_indexes(
     monkeypatch.setattr(follower, "PAUSE_SECONDS", 0.1)
     monkeypatch.setattr(worker, "SWEEP_SECONDS", 0.1)
     monkeypatch.setattr(tasks, "TURN_SECONDS", 0.2)
-    ids = index(database, old_model, old_encoder, PHOTOS[:60])
+    ids = index(database, old_model, old_encoder, slice(30))
     engine = Engine(settings.model_copy(update={"clip_model": other_setting}))
     engine.start()
     seen = set[str]()
     try:
-        with WebServer({f"/{number}.jpg": PHOTOS[60 + number] for number in range(10)}) as site:
+        with WebServer({f"/{number}.jpg": PHOTOS[30 + number] for number in range(10)}) as site:
             engine.wait_until_ready(60)
             urls = [site.url(f"/{number}.jpg") for number in range(10)]
             entry = engine.imports.submit("meanwhile", [(key_of(url), url) for url in urls])

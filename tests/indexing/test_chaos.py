@@ -16,13 +16,13 @@ from bench.support.data import many_files
 from bench.support.webserver import WebServer
 from core.indexing.item_loader import MAX_ATTEMPTS
 from core.indexing.pipeline import BATCH
-from tests.support.haste import HASTE
+from tests.support.haste import SHORT_LEASES
 from tests.support.worker import WorkerProcess
 
 GOOD, REPEATED, GONE = 600, 60, 40
 ITEMS = GOOD + REPEATED + GONE
 VICTIMS = ["app", "worker", "database"] * 2 + ["database"]
-CONSTANTS: dict[str, object] = {**HASTE, "core.indexing.pipeline.WINDOW": 2 * BATCH}
+CONSTANTS: dict[str, object] = {**SHORT_LEASES, "core.indexing.pipeline.WINDOW": 2 * BATCH}
 """Fewer items at a time in one hand, in proportion to how few there are: else most would be lost twice, and then done
 one by one."""
 

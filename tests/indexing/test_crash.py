@@ -9,7 +9,7 @@ import pytest
 from bench.support.app import App
 from bench.support.data import some_photos
 from bench.support.webserver import WebServer
-from tests.support.haste import HASTE
+from tests.support.haste import SHORT_LEASES
 
 PHOTOS = some_photos(100)
 FINISH_SECONDS = 120
@@ -31,7 +31,7 @@ def test_an_import_finishes_by_itself_after_kill_9(victims: str) -> None:
     """The first as users have it; the second starts faster, and waits less long for who is dead."""
     with (
         WebServer({f"/{number}.jpg": path for number, path in enumerate(PHOTOS)}) as site,
-        App(afresh=True) if victims == "app" else App(constants=HASTE) as app,
+        App(afresh=True) if victims == "app" else App(constants=SHORT_LEASES) as app,
     ):
         urls = [site.url(f"/{number}.jpg") for number in range(len(PHOTOS))]
         submitted = app.post("/api/upsert", json={"images": [*urls, site.url("/missing.jpg")]})

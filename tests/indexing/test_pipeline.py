@@ -28,7 +28,7 @@ from core.media.urls import key_of
 from core.search.nearest import Nearest
 from core.settings import Settings
 
-pytestmark = pytest.mark.pooled
+pytestmark = pytest.mark.pooled(only=True)
 
 PHOTOS = some_photos(80)
 
@@ -69,6 +69,15 @@ def finish(run: Run, ledger: Imports, urls: list[str]) -> Import:
         assert time.monotonic() < deadline
         run(import_id, lambda: False)
     return ledger.read(import_id)
+
+
+def test_an_import_deleted_by_two_clicks_comes_back_whole(run: Run, ledger: Imports, store: Store) -> None:
+    with WebServer({f"/{number}.jpg": path for number, path in enumerate(PHOTOS[:3])}) as site:
+        entry = finish(run, ledger, [site.url(f"/{number}.jpg") for number in range(3)])
+    assert [ledger.delete(entry.id), ledger.delete(entry.id)] == [3, 3]
+    assert store.count() == 0
+    assert [ledger.restore(entry.id), ledger.restore(entry.id)] == [3, 0]
+    assert store.count() == 3
 
 
 def test_photos_become_pictures(run: Run, ledger: Imports, store: Store) -> None:

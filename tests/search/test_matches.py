@@ -21,7 +21,7 @@ from core.errors import NotFoundError, PictureError, QueryError
 from core.search.query_parts import Part
 from core.search.query_vector import EncodedPart, Query, combined
 
-pytestmark = pytest.mark.pooled
+pytestmark = pytest.mark.pooled(only=True)
 
 PHOTOS = some_photos(40)
 MODEL = Model(1, "test/four", 4, "")

@@ -154,7 +154,7 @@ def _delete(entry: Import) -> None:
 
 def _restore(import_id: int) -> None:
     _attempt(engine().imports.restore, import_id)
-    del st.session_state["deleted-import"]
+    st.session_state.pop("deleted-import", None)  # a second click may come before the first is answered
 
 
 def _show_failures(entry: Import) -> None:
