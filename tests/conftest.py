@@ -30,7 +30,7 @@ TEMPLATE = "migrated"
 
 LONGEST = [
     *("test_worker", "test_match_gallery", "test_chaos", "test_search"),
-    *("test_crash", "test_outage", "test_reembedding", "test_crop", "test_app"),
+    *("test_crash", "test_outage", "test_reembedding", "test_copy_backfill", "test_crop", "test_app"),
 ]
 """Files that take minutes. They go first, so that no worker of pytest-xdist is left alone with one at the end, and
 those that mostly wait (for leases, for kills) take turns with those that keep a browser busy."""
