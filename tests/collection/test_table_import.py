@@ -149,6 +149,13 @@ def test_what_a_file_lacks_is_told(source: Database, target: Database) -> None:
     assert Store(target).missing(model_of(target)) == COUNT - 3
 
 
+def test_the_name_of_a_copy_model_gives_no_model_to_search_with(source: Database, target: Database) -> None:
+    Store(target).use_model(NAME, DIM, "", "copy")
+    imported = import_table(target, None, "other", io.BytesIO(exported(source, "csv")))
+    assert (imported.added, imported.to_embed) == (COUNT - 3, COUNT - 3)
+    assert Store(target).models() == []
+
+
 def test_a_file_without_thumbnails_is_fetched(engine: Engine) -> None:
     """Through an ordinary import, after which tags, title and fields are there."""
     photos = some_photos(3)

@@ -79,6 +79,14 @@ def test_it_supports_no_text(encoder: CopyEncoder) -> None:
         encoder.encode_words(["a cat"])
 
 
+def test_the_name_of_the_built_in_one_follows_weights_and_config(encoder: CopyEncoder, builtin: Path) -> None:
+    assert load_copy_encoder("built-in").name == encoder.name
+    config = builtin / "config.json"
+    config.write_text(config.read_text().replace('"side": 64', '"side": 96'))
+    larger = load_copy_encoder("built-in")
+    assert (larger.side, larger.name == encoder.name) == (96, False)
+
+
 def damage_weights(folder: Path) -> None:
     weights = folder / "copy_encoder.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from uuid import UUID
 
 import numpy as np
@@ -22,9 +23,10 @@ from core.collection.filters import Filter
 from core.collection.store import Store
 from core.database.connection import Database, numbers
 from core.database.embedded_server import INDEX_MB, EmbeddedPostgres
-from core.database.embedding_tables import Model, Vector
+from core.database.embedding_tables import Model, Purpose, Vector
 from core.duplicates.comparison_job import Comparisons
 from core.embedding.active_models import ActiveModels
+from core.embedding.copy_encoder import load_copy_encoder
 from core.embedding.loader import EncoderLoader
 from core.indexing.pipeline import Indexer
 from core.media.fetcher import Fetcher
@@ -33,6 +35,7 @@ from core.search.nearest import Nearest
 from core.search.query_images import QueryImages
 from core.settings import Settings
 from core.verification.verifier import Verifier
+from tests.support.copy_models import write_onnx
 
 DIM = 16
 ROWS = 6_000
@@ -268,31 +271,39 @@ def test_old_versions_of_pgvector_are_told_from_mended_ones(version: str, mended
     assert (numbers(version) >= RECALL_MARGIN) is mended
 
 
-def test_a_worker_makes_the_index_for_the_model_that_searches_use(settings: Settings, database: Database) -> None:
-    store, loader, nearest = Store(database), EncoderLoader(MODEL_SETTING), Nearest(database, EAGER)
-    loader.start()
-    encoder = loader.get(60)
-    model = store.use_model(encoder.name, encoder.dim, MODEL_SETTING)
-    fill(database, model, unit_vectors(1_500, encoder.dim))
-    models = ActiveModels(store, loader)
+def test_a_worker_makes_the_indexes_for_the_models_that_searches_use(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    store, nearest, path = Store(database), Nearest(database, EAGER), str(write_onnx(tmp_path / "copy.onnx"))
+    loader, copy_loader = EncoderLoader(MODEL_SETTING), EncoderLoader(path, load_copy_encoder)
+    used = list[Model]()
+    loaders: dict[Purpose, EncoderLoader] = {"content": loader, "copy": copy_loader}
+    for purpose, each in loaders.items():
+        each.start()
+        encoder = each.get(60)
+        used.append(store.use_model(encoder.name, encoder.dim, each.state.model, purpose))
+        fill(database, used[-1], unit_vectors(1_500, encoder.dim))
+    models, copy_models = ActiveModels(store, loader), ActiveModels(store, copy_loader, purpose="copy")
     fetcher = Fetcher(settings)
     indexer = Indexer(settings, database, store, fetcher)
     images = QueryImages(database, timedelta(days=1))
-    tasks = Tasks(database, store, models, indexer, Comparisons(database), nearest, images, Verifier(store))
-    worker, follower = Worker(database, tasks), Follower(models, nearest)
+    verifier = Verifier(store)
+    tasks = Tasks(database, store, models, indexer, Comparisons(database), nearest, images, verifier, copy_models)
+    worker, follower = Worker(database, tasks), Follower(models, nearest, copy_models)
     worker.start()
     follower.start()
     deadline = time.monotonic() + 60
-    while not nearest.search(model, unit_vectors(1, encoder.dim)[0], 20).approximate:
+    while not all(nearest.search(model, unit_vectors(1, model.dim)[0], 20).approximate for model in used):
         assert time.monotonic() < deadline
         time.sleep(0.1)
     worker.stop()
     follower.stop()
     indexer.close()
     fetcher.close()
-    models.close()
-    loader.close()
-    assert is_valid(database, model)
+    for active, each in ((models, loader), (copy_models, copy_loader)):
+        active.close()
+        each.close()
+    assert all(is_valid(database, model) for model in used)
     assert not [thread for thread in threading.enumerate() if thread.name in ("worker", "follower")]
 
 
