@@ -239,8 +239,8 @@ def test_a_kill_loses_nothing(
         connection.execute("INSERT INTO thumbnails SELECT id, 'image/jpeg', %b FROM pictures", (PHOTOS[0].thumbnail,))
         connection.execute(f"INSERT INTO embeddings_{content.id} SELECT id, '[1,0,0,0,0,0,0,0]' FROM pictures")
     assert settings.postgres_url is not None
-    environment = {"POSTGRES_URL": settings.postgres_url.get_secret_value(), "COPY_MODEL": str(file)}
-    with WorkerProcess(tmp_path, "worker", **environment) as process:
+    url = settings.postgres_url.get_secret_value()
+    with WorkerProcess(tmp_path, "worker", POSTGRES_URL=url, COPY_MODEL=str(file)) as process:
         wait_until(lambda: bool(store.models("copy")) and store.missing(store.models("copy")[0]) < MANY)
         process.kill()
         [model] = store.models("copy")
