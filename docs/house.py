@@ -28,6 +28,7 @@ ROOMS = {
     "embedding": "models",
     "collection": "pictures, tags, tables",
     "duplicates": "copies, look-alikes",
+    "verification": "the same picture, proved",
     "media": "URLs, files, decoding",
     "database": "which Postgres",
     "signed_urls": "URLs of our pictures",
