@@ -14,7 +14,7 @@ from core.process import keep_freed_memory
 
 BENCHES = (
     *("builtin", "indexing", "both_embeddings", "queue", "memory", "people", "search", "query"),
-    *("page", "retrieval", "browse", "duplicates", "tuning", "curator", "cuts"),
+    *("page", "retrieval", "browse", "duplicates", "same", "tuning", "curator", "cuts"),
 )
 """Modules of this package with a function `run(report)`, each measuring for some minutes."""
 

@@ -27,9 +27,9 @@ MAX_COPIES = 50
 """Likely copies of one picture by hash at most, the nearest first: ten thousand files of the same blank page must not
 make fifty million pairs. Grouping still reaches all of them through each other."""
 
-NEAREST, MIN_COSINE = 8, 0.5
-"""Likely copies of one picture by their copy embeddings, and how near they must be: copies that were cropped, turned or
-framed are as a rule, and of a hundred thousand pairs of unrelated pictures some one is."""
+NEAREST, MIN_COSINE = 4, 0.5
+"""Likely copies of one picture by their copy embeddings, and how near they must be: with the built-in encoder, copies
+that were cropped, turned or framed are as a rule, and one in a thousand pairs of other pictures is."""
 
 BATCH = 32
 """Pictures in one transaction. Among 100,000 pictures their hashes take 5 ms (comparing with all of them would take

@@ -234,7 +234,7 @@ class QueryEncoder:
         """The embeddings of a picture or its crop, its detail, and the thumbnail of the whole picture."""
         image, box, thumbnail = self._decode(part, data)
         copy = (copy_model.model, _encode(copy_model, image, box)) if copy_model else None
-        return _Encoded(_encode(in_use, image, box), thumbnail, _detail(image), copy)
+        return _Encoded(_encode(in_use, image, box), thumbnail, detail_of(image), copy)
 
     def _decode(self, part: Part, data: bytes) -> tuple[Image.Image, PixelBox | None, bytes]:
         """A picture or its crop, its area in that image unless it is all of it, and the thumbnail of the whole
@@ -271,7 +271,8 @@ def _encode(in_use: ActiveModel, image: Image.Image, box: PixelBox | None) -> Ve
     return vector
 
 
-def _detail(image: Image.Image) -> bytes:
+def detail_of(image: Image.Image) -> bytes:
+    """What is kept of a picture that is searched with, to be compared point by point: a JPEG."""
     factor = min(DETAIL_SIDE / min(image.size), DETAIL_LONG_SIDE / max(image.size))
     if factor < 1:
         image = image.resize((max(1, round(image.width * factor)), max(1, round(image.height * factor))))

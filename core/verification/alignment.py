@@ -30,7 +30,7 @@ TOLERANCE = 3.0
 """Pixels that a point may lie beside where the map puts it."""
 
 FEWEST = 8
-"""Points that must agree. Between unrelated pictures at most 6 did (`bench.verification`)."""
+"""Points that must agree. Between unrelated pictures at most 6 did (`python -m bench same` measures the whole)."""
 
 PLENTY, MAJORITY = 40, 0.7
 """Points, and their share of all matches, that settle it: then the mirror image is not tried. Symmetric things match

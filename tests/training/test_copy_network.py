@@ -12,7 +12,7 @@ from core.embedding.copy_network import WEIGHTS, Config, CopyNetwork, GeM, load
 from tests.training.pictures import picture
 from training.copy_encoder.batches import Batches
 from training.copy_encoder.encoders import copy_encoder, in_training
-from training.copy_encoder.export import merge, outputs, whiten, write
+from training.copy_encoder.export import merge, whiten, write
 from training.copy_encoder.learner import Learner
 from training.copy_encoder.losses import Memory
 from training.copy_encoder.start import StartError, begin
@@ -63,12 +63,17 @@ def test_merging_the_centring_changes_no_vector() -> None:
     assert torch.allclose(network.centre(before_head := torch.randn(2, 512)), before_head, atol=1e-5)
 
 
-def test_whitened_outputs_have_no_common_direction() -> None:
+def test_the_whitening_counts_least_what_differs_between_copies() -> None:
+    """Of features of which one half is noise between copies and the other tells photos apart, the noise goes."""
     torch.manual_seed(0)
-    network = CopyNetwork(SMALL).eval()
-    pictures = [picture(number) for number in range(12)]
-    whiten(network.head, outputs(network, pictures, 64), 1.0)
-    assert outputs(network, pictures, 64).mean(0).abs().max() < 1e-4
+    photos = torch.randn(400, 8, dtype=torch.float64)
+    kept, asked = (torch.cat([photos + 3, 5 * torch.randn(400, 8, dtype=torch.float64)], 1) for _ in range(2))
+    head = torch.nn.Linear(16, 8)
+    whiten(head, kept, asked, 0.01)
+    first, second = (torch.nn.functional.normalize(head(rows.float()), dim=1) for rows in (kept, asked))
+    assert (first * second).sum(1).min() > 0.8
+    assert (first @ second.T).argmax(1).equal(torch.arange(400))
+    assert head(torch.cat([kept, asked]).float()).mean(0).abs().max() < 1e-3
 
 
 def test_a_wheel_of_other_things_is_no_start(tmp_path: Path) -> None:
