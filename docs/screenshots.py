@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageOps
 from playwright.sync_api import FilePayload, Page, ViewportSize, expect, sync_playwright
 
 from bench.support.app import App
@@ -29,6 +29,23 @@ def search(page: Page, url: str, query: Image.Image) -> None:
     page.get_by_role("list", name="Matches").get_by_role("img").nth(8).wait_for()
     page.wait_for_load_state("networkidle")
     page.screenshot(path=HERE / "search.png")
+
+
+def same(page: Page, url: str, images: dict[str, Image.Image]) -> None:
+    """A collage that finds its drawings, and where one of them lies in it."""
+    collage = Image.new("RGB", (1000, 760), "white")
+    chosen = [images["boats-03.jpg"], ImageOps.mirror(images["flower-04.jpg"]), images["tiles-05.jpg"]]
+    for place, drawing in enumerate([*chosen, images["mountains-06.jpg"].rotate(180)]):
+        collage.paste(ImageOps.contain(drawing, (480, 360)), (10 + 500 * (place % 2), 10 + 380 * (place // 2)))
+    page.goto(url)
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+    picture: FilePayload = {"name": "collage.jpg", "mimeType": "image/jpeg", "buffer": jpeg(collage, 85)}
+    page.locator('[data-testid="stFileUploader"] input[type="file"]').set_input_files(picture)
+    cards = page.get_by_role("listitem").filter(has=page.locator(".relation:visible"))
+    cards.filter(has_text="Mirrored").locator(".picture").first.click()
+    page.get_by_text("Same picture: Mirrored").wait_for()
+    page.wait_for_timeout(1500)  # the drawer opens slowly
+    page.screenshot(path=HERE / "same.png")
 
 
 def index(page: Page, url: str, urls: list[str]) -> None:
@@ -84,6 +101,7 @@ def main() -> None:
         browser = launch(playwright)
         page = browser.new_page(viewport=VIEW, device_scale_factor=1.5)
         search(page, app.url, images["boats-08.jpg"])
+        same(page, app.url, images)
         index(page, app.url, urls)
         duplicates(page, app.url)
         tune(page, app, jpeg(images["boats-08.jpg"]))
