@@ -76,6 +76,8 @@ def _find_matches(query: Query, where: Filter) -> Matches:
     if matches is None or known != wanted:
         exact = bool(state.get("exact"))
         matches = engine().search(query, state["top_k"], where=where, exact=exact, leave_out=leave_out)
+        if state.get("marked") == wanted:  # read again after an action: what is selected must stay where it is
+            matches = engine().mark_same(matches)
         state["matches"] = (wanted, matches)
         engine().verdicts.remember(judged_query(query))
     return matches
@@ -87,6 +89,7 @@ def _mark_same(matches: Matches) -> None:
     wanted, _ = state["matches"]
     marked = engine().mark_same(matches)
     state["matches"] = (wanted, marked)
+    state["marked"] = wanted
     if marked.same:
         st.rerun()
 
