@@ -44,7 +44,8 @@ def site() -> Iterator[WebServer]:
 
 @pytest.fixture(scope="module")
 def app(site: WebServer) -> Iterator[App]:
-    with App() as running:
+    """Without a copy model, so that the mirror is a look-alike: `tests/duplicates` pairs it by its copy embedding."""
+    with App(COPY_MODEL="off") as running:
         yield running
 
 

@@ -9,15 +9,18 @@ from uuid import UUID
 
 import numpy as np
 import pytest
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageEnhance, ImageOps
 
 from bench.support.data import some_photos
 from core.collection.store import NewPicture, Store
 from core.database.connection import Database
 from core.database.embedding_tables import Model
+from core.duplicates.groups import Duplicates, KeepRule
 from core.duplicates.near_copies import BATCH, MAX_COPIES, MAX_DISTANCE, pair
 from core.media.decode import read_picture
 from core.media.urls import key_of
+from core.verification.relation import relation_to_kept
+from core.verification.verifier import Verifier
 
 pytestmark = pytest.mark.pooled
 
@@ -213,3 +216,22 @@ def test_many_at_once_miss_nothing(database: Database, store: Store) -> None:
     assert problems == []
     found = store.copies_of([id for id, _ in rows])
     assert all(twin in found[id] for (id, _), (twin, _) in zip(rows, twins, strict=True))
+
+
+def test_copies_that_only_embeddings_find_are_proved_and_others_are_not(
+    database: Database, store: Store, model: Model
+) -> None:
+    """The mirror of a photo, and another photo that is as near: of two dimensions all are near."""
+    photo, other = (Image.open(path).convert("RGB") for path in some_photos(2))
+    one, mirror, stranger = add(database, model, [jpeg(photo, 90), jpeg(ImageOps.mirror(photo), 80), jpeg(other, 90)])
+    copy_model = store.use_model("test/copies", 2, purpose="copy")
+    store.embed(copy_model, dict.fromkeys([one, mirror, stranger], np.array([1, 0], np.float32)))
+    verifier = Verifier(store)
+    while pair(database, prove=verifier.prove_pairs, copy_model=copy_model):
+        pass
+    verifier.close()
+    assert store.copies_of([one, stranger]) == {one: [mirror]}
+    [group] = Duplicates(database).copies(KeepRule())
+    assert {id: relation_to_kept(proof) for id, proof in Duplicates(database).proofs([group]).items()} == {
+        group.members[0].picture: "Mirrored"
+    }
