@@ -13,7 +13,7 @@ from PIL import Image
 
 from bench.support.data import some_photos
 from core.embedding.copy_network import Config, CopyNetwork
-from training.copy_encoder.export import outputs, whiten, write
+from training.copy_encoder.export import features, whiten, write
 
 SMALL = Config(trunk="mobilenetv2_035", dimensions=64, side=64)
 ONNX_DIM = 32
@@ -24,7 +24,8 @@ def make_copy_network(seed: int = 0) -> CopyNetwork:
     torch.manual_seed(seed)
     network = CopyNetwork(SMALL).eval()
     photos = [np.asarray(Image.open(path).convert("RGB")) for path in some_photos(100)]
-    whiten(network.head, outputs(network, photos, SMALL.side), 0.05)
+    mirrored = [np.ascontiguousarray(photo[:, ::-1]) for photo in photos]
+    whiten(network.head, features(network, photos, SMALL.side), features(network, mirrored, SMALL.side), 0.3)
     return network
 
 
