@@ -11,10 +11,8 @@ run: $(VENV)/.runtime
 check: lint
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 -m "not database and not browser and not slow"
 
-# One worker more than there are cores: tests that start apps and browsers wait about half of their time.
-test: WORKERS = $(shell $(BIN)/python -c 'import os; print(min(4, os.cpu_count() + 1))')
 test: lint
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench $(BENCH)
