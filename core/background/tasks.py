@@ -41,6 +41,9 @@ TURN_SECONDS = 5.0
 """How long pictures are re-embedded with one model at a time; the model that serves searches waits this long for its
 turn with a new picture."""
 
+PROVED_AT_ONCE = 8
+"""Pictures whose copies are proved in one transaction: a hundred proofs take a few seconds at most."""
+
 MODEL_SECONDS = 0.2
 """Seconds between checks whether the model is loaded."""
 
@@ -171,7 +174,7 @@ class Tasks:
         in_use = self._wait_for_copy_model()
         copy_model = in_use.model if in_use else None
         while not self.closing.is_set() and pair(
-            self._database, prove=self._verifier.prove_pairs, copy_model=copy_model
+            self._database, PROVED_AT_ONCE, prove=self._verifier.prove_pairs, copy_model=copy_model
         ):
             pass
 

@@ -27,6 +27,10 @@ MAX_COPIES = 50
 """Likely copies of one picture by hash at most, the nearest first: ten thousand files of the same blank page must not
 make fifty million pairs. Grouping still reaches all of them through each other."""
 
+MOST_PROVED = 8
+"""Likely copies by hash that are tried where each needs a proof, which takes some 30 ms: a flood of equal pictures must
+not hold up the others, and all of it still meets at the same eight."""
+
 NEAREST, MIN_COSINE = 4, 0.5
 """Likely copies of one picture by their copy embeddings, and how near they must be: with the built-in encoder, copies
 that were cropped, turned or framed are as a rule, and one in a thousand pairs of other pictures is."""
@@ -64,7 +68,7 @@ def pair(database: Database, limit: int = BATCH, *, prove: Prove | None = None, 
             (limit,),
         ).fetchall()
         ids = [row[0] for row in taken]
-        likely = _near_by_hash(connection, ids)
+        likely = _near_by_hash(connection, ids, MAX_COPIES if prove is None else MOST_PROVED)
         if copy_model is not None:
             likely |= _near_by_embedding(connection, copy_model, ids)
         pairs = sorted(likely)
@@ -85,7 +89,7 @@ def pair(database: Database, limit: int = BATCH, *, prove: Prove | None = None, 
     return len(taken)
 
 
-def _near_by_hash(connection: Connection[Any], ids: Sequence[UUID]) -> set[Pair]:
+def _near_by_hash(connection: Connection[Any], ids: Sequence[UUID], most: int) -> set[Pair]:
     return set(
         connection.execute(
             """SELECT least(mine.id, near.id), greatest(mine.id, near.id)
@@ -96,7 +100,7 @@ def _near_by_hash(connection: Connection[Any], ids: Sequence[UUID]) -> set[Pair]
                          AND distance <= %(distance)s AND id <> mine.id
                    ORDER BY distance, id LIMIT %(copies)s) near
                WHERE mine.id = ANY(%(ids)s)""",
-            {"ids": list(ids), "distance": MAX_DISTANCE, "copies": MAX_COPIES},
+            {"ids": list(ids), "distance": MAX_DISTANCE, "copies": most},
         ).fetchall()
     )
 
