@@ -61,9 +61,8 @@ class Matches:
     searched, whose recall by the last probe is `recall`. `seconds` is the duration of the search. `saved_threshold` is
     the one saved for such queries, and `default` the one used when neither a threshold nor the cuts are used.
 
-    `where`, `exact` and `left_out` are as the search was asked for. Once `verified`, by `core.search.same_pictures` in
-    `proof_seconds`, `same` has the proof for each match that is the same picture as the query's, which comes first in
-    the proof.
+    `where`, `exact` and `left_out` are as the search was asked for. Once `verified` by `core.search.same_pictures`,
+    `same` has the proof for each match that is the same picture as the query's, which comes first in the proof.
     """
 
     query: Query
@@ -82,7 +81,6 @@ class Matches:
     left_out: frozenset[UUID] = frozenset()
     same: Mapping[UUID, Proof] = field(default_factory=dict)
     verified: bool = False
-    proof_seconds: float = 0.0
 
     @property
     def model(self) -> str:
