@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import multiprocessing
 import os
 import runpy
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -49,7 +51,8 @@ class Launched:
             self._process = _context.Process(
                 target=_run, args=(list(arguments), whole, log, dict(constants or {})), daemon=True
             )
-            self._process.start()
+            with _empty_main():
+                self._process.start()
             return
         if constants:
             raise ValueError("Only a fork can have other constants.")
@@ -98,6 +101,18 @@ class Launched:
             self._process.wait()
         else:
             self._process.join()
+
+
+@contextlib.contextmanager
+def _empty_main() -> Iterator[None]:
+    """Start processes without the `__main__` of this one, which a fork would run first: Streamlit's AppTest leaves
+    a page there."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _run(arguments: list[str], environment: dict[str, str], log: Path, constants: dict[str, object]) -> None:

@@ -56,7 +56,7 @@ def test_a_picture_finds_itself_and_a_changed_copy_finds_it_first(client: TestCl
 def test_matches_are_whole_ordered_and_limited(client: TestClient, engine: Engine) -> None:
     answer = client.post("/api/search", files={"file": PHOTOS[0].read_bytes()}, data={"top_k": 5}).json()
     assert answer["model"] == engine.model().name
-    assert set(answer["matches"][0]) == {"id", "url", "title", "similarity", "thumbnail"}
+    assert set(answer["matches"][0]) == {"id", "url", "title", "similarity", "thumbnail", "relation", "verified"}
     scores = [match["similarity"] for match in answer["matches"]]
     assert len(scores) == 5
     assert scores == sorted(scores, reverse=True)

@@ -32,7 +32,7 @@ from tests.support.copy_models import write_onnx
 from tests.support.worker import WorkerProcess
 
 PHOTOS = [read_picture(path.read_bytes(), max_bytes=10**7, max_pixels=10**7) for path in some_photos(20)]
-MANY = 3_000
+MANY = 1_000
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 The query parameters choose: `n` matches, their `best` similarity, `threshold`, `selectable`, `hostile` for two bad
 matches, `total` pictures in the collection, `slow` seconds that each run but the first takes, `copies` to make most
 pictures a copy of the one seven places before (of 28, seven are not), `notes` for notes and a badge, `marks` for
-suggested thresholds, `caution` for a warning.
+suggested thresholds, `caution` for a warning, `same` to find out in the second run that the third is the same picture.
 """
 
 from __future__ import annotations
@@ -89,6 +89,8 @@ def main() -> None:
         }
         for rank, place in enumerate(places)
     ]
+    if asked.get("same") and state.runs > 1:
+        cards[2]["relation"] = "Mirrored"
     if asked.get("copies"):
         for rank, card in enumerate(cards):
             card["copy_of"] = cards[rank - 7]["id"] if rank % 28 >= 7 else ""
@@ -116,6 +118,7 @@ def main() -> None:
         threshold=state.threshold,
         total=state.total,
         key="results",
+        search=f"query {state.query}" if asked.get("same") else "",
         on_threshold=keep,
         selectable=bool(asked.get("selectable")),
         marks=marks if asked.get("marks") else (),

@@ -448,6 +448,28 @@ def test_another_query_replaces_everything(visit: Visit) -> None:
     expect_known(page, selected=[])
 
 
+def test_what_is_selected_stays_so_when_the_same_pictures_are_found(visit: Visit) -> None:
+    page = visit("n=60&threshold=0.8&selectable=1&same=1&copies=1")
+    names = page.locator(".title").all_text_contents()
+    page.locator(".fold:visible").first.click()
+    page.evaluate(
+        """([box, button]) => { box.click(); button.click(); }""",
+        [
+            page.locator(".pick input").nth(5).element_handle(),
+            page.get_by_role("button", name="Run again").element_handle(),
+        ],
+    )
+    expect(page.get_by_role("heading", name="Same picture")).to_be_visible()
+    expect(page.locator(".title").first).to_have_text(names[2])
+    expect(page.locator("[data-part=picked]")).to_have_text("1 selected")
+    selected = page.locator(".card.selected img").get_attribute("src")
+    assert selected is not None
+    expect_known(page, selected=["p" + selected.rsplit("/", 1)[1]])
+    expect(page.locator(".fold:visible[aria-expanded=true]")).to_have_count(1)
+    page.get_by_role("button", name="Another query").click()
+    expect_known(page, selected=[])
+
+
 def test_a_range_is_selected_with_shift(visit: Visit) -> None:
     page = visit("n=60&threshold=0.8&selectable=1")
     boxes = page.locator(".pick input")

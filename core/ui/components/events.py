@@ -38,10 +38,11 @@ def revision_of(listed: object) -> str:
     return hashlib.sha256(json.dumps(listed).encode()).hexdigest()[:16]
 
 
-def selected_ids(state: Any, revision: str) -> list[str]:
-    """The ids selected in the list of this revision; a selection in another list has lapsed."""
+def selected_ids(state: Any, scope: str) -> list[str]:
+    """The ids selected in this scope, which is a list's revision or what its pictures were found by; a selection in
+    another scope has lapsed."""
     selection = (state or {}).get("selected") or {}
-    return list(selection["ids"]) if selection.get("revision") == revision else []
+    return list(selection["ids"]) if selection.get("scope") == scope else []
 
 
 def no_callback() -> None:

@@ -42,6 +42,8 @@ export class CardList {
   selectable = false;
   /** @type {string | undefined} names the items: the same again change nothing that the curator sees or holds */
   revision = undefined;
+  /** @type {string | undefined} names what a selection lasts for: the items, or the search that they are found by */
+  scope = undefined;
   anchor = 0; // where a range selection starts
   current = 0; // the card that the Tab key reaches
   /** @type {Send} */
@@ -55,7 +57,7 @@ export class CardList {
     /** @type {CardParts & Record<string, any>} */
     this.parts = /** @type {any} */ (findParts(parent));
     this.sendSelection = whenQuiet(() =>
-      this.setState("selected", { revision: this.revision, ids: this.selectedIds() })
+      this.setState("selected", { scope: this.scope, ids: this.selectedIds() })
     );
     this.parts.selectAll.onclick = () => this.select(this.selectablePlaces(), true);
     this.parts.clear.onclick = () => this.select([...this.selected], false);
@@ -63,18 +65,21 @@ export class CardList {
   }
 
   /**
-   * Take what Python sent: whether cards can be selected, and other items in the place of all cards.
+   * Take what Python sent: whether cards can be selected, and other items in the place of all cards. In the same scope
+   * what is selected here stays so, for Python may not have heard of it yet.
    *
-   * @param {{items: T[], revision: string, selected: string[], selectable: boolean, label: string}} sent
+   * @param {{items: T[], revision: string, scope: string, selected: string[], selectable: boolean, label: string}} sent
    */
-  take({ items, revision, selected, selectable, label }) {
+  take({ items, revision, scope, selected, selectable, label }) {
     this.selectable = selectable;
     this.root.classList.toggle("selectable", selectable);
     this.parts.picks.hidden = !selectable;
     if (revision === this.revision) return false;
+    const ids = new Set(scope === this.scope ? this.selectedIds() : selected);
+    if (scope !== this.scope) this.sendSelection.cancel();
     this.items = items;
     this.revision = revision;
-    this.sendSelection.cancel();
+    this.scope = scope;
     this.cards = items.map((item) => this.draw(item));
     this.shown = [];
     this.parts.cards.replaceChildren();
@@ -82,7 +87,6 @@ export class CardList {
     this.current = this.anchor = 0;
     this.setTabbable(0, true);
     this.selected = new Set();
-    const ids = new Set(selected);
     items.forEach(({ id }, place) => ids.has(id) && this.tick(place, true));
     return true;
   }

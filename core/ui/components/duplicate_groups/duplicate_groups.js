@@ -203,7 +203,7 @@ class Groups {
   select(id, on) {
     if (on) this.selected.add(id);
     else this.selected.delete(id);
-    this.setState("selected", { ids: [...this.selected], revision: this.data.revision });
+    this.setState("selected", { ids: [...this.selected], scope: this.data.revision });
     this.parts.live.textContent = `${counted(this.selected.size, "group")} selected`;
   }
 

@@ -74,6 +74,7 @@ def match_gallery(
     threshold: float,
     total: int,
     key: str,
+    search: str = "",
     on_threshold: Callable[[float], None],
     selectable: bool = True,
     label: str = "Matches",
@@ -87,20 +88,23 @@ def match_gallery(
 
     `threshold` is a cosine, 0 to 1, held to a tenth of a percent. The curator moves it at will; a value that
     differs from the one given in the run before is an order, and is obeyed. `total` is the number of pictures in the
-    collection. `key` names this gallery in the page. `on_threshold` is called with the new threshold when the
-    handle is let go of, before the script runs. `selectable` puts a checkbox on each card. `label` names the list of
-    pictures for screen readers. `marks` are a few suggested thresholds, `advice` is a sentence beside them; `caution`
-    makes that sentence a notice that cannot be overlooked. `verdicts` says of pictures by id whether they are right,
-    and puts a button for yes and for no on each card; `on_verdict` is called with an id and the new verdict, None when
-    it was undone, before the script runs.
+    collection. `key` names this gallery in the page, and `search` what was searched for: while it is the same, what
+    is selected stays so though the matches change; without it the selection lapses with them. `on_threshold` is called
+    with the new threshold when the handle is let go of, before the script runs. `selectable` puts a checkbox on each
+    card. `label` names the list of pictures for screen readers. `marks` are a few suggested thresholds, `advice` is a
+    sentence beside them; `caution` makes that sentence a notice that cannot be overlooked. `verdicts` says of pictures
+    by id whether they are right, and puts a button for yes and for no on each card; `on_verdict` is called with an id
+    and the new verdict, None when it was undone, before the script runs.
 
     Matches with a `relation` come first and show whatever the threshold. Copies (`copy_of`) that reach the threshold
-    are folded under the card of the match they are copies of, and unfold
-    behind it. The sentences count pictures, folded or not.
+    are folded under the card of the match they are copies of, and unfold behind it. The sentences count pictures,
+    folded or not.
     """
     ranked = sorted(matches, key=lambda match: (not match["relation"], -match["similarity"]))
     cards = [_drawn(match, leader) for match, leader in zip(ranked, leaders(ranked), strict=True)]
     revision = revision_of(cards)
+    scope = search or revision
+    listed = {match["id"] for match in matches}
     state: dict[str, Any] = st.session_state.get(key) or {}
 
     def release() -> None:
@@ -122,7 +126,8 @@ def match_gallery(
             "revision": revision,
             "threshold": round(threshold * 1000),
             "turn": (state.get("threshold") or {}).get("turn", 0),
-            "selected": selected_ids(state, revision),
+            "scope": scope,
+            "selected": selected_ids(state, scope),
             "selectable": selectable,
             "total": total,
             "label": label,
@@ -142,7 +147,7 @@ def match_gallery(
     released = result.get("threshold")
     return MatchGalleryState(
         released=float(released["value"]) if released else None,
-        selected=tuple(selected_ids(result, revision)),
+        selected=tuple(id for id in selected_ids(result, scope) if id in listed),
         opened=result.get("open"),
         more_like=result.get("more"),
         less_like=result.get("less"),

@@ -14,7 +14,7 @@ import { countReaching, histogram, percent, percentTenths, range, STEP, steppedB
  *
  * @typedef {Card & {score: number, leader: number | null, badge: string, relation: string}} Match
  * @typedef {{label: string, at: number, reason: string}} Mark
- * @typedef {{matches: Match[], revision: string, threshold: number, turn: number, selected: string[],
+ * @typedef {{matches: Match[], revision: string, scope: string, threshold: number, turn: number, selected: string[],
  *   selectable: boolean, total: number, label: string, marks: Mark[], advice: string, caution: boolean,
  *   verdicts: Record<string, boolean> | null, handled: Record<string, number>}} Data
  */
@@ -86,8 +86,10 @@ class MatchGallery extends CardList {
     this.suggest(data);
     const first = this.revision === undefined;
     const held = this.focused() ? this.items[this.current].id : null;
+    const unfolded = this.scope === data.scope ? new Set([...this.unfolded].map((place) => this.items[place].id)) : null;
+    if (!unfolded) this.log = this.newLog(); // without the verdicts on another search's matches
     const renewed = this.take({ ...data, items: data.matches });
-    if (renewed) this.restart();
+    if (renewed) this.restart(unfolded ?? new Set());
     const order = data.turn >= this.turn && data.threshold !== this.ordered;
     if (order) this.ordered = data.threshold;
     // What was let go of comes back as an order, perhaps late: it must not undo the keys pressed since.
@@ -110,15 +112,14 @@ class MatchGallery extends CardList {
     requestAnimationFrame(() => this.root.scrollIntoView({ behavior: still ? "instant" : "smooth" }));
   }
 
-  /** Start with other matches: their copies folded, and no verdicts of this visit. */
-  restart() {
+  /** Start with other matches, their copies folded but for those of these ids. @param {Set<string>} unfolded */
+  restart(unfolded) {
     const { parts, items } = this;
-    this.log = this.newLog();
     this.copies = new Map();
     items.forEach(({ leader }, place) => {
       if (leader !== null) this.copies.set(leader, [...(this.copies.get(leader) ?? []), place]);
     });
-    this.unfolded = new Set();
+    this.unfolded = new Set([...this.copies.keys()].filter((place) => unfolded.has(items[place].id)));
     this.below = -1;
     this.reaching = -1; // not known yet
     this.same = items.filter(({ relation }) => relation).length;

@@ -30,7 +30,7 @@ class PictureGrid extends CardList {
     this.setState = setStateValue;
     this.setTrigger = setTriggerValue;
     const held = this.focused() ? this.items[this.current].id : null;
-    if (this.take({ ...data, items: data.cards })) {
+    if (this.take({ ...data, items: data.cards, scope: data.revision })) {
       this.shown = [...this.items.keys()];
       parts.cards.replaceChildren(...this.cards);
       this.showSelection();

@@ -16,6 +16,7 @@ from core.search.suggested_thresholds import SuggestedThresholds
 from core.tuning.verdicts import Verdict, judged_query
 from core.ui.app_status import engine, model_label, notices
 from core.ui.components.cards import picture_card
+from core.ui.components.events import revision_of
 from core.ui.components.match_gallery import Mark, MatchCard, match_gallery
 from core.ui.formatting import counted, percent
 from core.ui.panels.search.match_actions import show_actions
@@ -44,6 +45,7 @@ def show_results(query: Query, where: Filter) -> None:
         threshold=threshold,
         total=matches.total,
         key="gallery",
+        search=revision_of(repr(_wanted(query, where))),
         on_threshold=lambda value: _keep_threshold(value, matches.cuts),
         marks=_marks(matches),
         advice=_advice(matches),
@@ -66,17 +68,24 @@ def show_results(query: Query, where: Filter) -> None:
         _mark_same(matches)
 
 
+def _wanted(query: Query, where: Filter) -> tuple[object, ...]:
+    """All that the matches depend on, but for the collection."""
+    state = st.session_state
+    leave_out = tuple(query.members) if state.get("leave_out") else ()
+    return query.parts, query.model.id, state["top_k"], where, bool(state.get("exact")), leave_out
+
+
 def _find_matches(query: Query, where: Filter) -> Matches:
     """The matches, read from the database once a query and its options; moving the threshold reads nothing."""
     state = st.session_state
-    leave_out = query.members if state.get("leave_out") else []
-    wanted = (query.parts, query.model.id, state["top_k"], where, state.get("exact"), tuple(leave_out))
+    wanted = _wanted(query, where)
     matches: Matches | None
     known, matches = state.get("matches", (None, None))
     if matches is None or known != wanted:
         exact = bool(state.get("exact"))
+        leave_out = query.members if state.get("leave_out") else []
         matches = engine().search(query, state["top_k"], where=where, exact=exact, leave_out=leave_out)
-        if state.get("marked") == wanted:  # read again after an action: what is selected must stay where it is
+        if state.get("marked") == wanted:  # read again after an action: the bands must not come and go
             matches = engine().mark_same(matches)
         state["matches"] = (wanted, matches)
         engine().verdicts.remember(judged_query(query))
