@@ -56,9 +56,7 @@ export class CardList {
     this.root = find(parent, "section", HTMLElement);
     /** @type {CardParts & Record<string, any>} */
     this.parts = /** @type {any} */ (findParts(parent));
-    this.sendSelection = whenQuiet(() =>
-      this.setState("selected", { scope: this.scope, ids: this.selectedIds() })
-    );
+    this.sendSelection = whenQuiet(() => this.setState("selected", { scope: this.scope, ids: this.selectedIds() }));
     this.parts.selectAll.onclick = () => this.select(this.selectablePlaces(), true);
     this.parts.clear.onclick = () => this.select([...this.selected], false);
     this.listenToCards();

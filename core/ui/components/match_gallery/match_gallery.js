@@ -86,7 +86,9 @@ class MatchGallery extends CardList {
     this.suggest(data);
     const first = this.revision === undefined;
     const held = this.focused() ? this.items[this.current].id : null;
-    const unfolded = this.scope === data.scope ? new Set([...this.unfolded].map((place) => this.items[place].id)) : null;
+    const unfolded = this.scope === data.scope
+      ? new Set([...this.unfolded].map((place) => this.items[place].id))
+      : null;
     if (!unfolded) this.log = this.newLog(); // without the verdicts on another search's matches
     const renewed = this.take({ ...data, items: data.matches });
     if (renewed) this.restart(unfolded ?? new Set());
