@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import IO, Literal
+from uuid import UUID
 
 from core.background.follower import Follower
 from core.background.tasks import Tasks
@@ -23,6 +24,7 @@ from core.database.connection import Database
 from core.database.embedding_tables import Model
 from core.duplicates.comparison_job import Comparisons
 from core.duplicates.groups import Duplicates
+from core.duplicates.settled_pairs import SettledPairs
 from core.embedding.active_models import ActiveModel, ActiveModels, Reembedding
 from core.embedding.copy_encoder import OFF, load_copy_encoder
 from core.embedding.loader import EncoderLoader, LoadState
@@ -31,10 +33,11 @@ from core.errors import DatabaseError, EncoderError
 from core.indexing.imports import Imports
 from core.indexing.pipeline import Indexer
 from core.media.fetcher import Fetcher
+from core.search.likeness import Likeness, likeness
 from core.search.matches import Matcher
 from core.search.nearest import Nearest
 from core.search.query_images import QueryImages
-from core.search.query_vector import QueryEncoder
+from core.search.query_vector import Query, QueryEncoder
 from core.search.same_pictures import SamePictures
 from core.search.saved_thresholds import SavedThresholds
 from core.settings import Settings
@@ -67,9 +70,10 @@ class DatabaseState:
 class Engine:
     """Starts everything in the background, and reports its state without waiting.
 
-    Pages and routes use the parts directly: `imports`; for the collection `store`, `browser`, `curation`, `duplicates`
-    and `comparisons`; for a search `query_encoder`, then `search`, which is built on `nearest`, and `mark_same`, which
-    proves with `verifier` what is the same picture; for tuning `verdicts`, `judging_queue` and `saved_thresholds`.
+    Pages and routes use the parts directly: `imports`; for the collection `store`, `browser`, `curation`, `duplicates`,
+    `settled_pairs` and `comparisons`; for a search `query_encoder`, then `search`, which is built on `nearest`, and
+    `mark_same`, which proves with `verifier` what is the same picture; for tuning `verdicts`, `judging_queue` and
+    `saved_thresholds`.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -83,6 +87,7 @@ class Engine:
         self.curation = Curation(self.database)
         self.imports = Imports(self.database)
         self.duplicates = Duplicates(self.database)
+        self.settled_pairs = SettledPairs(self.database)
         self.comparisons = Comparisons(self.database)
         self.nearest = Nearest(self.database)
         self.query_images = QueryImages(self.database, kept)
@@ -240,6 +245,11 @@ class Engine:
             raise DatabaseError("The database is still starting. Try again in a few seconds.")
         if state.state == "failed":
             raise DatabaseError(state.message)
+
+    def likeness(self, query: Query, picture: UUID) -> Likeness:
+        """Why a picture is like a query, see `core.search.likeness`. Raises EncoderError, NotFoundError or
+        DatabaseError."""
+        return likeness(self.store, self.serving(), query, picture)
 
     def export_collection(self, kind: Format, *, thumbnails: bool, embeddings: bool) -> Iterator[bytes]:
         """The collection as a file in chunks, with the embeddings of the model that searches use if `embeddings`.

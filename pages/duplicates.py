@@ -3,7 +3,7 @@ import streamlit as st
 from core.errors import LookalikeError
 from core.ui.app_status import engine
 from core.ui.panels.duplicates.group_list import choose_rule, show_copies, show_lookalikes
-from core.ui.panels.duplicates.removal import show_not_duplicates
+from core.ui.panels.duplicates.removal import show_settled_pairs
 from core.ui.panels.empty_state import empty_state, index_link
 from core.ui.undo import offer_undo
 
@@ -27,7 +27,7 @@ try:
             with lookalikes:
                 if lookalikes.open:
                     show_lookalikes(rule, count)
-            show_not_duplicates()
+            show_settled_pairs()
         else:
             empty_state("There is nothing to compare yet", "First index some pictures.", index_link)
 except LookalikeError as error:

@@ -275,18 +275,23 @@ class Store:
         return row[0].to_numpy().astype(np.float32) if row else None
 
     def copies_of(self, pictures: Iterable[UUID]) -> dict[UUID, list[UUID]]:
-        """For each of these pictures that has copies in the collection, these copies, the nearest first.
-
-        Raises DatabaseError.
-        """
+        """For each of these pictures that has copies in the collection, these copies, the nearest first: proved ones
+        that no curator has said to be no duplicates, and those of the same stack. Raises DatabaseError."""
         found = dict[UUID, list[UUID]]()
         with self._database.connection() as connection:
             rows = connection.execute(
-                """SELECT pair.picture, other
-                   FROM (SELECT picture, other, distance FROM copies WHERE picture = ANY(%(ids)s)
-                         UNION ALL
-                         SELECT other, picture, distance FROM copies WHERE other = ANY(%(ids)s)) pair
-                   JOIN pictures ON id = other AND removed_at IS NULL ORDER BY distance, other""",
+                """WITH near AS (
+                       SELECT picture, other, distance FROM copies c
+                       WHERE (picture = ANY(%(ids)s) OR other = ANY(%(ids)s)) AND NOT EXISTS (
+                           SELECT FROM settled_pairs s WHERE s.picture = c.picture AND s.other = c.other)
+                       UNION ALL
+                       SELECT picture, other, coalesce(distance, 64)
+                       FROM settled_pairs LEFT JOIN copies USING (picture, other)
+                       WHERE stacked AND (picture = ANY(%(ids)s) OR other = ANY(%(ids)s)))
+                   SELECT pair.picture, other
+                   FROM (SELECT * FROM near UNION ALL SELECT other, picture, distance FROM near) pair (picture, other)
+                   JOIN pictures ON id = other AND removed_at IS NULL
+                   WHERE pair.picture = ANY(%(ids)s) ORDER BY distance, other""",
                 {"ids": list(pictures)},
             )
             for picture, other in rows:

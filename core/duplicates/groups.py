@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, LiteralString
@@ -15,19 +15,27 @@ from core.collection.filters import ON_DOMAIN
 from core.collection.store import URLS
 from core.database.connection import Database
 from core.database.embedding_tables import Model
-from core.duplicates.star_grouping import Group, Pair, stars
+from core.duplicates.star_grouping import Group, stars
 from core.verification.proof import Proof
+from core.verification.relation import WHOLE
 
 MOST_PAIRS = 200_000
 """Pairs that are grouped at a time, the most similar first: some 100 MB. The others follow when these are dealt
 with."""
 
 
+RESOLUTION = 0.5
+"""The share of a part's pixels from which its whole shows it in much the same resolution: as a rule a whole has all of
+them, but outlines are a few percent off, and some crops are enlarged a little; a page that shows it at half its size
+has a quarter."""
+
+
 @dataclass(frozen=True)
 class KeepRule:
     """Which picture of a group to keep: the largest, the oldest, one with tags, or one from a domain.
 
-    Ties are broken by size in pixels, then by bytes, then by the earlier time of indexing.
+    A crop comes after its whole, however large it is. Further ties are broken by size in pixels, then by bytes, then by
+    the earlier time of indexing.
     """
 
     keep: Literal["largest", "oldest", "tagged", "domain"] = "largest"
@@ -52,16 +60,7 @@ class PictureFacts:
     kept: bool
 
 
-@dataclass(frozen=True)
-class NotDuplicates:
-    """Two pictures that a curator marked as not duplicates."""
-
-    picture: UUID
-    other: UUID
-    said_at: datetime
-
-
-_SIZE: LiteralString = "p.width::bigint * p.height DESC, p.bytes DESC, p.indexed_at, p.id"
+_SIZE: LiteralString = "p.id = ANY(%(parts)s), p.width::bigint * p.height DESC, p.bytes DESC, p.indexed_at, p.id"
 
 _ORDERS: dict[str, LiteralString] = {
     "largest": _SIZE,
@@ -78,7 +77,7 @@ _LOOKALIKES = sql.SQL(
 
 
 class Duplicates:
-    """Groups of duplicates, and the pairs marked as not duplicates. Thread-safe."""
+    """Groups of duplicates, and what curators compare them by. Thread-safe."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -97,7 +96,7 @@ class Duplicates:
         with self._database.connection() as connection:
             row = connection.execute(
                 """SELECT (SELECT count(*) FROM pictures WHERE removed_at IS NULL), (SELECT count(*) FROM copies),
-                          (SELECT count(*) FROM not_duplicates), (SELECT max(said_at) FROM not_duplicates),
+                          (SELECT count(*) FROM settled_pairs), (SELECT max(settled_at) FROM settled_pairs),
                           (SELECT max(removed_at) FROM pictures WHERE removed_at IS NOT NULL),
                           (SELECT max(made_at) FROM comparisons)"""
             ).fetchone()
@@ -148,78 +147,6 @@ class Duplicates:
             ((size,),) = connection.execute(query, (list(pictures),)).fetchall()
             return int(size)
 
-    def remove(self, groups: Collection[Group]) -> list[UUID]:
-        """Remove the members of these groups from the collection, but no keeper.
-
-        Concurrent changes are respected: a group is left alone when its keeper is no longer in the collection, and a
-        member when it was marked as not a duplicate of the keeper. Returns the sorted ids of the removed pictures:
-        `Curation.restore` undoes it. Raises DatabaseError.
-        """
-        keepers = {group.keeper for group in groups}
-        keeper_of = {
-            member.picture: group.keeper
-            for group in groups
-            for member in group.members
-            if member.picture not in keepers
-        }
-        with self._database.connection() as connection:
-            connection.execute(
-                "SELECT FROM pictures WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE", ([*keepers, *keeper_of],)
-            )
-            rows = connection.execute(
-                """UPDATE pictures p SET removed_at = now() FROM unnest(%s::uuid[], %s::uuid[]) AS member (id, keeper)
-                   WHERE p.id = member.id AND p.removed_at IS NULL
-                   AND EXISTS (SELECT FROM pictures k WHERE k.id = keeper AND k.removed_at IS NULL)
-                   AND NOT EXISTS (SELECT FROM not_duplicates WHERE picture = least(member.id, keeper)
-                                   AND other = greatest(member.id, keeper))
-                   RETURNING p.id""",
-                (list(keeper_of), list(keeper_of.values())),
-            )
-            return sorted(row[0] for row in rows)
-
-    def mark_not_duplicates(self, pairs: Iterable[Pair]) -> list[Pair]:
-        """Mark these pairs, lower id first, as not duplicates. Returns the newly marked ones: `unmark_not_duplicates`
-        undoes it. Permanently deleted pictures are skipped. Raises DatabaseError."""
-        return self._change(
-            """INSERT INTO not_duplicates (picture, other)
-               SELECT pair.* FROM unnest(%s::uuid[], %s::uuid[]) AS pair (one, two)
-               JOIN pictures a ON a.id = one JOIN pictures b ON b.id = two ORDER BY one, two
-               ON CONFLICT DO NOTHING RETURNING picture, other""",
-            pairs,
-        )
-
-    def unmark_not_duplicates(self, pairs: Iterable[Pair]) -> list[Pair]:
-        """Unmark these pairs. Returns those that were marked. Raises DatabaseError."""
-        return self._change(
-            """DELETE FROM not_duplicates n USING (
-                   SELECT picture, other FROM not_duplicates
-                   JOIN unnest(%s::uuid[], %s::uuid[]) AS pair (one, two) ON picture = one AND other = two
-                   ORDER BY picture, other FOR UPDATE OF not_duplicates) said
-               WHERE n.picture = said.picture AND n.other = said.other RETURNING n.picture, n.other""",
-            pairs,
-        )
-
-    def not_duplicates(self, limit: int) -> tuple[int, list[NotDuplicates]]:
-        """The number of pairs marked as not duplicates, and the latest `limit` of them, without removed pictures.
-        Raises DatabaseError."""
-        with (
-            self._database.connection() as connection,
-            connection.cursor(row_factory=class_row(NotDuplicates)) as cursor,
-        ):
-            joined = sql.SQL(
-                """FROM not_duplicates n JOIN pictures a ON a.id = picture AND a.removed_at IS NULL
-                   JOIN pictures b ON b.id = other AND b.removed_at IS NULL"""
-            )
-            ((count,),) = connection.execute(sql.SQL("SELECT count(*) {}").format(joined)).fetchall()
-            query = sql.SQL("SELECT picture, other, said_at {} ORDER BY said_at DESC, picture, other LIMIT %s")
-            return int(count), cursor.execute(query.format(joined), (limit,)).fetchall()
-
-    def _change(self, statement: LiteralString, pairs: Iterable[Pair]) -> list[Pair]:
-        ordered = sorted(set(pairs))
-        with self._database.connection() as connection:
-            rows = connection.execute(statement, ([one for one, _ in ordered], [two for _, two in ordered]))
-            return sorted(rows.fetchall())
-
     def _groups(
         self, source: sql.SQL, values: Mapping[str, Any], rule: KeepRule, chosen: Sequence[UUID]
     ) -> list[Group]:
@@ -229,19 +156,36 @@ class Duplicates:
             query = sql.SQL("SELECT id FROM pictures p WHERE id = ANY(%(ids)s) ORDER BY {}")
             ranked = connection.execute(
                 query.format(sql.SQL(_ORDERS[rule.keep])),
-                {"ids": list(found), "domain": rule.domain.lower()},
+                {"ids": list(found), "parts": _parts(connection, found), "domain": rule.domain.lower()},
                 binary=True,
             ).fetchall()
         return stars([*(id for id in chosen if id in found), *(row[0] for row in ranked)], pairs)
 
 
+def _parts(connection: Connection[Any], pictures: Collection[UUID]) -> list[UUID]:
+    """Those of these pictures that are a part of a copy which shows them in much the same resolution, as a whole shows
+    its crop, but a page that the picture was pasted into does not."""
+    rows = connection.execute(
+        """SELECT DISTINCT part FROM copies
+           CROSS JOIN LATERAL (
+               VALUES (picture, other, (proof->>'first_share')::float8, (proof->>'second_share')::float8),
+                      (other, picture, (proof->>'second_share')::float8, (proof->>'first_share')::float8)
+           ) AS pair (part, whole, part_share, whole_share)
+           JOIN pictures p ON p.id = part JOIN pictures w ON w.id = whole AND w.removed_at IS NULL
+           WHERE picture = ANY(%(ids)s) AND other = ANY(%(ids)s) AND part_share >= %(whole)s AND whole_share < %(whole)s
+                 AND whole_share * w.width * w.height >= %(resolution)s * p.width * p.height""",
+        {"ids": list(pictures), "whole": WHOLE, "resolution": RESOLUTION},
+    )
+    return [part for (part,) in rows]
+
+
 def _pairs(connection: Connection[Any], source: sql.SQL, values: Mapping[str, Any]) -> list[tuple[UUID, UUID, float]]:
-    """The most similar pairs of pictures in the collection that are not marked as not duplicates."""
+    """The most similar pairs of pictures in the collection that are not settled."""
     query = sql.SQL(
         """SELECT picture, other, similarity FROM ({}) pair
            JOIN pictures a ON a.id = picture AND a.removed_at IS NULL
            JOIN pictures b ON b.id = other AND b.removed_at IS NULL
-           WHERE NOT EXISTS (SELECT FROM not_duplicates n WHERE n.picture = pair.picture AND n.other = pair.other)
+           WHERE NOT EXISTS (SELECT FROM settled_pairs n WHERE n.picture = pair.picture AND n.other = pair.other)
            ORDER BY similarity DESC, picture, other LIMIT %(most)s"""
     ).format(source)
     return connection.execute(query, {**values, "most": MOST_PAIRS}, binary=True).fetchall()

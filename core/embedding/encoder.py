@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -52,7 +53,8 @@ class Encoder(ABC):
         self.device = device
         self.slice = slice or (SLICE if device == "cpu" else GPU_SLICE)
         self.dim = 0
-        self._turns = {True: threading.Semaphore(), False: threading.Semaphore(BATCHES if device == "cpu" else 1)}
+        self._batches = BATCHES if device == "cpu" else 1
+        self._turns = {True: threading.Semaphore(), False: threading.Semaphore(self._batches)}
 
     def _try(self) -> None:
         """Set `dim` by a first pass, which also warms the model up. Raises EncoderError when the weights are broken."""
@@ -85,6 +87,14 @@ class Encoder(ABC):
         """Texts to unit rows, (n, dim) float32. Raises EncoderError when the model does not support text, or a text is
         empty."""
         raise EncoderError(f"{self.name} does not support text: search with a picture.")
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Wait until nothing is encoded, and let nothing be: for work on the network itself."""
+        with ExitStack() as held:
+            for turn in [self._turns[True], *[self._turns[False]] * self._batches]:  # in this order, so no deadlock
+                held.enter_context(turn)
+            yield
 
     def _encode(
         self,

@@ -33,7 +33,7 @@ from core.settings import Settings
 from tests.support.haste import HASTE, SHORT_LEASES
 from tests.support.worker import WorkerProcess
 
-FILES = many_files(300)
+FILES = many_files(200)
 """More than one worker takes at once, in two runs of 128, so that some are left for the other."""
 
 PATIENCE = 90.0
@@ -90,7 +90,8 @@ def start(settings: Settings, tmp_path: Path) -> Iterator[Callable[..., WorkerPr
     url, started = settings.postgres_url.get_secret_value(), list[WorkerProcess]()
 
     def start(name: str, constants: Mapping[str, object] = HASTE, *, afresh: bool = False) -> WorkerProcess:
-        started.append(WorkerProcess(tmp_path, name, afresh=afresh, constants=constants, POSTGRES_URL=url))
+        environment = {"POSTGRES_URL": url, "COPY_MODEL": "off"}
+        started.append(WorkerProcess(tmp_path, name, afresh=afresh, constants=constants, **environment))
         started[-1].start()
         return started[-1]
 
@@ -232,7 +233,9 @@ def test_a_worker_goes_on_when_its_database_is_back(tmp_path: Path) -> None:
         database = Database(Settings(_env_file=None, postgres_url=server.start()))
         database.open()
         ledger = Imports(database)
-        with WorkerProcess(tmp_path, "one", constants=SHORT_LEASES, POSTGRES_URL=server.conninfo) as worker:
+        with WorkerProcess(
+            tmp_path, "one", constants=SHORT_LEASES, POSTGRES_URL=server.conninfo, COPY_MODEL="off"
+        ) as worker:
             urls = site.urls[:64]
             import_id = submit(ledger, urls)
             wait_until(calm.is_set, worker)

@@ -31,7 +31,7 @@ def site() -> Iterator[WebServer]:
 
 @pytest.fixture(scope="module")
 def app(site: WebServer) -> Iterator[App]:
-    with App() as running:
+    with App(COPY_MODEL="off") as running:
         yield running
 
 

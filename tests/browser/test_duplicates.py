@@ -124,9 +124,10 @@ def test_all_duplicates_are_removed_after_a_preview_and_return(filled: App, page
     open_copies(page, filled)
     page.get_by_role("button", name="Review all 4 removals").click()
     dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("In each of 3 groups, the largest picture stays. 4 pictures (")
+    expect(dialog).to_contain_text("In each of 3 groups, the largest whole picture stays. 4 pictures (")
     expect(dialog.get_by_role("img", name="Would be removed")).to_have_count(4)
     assert pictures(filled) == 11
+    expect(dialog.get_by_role("checkbox", name="Add tags and details")).to_be_checked()
     dialog.get_by_role("button", name="Remove 4 pictures").click()
     expect(page.get_by_text("4 duplicates removed from the collection.")).to_be_visible()
     expect(page.get_by_text("No copies")).to_be_visible()
@@ -162,13 +163,24 @@ def test_what_is_no_duplicate_is_remembered_and_taken_back(filled: App, page: Pa
     expect(groups(page)).to_have_count(2)
     page.reload()
     expect(groups(page)).to_have_count(2)
-    page.get_by_text("Marked as not duplicates").click()
+    page.get_by_text("Not duplicates, and stacks").click()
     expect(page.get_by_text("3 pairs of pictures")).to_be_visible()
     for left in (2, 1, 0):
         page.get_by_test_id("stExpander").get_by_role("button", name="Undo").first.click()
         expect(page.get_by_test_id("stExpander").get_by_role("button", name="Undo")).to_have_count(left)
     expect(groups(page)).to_have_count(3)
     expect(group_of(page, 0)).to_contain_text("1 stays, 2 would go")
+
+
+def test_a_group_is_kept_as_a_stack(filled: App, page: Page) -> None:
+    open_copies(page, filled)
+    group_of(page, 2).get_by_role("button", name="Keep both as a stack").click()
+    expect(page.get_by_text("2 pictures stacked.")).to_be_visible()
+    expect(groups(page)).to_have_count(2)
+    page.get_by_text("Not duplicates, and stacks").click()
+    expect(page.get_by_test_id("stExpander")).to_contain_text("Stacked ·")
+    page.get_by_test_id("stExpander").get_by_role("button", name="Undo").click()
+    expect(groups(page)).to_have_count(3)
 
 
 def test_lookalikes_are_looked_for_in_the_background_and_kept(filled: App, page: Page) -> None:

@@ -26,7 +26,7 @@ PHOTOS = some_photos(20)
 @pytest.fixture(scope="module")
 def app() -> Iterator[App]:
     """An app with an empty collection."""
-    with App() as running:
+    with App(COPY_MODEL="off") as running:
         yield running
 
 
@@ -107,7 +107,7 @@ def test_a_llamaindex_table_is_offered_and_imported(empty_database: str, page: P
                 "INSERT INTO llamaindex_embedding (collection, document, metadata) VALUES ('', '', %s)",
                 [(json.dumps({"url": site.url(path)}),) for path in pages] + [("{}",), (None,)],
             )
-        with App(POSTGRES_URL=empty_database) as app:
+        with App(POSTGRES_URL=empty_database, COPY_MODEL="off") as app:
             page.goto(f"{app.url}/index")
             offer = page.get_by_text("LlamaIndex table")
             expect(offer).to_contain_text("llamaindex_embedding in this database has 20 pictures", timeout=PATIENCE)

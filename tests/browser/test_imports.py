@@ -64,7 +64,7 @@ def site() -> Iterator[WebServer]:
 
 @pytest.fixture(scope="module")
 def app() -> Iterator[App]:
-    with App(constants=HASTE, RETRY_DELAY="0.05") as running:
+    with App(constants=HASTE, RETRY_DELAY="0.05", COPY_MODEL="off") as running:
         yield running
 
 

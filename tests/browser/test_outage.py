@@ -71,9 +71,12 @@ def test_a_wrong_database_url_is_reported_without_its_password(page: Page) -> No
 
 
 def test_two_apps_share_one_data_folder() -> None:
-    with WebServer({f"/{number}.jpg": path for number, path in enumerate(PHOTOS)}) as site, App() as first:
+    with (
+        WebServer({f"/{number}.jpg": path for number, path in enumerate(PHOTOS)}) as site,
+        App(COPY_MODEL="off") as first,
+    ):
         urls = [site.url(f"/{number}.jpg") for number in range(len(PHOTOS))]
-        with App(DATA_DIR=first.environment["DATA_DIR"]) as second:
+        with App(COPY_MODEL="off", DATA_DIR=first.environment["DATA_DIR"]) as second:
             done = second.post("/api/upsert?wait=60", json={"images": urls})
             assert done["counts"]["indexed"] == len(PHOTOS)
             assert first.get("/api/health")["pictures"] == len(PHOTOS)
@@ -94,7 +97,7 @@ PAGES = {f"/{number}.jpg": path for number, path in enumerate(PHOTOS)}
 def test_without_a_hub_the_encoder_in_the_box_does_the_work(tmp_path: Path, page: Page) -> None:
     with (
         WebServer(PAGES) as site,
-        App(CLIP_MODEL="", HF_ENDPOINT="http://127.0.0.1:1", HF_HOME=str(tmp_path)) as app,
+        App(CLIP_MODEL="", COPY_MODEL="off", HF_ENDPOINT="http://127.0.0.1:1", HF_HOME=str(tmp_path)) as app,
     ):
         model = app.get("/api/health")["model"]
         assert (model["name"], model["state"]) == ("built-in", "ready")
@@ -136,7 +139,7 @@ def test_clip_comes_when_it_is_tried_again_and_takes_the_collection_over(tmp_pat
     with (
         hub,
         WebServer(PAGES) as site,
-        App(CLIP_MODEL="", HF_ENDPOINT=hub.url, HF_HOME=str(tmp_path / "hf")) as app,
+        App(CLIP_MODEL="", COPY_MODEL="off", HF_ENDPOINT=hub.url, HF_HOME=str(tmp_path / "hf")) as app,
     ):
         urls = index_photos(app, site, PAGES)
         page.goto(app.url)

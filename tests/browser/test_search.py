@@ -231,7 +231,7 @@ def test_a_crop_is_drawn_on_the_query(app: App, page: Page) -> None:
     page.mouse.up()
     expect(chips(page)).to_contain_text("Cropped")
     assert parts(page)[0]["crop"] == pytest.approx([0.1, 0.2, 0.8, 0.9], abs=0.03)
-    page.get_by_role("button", name="Whole picture").click()
+    page.get_by_role("button", name="Whole picture", exact=True).click()
     expect(chips(page)).not_to_contain_text("Cropped")
 
 

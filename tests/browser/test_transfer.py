@@ -16,7 +16,7 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture(scope="module")
 def app() -> Iterator[App]:
-    with App() as running:
+    with App(COPY_MODEL="off") as running:
         yield running
 
 

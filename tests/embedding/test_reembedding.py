@@ -457,7 +457,7 @@ def test_the_app_says_how_far_it_is_and_a_kill_loses_nothing(
 ) -> None:
     with (
         WebServer({f"/{number}.jpg": data for number, data in enumerate(PHOTOS)}) as site,
-        App(constants={**HASTE, "core.background.follower.PAUSE_SECONDS": 0.2}) as app,
+        App(COPY_MODEL="off", constants={**HASTE, "core.background.follower.PAUSE_SECONDS": 0.2}) as app,
     ):
         urls = [site.url(f"/{number}.jpg") for number in range(len(PHOTOS))]
         assert app.post("/api/upsert?wait=100", json={"images": urls})["counts"]["indexed"] == len(PHOTOS)

@@ -19,9 +19,9 @@ from core.indexing.pipeline import BATCH
 from tests.support.haste import SHORT_LEASES
 from tests.support.worker import WorkerProcess
 
-GOOD, REPEATED, GONE = 600, 60, 40
+GOOD, REPEATED, GONE = 300, 30, 20
 ITEMS = GOOD + REPEATED + GONE
-VICTIMS = ["app", "worker", "database"] * 2 + ["database"]
+VICTIMS = ["app", "worker", "database", "database"]
 CONSTANTS: dict[str, object] = {**SHORT_LEASES, "core.indexing.pipeline.WINDOW": 2 * BATCH}
 """Fewer items at a time in one hand, in proportion to how few there are: else most would be lost twice, and then done
 one by one."""

@@ -31,7 +31,7 @@ def test_an_import_finishes_by_itself_after_kill_9(victims: str) -> None:
     """The first as users have it; the second starts faster, and waits less long for who is dead."""
     with (
         WebServer({f"/{number}.jpg": path for number, path in enumerate(PHOTOS)}) as site,
-        App(afresh=True) if victims == "app" else App(constants=SHORT_LEASES) as app,
+        App(afresh=victims == "app", constants=SHORT_LEASES if victims != "app" else None, COPY_MODEL="off") as app,
     ):
         urls = [site.url(f"/{number}.jpg") for number in range(len(PHOTOS))]
         submitted = app.post("/api/upsert", json={"images": [*urls, site.url("/missing.jpg")]})

@@ -85,17 +85,31 @@ export function eventLog(send) {
 /**
  * The component's entry for Streamlit: one `make(parent)` for each mounted skeleton, updated with every run.
  *
+ * While the browser still loads the script, two runs may both wait for it, and the later one may come first: Streamlit
+ * imports the script for each, and Chromium answers imports of one script in any order. It then cleans up the earlier
+ * run as soon as that has come, too late: what the later run sent is shown again.
+ *
  * @template Data
  * @param {(parent: ParentNode) => {update: (mount: Mount<Data>) => void, close?: () => void}} make
  * @returns {(mount: Mount<Data>) => () => void}
  */
 export function mounted(make) {
   const views = new WeakMap();
+  /** @type {WeakMap<HTMLElement, Mount<Data>>} */
+  const shown = new WeakMap();
   return (mount) => {
     const root = find(mount.parentElement, "section", HTMLElement);
     if (!views.has(root)) views.set(root, make(mount.parentElement));
     const view = views.get(root);
+    const before = shown.get(root);
+    let fresh = true;
+    setTimeout(() => (fresh = false));
+    shown.set(root, mount);
     view.update(mount);
-    return () => view.close?.();
+    return () => {
+      if (!fresh || !before) return view.close?.();
+      shown.set(root, before);
+      view.update(before);
+    };
   };
 }

@@ -44,10 +44,10 @@ class GroupPicture(TypedDict):
 
 @dataclass(frozen=True)
 class GroupAction:
-    """What a button asked for: to keep another `picture` of a group, to remove a group's duplicates, or to mark a
-    group's pictures, or one of them, as not duplicates. `group` is its keeper."""
+    """What a button asked for: to keep another `picture` of a group, to remove a group's duplicates, to keep all of it
+    as a stack, or to mark a group's pictures, or one of them, as not duplicates. `group` is its keeper."""
 
-    what: Literal["keep", "remove", "different"]
+    what: Literal["keep", "remove", "stack", "different"]
     group: UUID
     picture: UUID | None
 

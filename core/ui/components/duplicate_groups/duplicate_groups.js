@@ -92,6 +92,9 @@ class Groups {
     const different = make("button", { type: "button" }, "Not duplicates");
     different.title = "These pictures are not duplicates of each other. They will not be grouped again.";
     different.onclick = () => this.ask("different", group.id);
+    const stack = make("button", { type: "button" }, count === 1 ? "Keep both as a stack" : "Keep all as a stack");
+    stack.title = "All of them stay, and a search shows them as one. They will not be grouped here again.";
+    stack.onclick = () => this.ask("stack", group.id);
     const all = this.unfolded.has(group.id) || group.pictures.length <= SHOWN + 1;
     const pictures = group.pictures.slice(0, all ? undefined : SHOWN);
     const item = make(
@@ -101,7 +104,7 @@ class Groups {
         "div",
         { className: "head" },
         make("label", {}, tick, `1 stays, ${grouped(count)} would go`),
-        make("div", {}, different, remove),
+        make("div", {}, different, stack, remove),
       ),
       make(
         "div",
@@ -207,7 +210,7 @@ class Groups {
     this.parts.live.textContent = `${counted(this.selected.size, "group")} selected`;
   }
 
-  /** @param {"keep" | "remove" | "different"} what @param {string} group */
+  /** @param {"keep" | "remove" | "stack" | "different"} what @param {string} group */
   ask(what, group, picture = "") {
     if (this.parts.compare.open) this.parts.compare.close();
     this.setTrigger("ask", { what, group, picture, revision: this.data.revision });

@@ -16,7 +16,7 @@ from core.ui.app_status import engine
 from core.ui.components.duplicate_groups import GroupAction, duplicate_groups, group_pictures
 from core.ui.formatting import counted, percent
 from core.ui.panels.duplicates.comparison import compare_button, show_comparison, threshold_slider
-from core.ui.panels.duplicates.removal import mark_not_duplicates, preview, remove
+from core.ui.panels.duplicates.removal import mark_not_duplicates, preview, remove, stack
 from core.ui.panels.empty_state import empty_state
 from core.verification.relation import relation_to_kept
 
@@ -28,7 +28,7 @@ RULES = {
     "domain": "From a site",
 }
 SENTENCES = {
-    "largest": "the largest picture stays",
+    "largest": "the largest whole picture stays",
     "oldest": "the oldest picture stays",
     "tagged": "a tagged picture stays, if there is one",
     "domain": "a picture from the site stays, if there is one",
@@ -48,7 +48,8 @@ def choose_rule() -> KeepRule:
             key="keep",
             bind="query-params",
             wrap=True,
-            help="Among equals the largest stays. You can choose another picture in any group.",
+            help="Among equals the largest stays, and never a crop instead of its whole. "
+            "You can choose another picture in any group.",
         )
         if keep != "domain":
             return KeepRule(keep)
@@ -183,6 +184,8 @@ def _act(action: GroupAction, groups: Sequence[Group]) -> None:
         st.session_state["chosen"] = [action.picture, *others]
     elif action.what == "remove":
         remove([group])
+    elif action.what == "stack":
+        stack(group)
     else:
         mark_not_duplicates(group, action.picture)
     st.rerun()

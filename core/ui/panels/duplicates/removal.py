@@ -1,4 +1,4 @@
-"""What is done with groups of duplicates: removal after a preview, and pairs marked as not duplicates; with undo."""
+"""What is done with groups of duplicates: removal after a preview, and pairs that are settled; with undo."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from uuid import UUID
 
 import streamlit as st
 
+from core.duplicates.removal import remove_duplicates, undo_removal
+from core.duplicates.settled_pairs import SettledPair
 from core.duplicates.star_grouping import Group, Pair, pairs_within
 from core.signed_urls import thumbnail_path
 from core.ui.app_status import engine
@@ -17,8 +19,8 @@ from core.ui.undo import attempt
 PREVIEWED = 60
 """Pictures shown in a preview."""
 
-MARKED = 10
-"""Pairs marked as not duplicates that are listed, the latest first."""
+SETTLED = 10
+"""Settled pairs that are listed, the latest first."""
 
 SHEET = """<style>
 .sheet {display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: 0.75rem}
@@ -41,9 +43,14 @@ def preview(groups: Sequence[Group], rule: str) -> None:
     st.html(SHEET + f'<div class="sheet">{"".join(_figure(*pair) for pair in gone[:PREVIEWED])}</div>')
     if len(gone) > PREVIEWED:
         st.caption(f"… and {len(gone) - PREVIEWED:,} more.")
+    merge = st.checkbox(
+        "Add tags and details of what goes to what stays",
+        value=True,
+        help="Tags are added. A title, or a detail such as the artist, is added where the picture that stays has none.",
+    )
     with st.container(horizontal=True):
         if st.button(f"Remove {counted(len(gone), 'picture')}", type="primary", icon=":material/delete:"):
-            remove(groups)
+            remove(groups, merge=merge)
             st.rerun()
         if st.button("Cancel"):
             st.rerun()
@@ -62,62 +69,76 @@ def _image(picture: UUID, alt: str, kind: str = "") -> str:
     return f'<img src="{path}" loading="lazy" alt="{alt}" class="{kind}">'
 
 
-def remove(groups: Sequence[Group]) -> None:
-    """Remove the duplicates of these groups, and offer an undo."""
+def remove(groups: Sequence[Group], *, merge: bool = True) -> None:
+    """Remove the duplicates of these groups, and offer an undo; `merge` their tags and details into what stays."""
 
     def act() -> tuple[str, Callable[[], object]]:
-        done = engine().duplicates.remove(groups)
-        wanted = sum(len(group.members) for group in groups)
-        rest = f" Someone else had already removed the other {wanted - len(done):,}." if len(done) < wanted else ""
-        sentence = f"{counted(len(done), 'duplicate')} removed from the collection.{rest}"
-        return sentence, lambda: engine().curation.restore(done)
+        database = engine().database
+        done = remove_duplicates(database, groups, merge=merge)
+        wanted, count = sum(len(group.members) for group in groups), len(done.pictures)
+        sentence = f"{counted(count, 'duplicate')} removed from the collection."
+        if count < wanted:
+            sentence += f" Someone else had already removed the other {wanted - count:,}."
+        if done.described:
+            sentence += f" {counted(len(done.described), 'picture')} that stayed got their tags or details."
+        return sentence, lambda: undo_removal(database, done)
 
     attempt(act)
 
 
 def mark_not_duplicates(group: Group, picture: UUID | None) -> None:
     """Mark this picture as not a duplicate of the group's others; with None, all of them as not duplicates."""
+    what = "Marked as not a duplicate" if picture else "Marked as not duplicates"
+    _settle(pairs_within(group.pictures, picture), f"{what}. They will not be grouped again.")
 
+
+def stack(group: Group) -> None:
+    """Keep all pictures of this group, as a stack."""
+    sentence = f"{counted(len(group.pictures), 'picture')} stacked. All of them stay, and a search shows them as one."
+    _settle(pairs_within(group.pictures), sentence, stacked=True)
+
+
+def _settle(pairs: Sequence[Pair], sentence: str, *, stacked: bool = False) -> None:
     def act() -> tuple[str, Callable[[], object]]:
-        done = engine().duplicates.mark_not_duplicates(pairs_within(group.pictures, picture))
-        what = "Marked as not a duplicate" if picture else "Marked as not duplicates"
-        return f"{what}. They will not be grouped again.", lambda: engine().duplicates.unmark_not_duplicates(done)
+        done = engine().settled_pairs.settle(pairs, stacked=stacked)
+        return sentence, lambda: engine().settled_pairs.unsettle(done)
 
     attempt(act)
 
 
-def show_not_duplicates() -> None:
-    """The pairs that a curator marked as not duplicates, each with a button that undoes it. Raises DatabaseError."""
-    count, pairs = engine().duplicates.not_duplicates(MARKED)
+def show_settled_pairs() -> None:
+    """The pairs that a curator has settled, each with a button that undoes it. Raises DatabaseError."""
+    count, pairs = engine().settled_pairs.latest(SETTLED)
     if not count:
         return
     # Without a count in its label: it would close whenever that changes.
     with st.expander(
-        "Marked as not duplicates", icon=":material/difference:", key="not-duplicates", on_change="rerun"
+        "Not duplicates, and stacks", icon=":material/difference:", key="settled-pairs", on_change="rerun"
     ) as box:
         if not box.open:
             return
-        st.caption(f"{counted(count, 'pair')} of pictures, the latest first. They are never in one group.")
+        st.caption(f"{counted(count, 'pair')} of pictures, the latest first. They are in no group.")
         for entry in pairs:
             with st.container(horizontal=True, vertical_alignment="center", key=f"pair-{entry.picture}-{entry.other}"):
                 images = _image(entry.picture, "First picture") + _image(entry.other, "Second picture")
                 st.html(SHEET + f'<div class="sheet"><figure><div>{images}</div></figure></div>', width=200)
-                st.caption(date_and_time(entry.said_at), width="stretch")
+                what = "Stacked" if entry.stacked else "Not duplicates"
+                st.caption(f"{what} · {date_and_time(entry.settled_at)}", width="stretch")
                 st.button(
                     "Undo",
                     key=f"back-{entry.picture}-{entry.other}",
                     icon=":material/undo:",
                     type="tertiary",
-                    on_click=_unmark,
-                    args=((entry.picture, entry.other),),
+                    on_click=_unsettle,
+                    args=(entry,),
                 )
         if count > len(pairs):
             st.caption(f"… and {count - len(pairs):,} earlier pairs.")
 
 
-def _unmark(pair: Pair) -> None:
+def _unsettle(pair: SettledPair) -> None:
     def act() -> tuple[str, Callable[[], object]]:
-        done = engine().duplicates.unmark_not_duplicates([pair])
-        return "The two can be grouped again.", lambda: engine().duplicates.mark_not_duplicates(done)
+        done = engine().settled_pairs.unsettle([(pair.picture, pair.other)])
+        return "The two can be grouped again.", lambda: engine().settled_pairs.settle(done, stacked=pair.stacked)
 
     attempt(act)
