@@ -54,8 +54,8 @@ def test_the_shares_add_up_to_the_likeness(encoder: ClipEncoder) -> None:
     target = encoder.encode_pictures(PHOTOS[1:2])[0]
     found = heat_map(encoder, PHOTOS[0], target)
     bias = encoder.module.visual.head.proj.bias.detach().numpy() @ target
+    assert found.box == (0.0, 0.0, 1.0, 1.0)
     assert found.shares.shape == (4, 4)
-    assert found.box == (0, 0, 1, 1)
     assert found.shares.sum() == pytest.approx(product(encoder, PHOTOS[0], target) - bias, rel=1e-4)
 
 
