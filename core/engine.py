@@ -36,6 +36,7 @@ from core.media.fetcher import Fetcher
 from core.search.likeness import Likeness, likeness
 from core.search.matches import Matcher
 from core.search.nearest import Nearest
+from core.search.originals import Originals
 from core.search.query_images import QueryImages
 from core.search.query_vector import Query, QueryEncoder
 from core.search.same_pictures import SamePictures
@@ -72,8 +73,8 @@ class Engine:
 
     Pages and routes use the parts directly: `imports`; for the collection `store`, `browser`, `curation`, `duplicates`,
     `settled_pairs` and `comparisons`; for a search `query_encoder`, then `search`, which is built on `nearest`, and
-    `mark_same`, which proves with `verifier` what is the same picture; for tuning `verdicts`, `judging_queue` and
-    `saved_thresholds`.
+    `mark_same`, which proves with `verifier` what is the same picture; `originals` to look at them in full; for tuning
+    `verdicts`, `judging_queue` and `saved_thresholds`.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -92,6 +93,7 @@ class Engine:
         self.nearest = Nearest(self.database)
         self.query_images = QueryImages(self.database, kept)
         self.query_encoder = QueryEncoder(settings, self.store, self.query_images, self.fetcher, self.copy_model)
+        self.originals = Originals(settings, self.database, self.store, self.query_images, self.fetcher)
         self.saved_thresholds = SavedThresholds(self.database)
         matcher = Matcher(self.store, self.nearest, self.saved_thresholds)
         self.search = matcher.search
@@ -157,6 +159,7 @@ class Engine:
         if self._copy_models is not None:
             self._copy_models.close()
         self.fetcher.close()
+        self.originals.close()
         self.database.close()
 
     def _open(self) -> None:

@@ -20,10 +20,18 @@ def file_path(picture: UUID) -> str:
 
 COLLECTION_PATH = "/api/collection"
 
+PictureFile = Literal["thumb", "file", "original"]
+"""What is served of a picture: /api/ is followed by one of these and its id."""
+
 
 def thumbnail_path(settings: Settings, picture: UUID) -> str:
     """The URL of a picture's thumbnail, signed when the API needs a token."""
     return _signed(settings, f"/api/thumb/{picture}")
+
+
+def original_path(settings: Settings, picture: UUID) -> str:
+    """The URL of a picture in full, signed when the API needs a token."""
+    return _signed(settings, f"/api/original/{picture}")
 
 
 def collection_path(settings: Settings, kind: str, *, thumbnails: bool, embeddings: bool) -> str:
@@ -43,10 +51,8 @@ def link(settings: Settings, url: str) -> str:
     return _signed(settings, url) if url.startswith(FILE_PATH) else url
 
 
-def is_signed(
-    settings: Settings, picture: UUID, signature: str | None, what: Literal["thumb", "file"] = "thumb"
-) -> bool:
-    """Whether this is the signature of the URL of that picture's thumbnail or file."""
+def is_signed(settings: Settings, picture: UUID, signature: str | None, what: PictureFile = "thumb") -> bool:
+    """Whether this is the signature of the URL of that picture's thumbnail, file or original."""
     return hmac.compare_digest((signature or "").encode(), _signature(settings, f"/api/{what}/{picture}").encode())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends
@@ -15,11 +15,15 @@ from starlette.requests import Request
 from core.engine import Engine
 from core.errors import NotFoundError
 from core.settings import Settings
-from core.signed_urls import COLLECTION_PATH, FILE_PATH, is_signed, is_signed_collection
+from core.signed_urls import COLLECTION_PATH, FILE_PATH, PictureFile, is_signed, is_signed_collection
 
 LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]"]
 
-SIGNED: list[tuple[str, Literal["thumb", "file"]]] = [("/api/thumb/", "thumb"), (FILE_PATH, "file")]
+SIGNED: list[tuple[str, PictureFile]] = [
+    ("/api/thumb/", "thumb"),
+    ("/api/original/", "original"),
+    (FILE_PATH, "file"),
+]
 """Paths that a signature in the URL gives access to without a token."""
 
 

@@ -1,4 +1,4 @@
-"""The HTTP calls for pictures: thumbnails, stored files, the whole collection."""
+"""The HTTP calls for pictures: thumbnails, originals, stored files, the whole collection."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 from urllib.parse import quote
 from uuid import UUID
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Path, Query
 from fastapi.responses import Response, StreamingResponse
 
@@ -16,11 +17,18 @@ from core.api.errors import ErrorsAsJson, errors
 from core.collection.table_export import Format
 from core.media.decode import MIMES, Picture
 from core.media.uploads import base_name
+from core.search.originals import Original
 from core.settings import Settings
 
 router = APIRouter(route_class=ErrorsAsJson, dependencies=[Depends(guard)], tags=["pictures"])
 
 MEDIA_TYPES: dict[Format, str] = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
+
+
+FETCHED_AT_ONCE = 4
+"""Originals read at the same time; others wait, on no thread."""
+
+_originals = CapacityLimiter(FETCHED_AT_ONCE)
 
 
 async def _id(id: Annotated[str, Path(description="A picture's id.", json_schema_extra={"format": "uuid"})]) -> UUID:
@@ -40,6 +48,25 @@ def thumbnail(engine: CurrentEngine, id: PictureId) -> Response:
     """A picture's thumbnail. It never changes."""
     mime, image = engine.store.thumbnail(id)
     return Response(image, media_type=mime, headers=_safe_headers(engine.settings))
+
+
+@router.get(
+    "/original/{id}",
+    summary="A picture in full",
+    response_class=Response,
+    responses={200: {"content": {Original.mime: {}}}, **errors(401, 404, 503)},
+)
+async def original(engine: CurrentEngine, id: PictureId) -> Response:
+    """A picture of the collection or of a recent query as a JPEG, from its stored file or its URL.
+
+    Large ones are reduced to 2,048 to 4,096 pixels on the short side. If no URL has the picture any more, this is its
+    thumbnail, and the header `X-Thumbnail-Only` is `1`.
+    """
+    found = await to_thread.run_sync(engine.originals.read, id, limiter=_originals)
+    headers = _safe_headers(engine.settings)
+    if not found.full:
+        headers |= {"X-Thumbnail-Only": "1", "Cache-Control": "no-store"}
+    return Response(found.data, media_type=found.mime, headers=headers)
 
 
 @router.get(

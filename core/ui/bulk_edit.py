@@ -45,13 +45,15 @@ def tagging(selection: Selection) -> None:
 
 def remove_button(selection: Selection, after: AfterChange = lambda: None, key: str = "remove") -> None:
     """Moves the pictures to the bin."""
-    st.button("Remove", icon=":material/delete:", type="tertiary", on_click=_remove, args=(selection, after), key=key)
+    st.button(
+        "Remove", icon=":material/delete:", type="tertiary", on_click=remove_pictures, args=(selection, after), key=key
+    )
 
 
 def restore_button(selection: Selection, after: AfterChange = lambda: None, key: str = "restore") -> None:
     """Takes the pictures out of the bin."""
     icon = ":material/restore_from_trash:"
-    st.button("Restore", icon=icon, type="tertiary", on_click=_restore, args=(selection, after), key=key)
+    st.button("Restore", icon=icon, type="tertiary", on_click=restore_pictures, args=(selection, after), key=key)
 
 
 def delete_button(label: str, selection: Selection) -> None:
@@ -129,7 +131,9 @@ def remove_tag(selection: Selection, tag: str) -> None:
     attempt(act)
 
 
-def _remove(selection: Selection, after: AfterChange) -> None:
+def remove_pictures(selection: Selection, after: AfterChange = lambda: None) -> None:
+    """Move pictures to the bin, and show that with an undo."""
+
     def act() -> Done:
         done = engine().curation.remove(selection.chosen)
         sentence = f"{counted(len(done), 'picture')} removed from the collection."
@@ -140,7 +144,9 @@ def _remove(selection: Selection, after: AfterChange) -> None:
     after()
 
 
-def _restore(selection: Selection, after: AfterChange) -> None:
+def restore_pictures(selection: Selection, after: AfterChange = lambda: None) -> None:
+    """Take pictures out of the bin, and show that with an undo."""
+
     def act() -> Done:
         done = engine().curation.restore(selection.chosen)
         sentence = f"{counted(len(done), 'picture')} restored to the collection."

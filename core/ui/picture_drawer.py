@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from uuid import UUID
 
 import streamlit as st
@@ -18,10 +17,8 @@ from core.ui.app_status import engine
 from core.ui.bulk_edit import Selection, add_tag, remove_button, remove_tag, restore_button
 from core.ui.components.cards import picture_card
 from core.ui.components.picture_grid import picture_grid
-from core.ui.components.same_picture import show_comparison
 from core.ui.formatting import counted, date_and_time, escaped, file_size, file_type, percent, pixels, short_date
 from core.ui.undo import Done, attempt, offer_undo
-from core.verification.proof import Proof
 
 LOOK_ALIKES = 6
 COPIES = 12
@@ -37,25 +34,15 @@ _COLOURS: dict[State, str] = {
 }
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """What a picture is shown beside: the `query` it was found with, a JPEG, and the proof that both are the same."""
-
-    query: bytes
-    proof: Proof
-
-
-def show_picture(
-    picture: UUID, search: Callable[[UUID], None], note: str = "", comparison: Comparison | None = None
-) -> None:
+def show_picture(picture: UUID, search: Callable[[UUID], None], note: str = "") -> None:
     """Open the drawer. `search` searches with a picture alone; `note` is a sentence about this one."""
     st.session_state["drawer"] = [picture]
     st.session_state["undo-before-drawer"] = st.session_state.get("undo")  # stays where it is, outside
-    _drawer(search, note, comparison)
+    _drawer(search, note)
 
 
 @st.dialog("Picture", width="medium", position="right", on_dismiss="rerun")
-def _drawer(search: Callable[[UUID], None], note: str, comparison: Comparison | None) -> None:
+def _drawer(search: Callable[[UUID], None], note: str) -> None:
     path: list[UUID] = st.session_state["drawer"]
     picture = path[-1]
     try:
@@ -65,8 +52,7 @@ def _drawer(search: Callable[[UUID], None], note: str, comparison: Comparison | 
                 st.button("Back", icon=":material/arrow_back:", type="tertiary", key="drawer-back", on_click=_back)
             if st.session_state.get("undo") is not st.session_state["undo-before-drawer"]:
                 offer_undo("drawer")
-        first = len(path) == 1
-        _show_picture(details, note if first else "", search, comparison if first else None)
+        _show_picture(details, note if len(path) == 1 else "", search)
         _edit(details)
         _show_details(details)
         _show_urls(details)
@@ -79,16 +65,11 @@ def _back() -> None:
     st.session_state["drawer"].pop()
 
 
-def _show_picture(
-    details: PictureDetails, note: str, search: Callable[[UUID], None], comparison: Comparison | None
-) -> None:
+def _show_picture(details: PictureDetails, note: str, search: Callable[[UUID], None]) -> None:
     try:
         thumbnail = engine().store.thumbnail(details.id)[1]
-        if comparison:
-            show_comparison(comparison.query, thumbnail, comparison.proof, details.name)
-        else:
-            width = round(PICTURE_WIDTH * min(1.0, details.width / details.height))
-            st.image(thumbnail, width=max(width, 120), alt=escaped(details.name))
+        width = round(PICTURE_WIDTH * min(1.0, details.width / details.height))
+        st.image(thumbnail, width=max(width, 120), alt=escaped(details.name))
     except NotFoundError:
         st.caption("This picture has no thumbnail.")
     size = f"{pixels(details.width, details.height)} pixels"

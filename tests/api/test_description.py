@@ -44,6 +44,7 @@ CALLS = [
     ("POST", "/query"),
     ("POST", "/search"),
     ("GET", "/thumb/{id}"),
+    ("GET", "/original/{id}"),
     ("GET", "/file/{id}"),
     ("GET", "/collection"),
     ("GET", "/health"),

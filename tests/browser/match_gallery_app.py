@@ -3,7 +3,8 @@
 The query parameters choose: `n` matches, their `best` similarity, `threshold`, `selectable`, `hostile` for two bad
 matches, `total` pictures in the collection, `slow` seconds that each run but the first takes, `copies` to make most
 pictures a copy of the one seven places before (of 28, seven are not), `notes` for notes and a badge, `marks` for
-suggested thresholds, `caution` for a warning, `same` to find out in the second run that the third is the same picture.
+suggested thresholds, `caution` for a warning, `same` to find out in the second run that the third is the same picture,
+`queries` for what matches are compared with, and `judging` for verdicts.
 """
 
 from __future__ import annotations
@@ -40,7 +41,22 @@ def thumb(request: Request) -> Response:
     return Response(thumbnail(place), media_type="image/jpeg", headers={"Cache-Control": "max-age=3600, immutable"})
 
 
+def original(request: Request) -> Response:
+    """The photo in full; of every tenth only the thumbnail is left."""
+    place = int(request.path_params["place"])
+    if place % 10 == 0:
+        return Response(thumbnail(place), media_type="image/jpeg", headers={"X-Thumbnail-Only": "1"})
+    return Response(PHOTOS[place].read_bytes(), media_type="image/jpeg", headers={"Cache-Control": "max-age=3600"})
+
+
+@cache
+def size(place: int) -> tuple[int, int]:
+    with Image.open(PHOTOS[place]) as image:
+        return image.size
+
+
 def main() -> None:
+    from core.ui.components.comparing_table import Edit, Facts, QuerySide
     from core.ui.components.match_gallery import Mark, MatchCard, match_gallery
 
     st.set_page_config(page_title="Match gallery", layout="wide")
@@ -79,6 +95,9 @@ def main() -> None:
         {
             "id": f"p{place}",
             "src": f"/api/thumb/{place}",
+            "original": f"/api/original/{place}",
+            "width": size(place)[0],
+            "height": size(place)[1],
             "url": f"https://museum.example/collection/{PHOTOS[place].parent.name}/{PHOTOS[place].name}",
             "name": f"{PHOTOS[place].parent.name.replace('_', ' ').capitalize()}, no. {place}",
             "similarity": best - 0.45 * (rank / max(count, 60)) ** 0.6,
@@ -86,11 +105,16 @@ def main() -> None:
             "badge": "",
             "copy_of": "",
             "relation": "",
+            "outlines": None,
         }
         for rank, place in enumerate(places)
     ]
     if asked.get("same") and state.runs > 1:
         cards[2]["relation"] = "Mirrored"
+        cards[2]["outlines"] = {
+            "match_in_query": ((1.0, 0.0), (0.0, 0.0), (0.0, 1.0), (1.0, 1.0)),
+            "query_in_match": ((1.0, 0.0), (0.0, 0.0), (0.0, 1.0), (1.0, 1.0)),
+        }
     if asked.get("copies"):
         for rank, card in enumerate(cards):
             card["copy_of"] = cards[rank - 7]["id"] if rank % 28 >= 7 else ""
@@ -113,6 +137,31 @@ def main() -> None:
         advice = "Suggested: 74.5\u202f%, in the widest gap between the scores."
     if asked.get("caution"):
         advice = "Probably nothing like it here: even the best score is one that pictures reach by chance."
+    queries: list[QuerySide] = [
+        {"label": f"query {place}", "src": f"/api/thumb/{place}", "original": f"/api/original/{place}", "crop": None}
+        for place in (3, 17)
+    ]
+    gone = state.setdefault("gone", [])
+    edits = state.setdefault("edits", [])
+
+    def edit(id: str, edit: Edit, tag: str) -> None:
+        edits.append([id, edit, tag])
+        if edit == "remove":
+            gone.append(id)
+        elif edit == "restore":
+            gone.remove(id)
+
+    def facts(id: str) -> Facts:
+        tags = [tag for other, edit, tag in edits if other == id and edit == "tag"]
+        return {
+            "id": id,
+            "rows": [("Size", "640 × 480 pixels"), ("<b>field</b>", "<i>value</i>")],
+            "links": [("https://a.example/<b>", "https://a.example/%3Cb%3E"), ("bad", "javascript:alert()")],
+            "tags": tags,
+            "known_tags": ["boat", "loan"],
+        }
+
+    cards = [card for card in cards if card["id"] not in gone]
     result = match_gallery(
         cards,
         threshold=state.threshold,
@@ -124,6 +173,11 @@ def main() -> None:
         marks=marks if asked.get("marks") else (),
         advice=advice,
         caution=bool(asked.get("caution")),
+        queries=queries if asked.get("queries") else (),
+        facts=facts,
+        on_edit=edit,
+        verdicts=state.setdefault("verdicts", {}) if asked.get("judging") else None,
+        on_verdict=lambda id, right: state.verdicts.update({id: right}),
     )
     known = {
         "threshold": state.threshold,
@@ -132,6 +186,8 @@ def main() -> None:
         "opened": result.opened,
         "more_like": result.more_like,
         "less_like": result.less_like,
+        "edits": edits,
+        "verdicts": state.get("verdicts"),
         "runs": state.runs,
     }
     st.code(json.dumps(known), language=None)
@@ -140,4 +196,6 @@ def main() -> None:
 if __name__ == "__main__":
     main()
 else:
-    app = st.App(__file__, routes=[Route("/api/thumb/{place:int}", thumb)])
+    app = st.App(
+        __file__, routes=[Route("/api/thumb/{place:int}", thumb), Route("/api/original/{place:int}", original)]
+    )

@@ -36,6 +36,9 @@ def main() -> None:
         {
             "id": f"p{place}",
             "src": f"/api/thumb/{place}",
+            "original": f"/api/original/{place}",
+            "width": 300,
+            "height": 200,
             "url": f"https://museum.example/{place}.jpg",
             "name": f"No. {place}",
             "note": "300 × 200",

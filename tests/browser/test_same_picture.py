@@ -73,18 +73,27 @@ def test_an_edited_picture_finds_itself_first(
     expect(page.get_by_role("heading", name="Look-alikes")).to_be_visible()
 
 
-def test_a_collage_finds_its_pictures_and_the_drawer_shows_where_they_lie(app: App, page: Page) -> None:
+def test_a_collage_finds_its_pictures_and_the_table_shows_where_they_lie(app: App, page: Page) -> None:
     same = search(page, app, collage((2, 5, 11, 13)))
     expect(same).to_have_count(4)
     assert {link.inner_text() for link in same.get_by_role("link").all()} == {"2.jpg", "5.jpg", "11.jpg", "13.jpg"}
     same.filter(has_text="5.jpg").filter(has_not_text="15.jpg").first.locator(".picture").click()
-    drawer = page.get_by_role("dialog")
-    expect(drawer.get_by_text("Same picture: Your picture contains it")).to_be_visible()
-    outline = drawer.get_by_role("figure").filter(has_text="Your query").locator("polygon")
+    table = page.get_by_role("dialog", name="5.jpg")
+    expect(table.get_by_text("Same picture: Your picture contains it")).to_be_visible()
+    outline = table.get_by_role("figure").filter(has_text="Your query").locator("polygon")
     corners = [float(value) for value in re.findall(r"-?[\d.]+", outline.get_attribute("points") or "")]
     left, top = min(corners[::2]), min(corners[1::2])
     assert left == pytest.approx(0.5, abs=0.02)  # the upper right of the four
     assert top == pytest.approx(0.0, abs=0.02)
+    page.keyboard.press("2")  # one over the other: the match lies where the query has it
+    stage = table.locator(".stage")
+    expect(stage).to_have_attribute("data-mode", "wipe")
+    query, match = (stage.locator(f".{name} .sheet").bounding_box() for name in ("query", "match"))
+    assert query is not None
+    assert match is not None
+    assert match["x"] == pytest.approx(query["x"] + 0.5 * query["width"], abs=0.02 * query["width"])
+    assert match["y"] == pytest.approx(query["y"], abs=0.02 * query["height"])
+    assert match["width"] == pytest.approx((max(corners[::2]) - left) * query["width"], abs=0.02 * query["width"])
 
 
 def test_the_same_picture_shows_whatever_the_threshold(app: App, page: Page) -> None:

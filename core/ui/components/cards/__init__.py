@@ -7,7 +7,7 @@ from uuid import UUID
 
 from core.collection.store import picture_name
 from core.settings import Settings
-from core.signed_urls import link, thumbnail_path
+from core.signed_urls import link, original_path, thumbnail_path
 
 
 class CardSource(Protocol):
@@ -22,12 +22,21 @@ class CardSource(Protocol):
     @property
     def title(self) -> str: ...  # noqa: D102
 
+    @property
+    def width(self) -> int: ...  # noqa: D102
+
+    @property
+    def height(self) -> int: ...  # noqa: D102
+
 
 class Card(TypedDict):
     """One picture as it is drawn."""
 
     id: str
     src: str  # URL of the thumbnail, such as /api/thumb/7
+    original: str  # URL of the picture in full, such as /api/original/7
+    width: int  # of the original, in pixels
+    height: int
     url: str  # where the picture comes from, or ""; a link when it is http or https, or a path on this server
     name: str
     note: str  # a short sentence below the name, such as "1,024 × 768", or ""
@@ -38,6 +47,9 @@ def picture_card(settings: Settings, picture: CardSource, note: str = "") -> Car
     return {
         "id": str(picture.id),
         "src": thumbnail_path(settings, picture.id),
+        "original": original_path(settings, picture.id),
+        "width": picture.width,
+        "height": picture.height,
         "url": link(settings, picture.url),
         "name": picture_name(picture.title, picture.url),
         "note": note,

@@ -4,7 +4,12 @@ import { find, findParts, grouped, whenQuiet } from "../base.js";
 
 /** @import { Send } from "../base.js" */
 
-/** @typedef {{id: string, src: string, url: string, name: string, note: string}} Card */
+/**
+ * `src` is the thumbnail; width and height are the original's, in pixels.
+ *
+ * @typedef {{id: string, src: string, original: string, width: number, height: number, url: string, name: string,
+ *   note: string}} Card
+ */
 
 /** @typedef {Record<"card" | "cards" | "clear" | "live" | "picked" | "picks" | "selectAll", any>} CardParts */
 
@@ -40,6 +45,7 @@ export class CardList {
   /** @type {Set<number>} places */
   selected = new Set();
   selectable = false;
+  selectKey = " "; // selects the card that has the focus
   /** @type {string | undefined} names the items: the same again change nothing that the curator sees or holds */
   revision = undefined;
   /** @type {string | undefined} names what a selection lasts for: the items, or the search that they are found by */
@@ -130,7 +136,8 @@ export class CardList {
     /** @param {Event} event */
     const placeOf = (event) => this.cards.indexOf(/** @type {HTMLElement} */ (target(event).closest(".card")));
     /** @param {KeyboardEvent} event */
-    const ticks = (event) => event.key === " " && this.selectable && target(event).matches(".picture");
+    const ticks = (event) =>
+      event.key.toLowerCase() === this.selectKey && this.selectable && target(event).matches(".picture");
     cards.onkeyup = (/** @type {KeyboardEvent} */ event) => {
       if (ticks(event)) event.preventDefault(); // else Firefox clicks the picture
     };
@@ -142,7 +149,7 @@ export class CardList {
       else if (!button) return;
       else if (!button.matches(".picture")) this.press(place, button);
       else if (this.selectable && event.shiftKey) this.pick(place, true, true);
-      else this.setTrigger("open", this.items[place].id);
+      else this.open(place);
     };
     cards.addEventListener("focusin", (/** @type {FocusEvent} */ event) => this.setCurrent(placeOf(event)));
     cards.onkeydown = (/** @type {KeyboardEvent} */ event) => {
@@ -151,6 +158,11 @@ export class CardList {
       else if (!this.takeKey(event) && !this.walk(event.key)) return;
       event.preventDefault();
     };
+  }
+
+  /** What a click on a picture does. @param {number} place */
+  open(place) {
+    this.setTrigger("open", this.items[place].id);
   }
 
   /** A button of a card that is not its picture. @param {number} _place @param {HTMLButtonElement} _button */

@@ -1,21 +1,23 @@
 """Scored matches under a threshold that is moved in the browser: `match_gallery.html`, `.css` and `.js`, on the cards
 of `cards`.
 
-Python learns of a threshold only when the handle is let go of, of verdicts, of a selection, of a picture that was
-opened, and of a request for more or less like a picture.
+A match opens on the comparing table, in the browser. Python learns of a threshold only when the handle is let go of, of
+verdicts, of a selection, of what the table does to a picture, of a picture whose facts it shows, and of a request for
+all of them, or for more or less like a picture.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 import streamlit as st
 
 from core.search.score import per_mille
 from core.ui.components.base import component
 from core.ui.components.cards import Card
+from core.ui.components.comparing_table import Edit, Facts, Outlines, QuerySide
 from core.ui.components.events import handle_events, handled_events, no_callback, revision_of, selected_ids
 
 _component = component("match_gallery")
@@ -28,6 +30,7 @@ class MatchCard(Card):
     copy_of: str  # the id of a better match that this is a near-copy of, and is folded under; or ""
     badge: str  # a word or three on the picture, such as "In your query", or ""
     relation: str  # for the same picture as the query, what became of it, such as "Mirrored"; or ""
+    outlines: Outlines | None  # for the same picture as the query, how they lie in each other
 
 
 class Mark(TypedDict):
@@ -44,7 +47,7 @@ class MatchGalleryState:
 
     `released` is the threshold (0 to 1) last let go of in this gallery, None before the first time; `selected` the
     ids of the selected pictures, best match first. The others are ids of pictures, set by the event that caused this
-    run, else None: the one that was opened, and the one that more or less like it is wanted of.
+    run, else None: the one that all is to be shown of, and the one that more or less like it is wanted of.
     """
 
     released: float | None
@@ -83,6 +86,9 @@ def match_gallery(
     caution: bool = False,
     verdicts: Mapping[str, bool] | None = None,
     on_verdict: Callable[[str, bool | None], None] | None = None,
+    queries: Sequence[QuerySide] = (),
+    facts: Callable[[str], Facts | None] | None = None,
+    on_edit: Callable[[str, Edit, str], None] | None = None,
 ) -> MatchGalleryState:
     """Draw the matches that reach the threshold, and the controls to move it.
 
@@ -94,7 +100,9 @@ def match_gallery(
     card. `label` names the list of pictures for screen readers. `marks` are a few suggested thresholds, `advice` is a
     sentence beside them; `caution` makes that sentence a notice that cannot be overlooked. `verdicts` says of pictures
     by id whether they are right, and puts a button for yes and for no on each card; `on_verdict` is called with an id
-    and the new verdict, None when it was undone, before the script runs.
+    and the new verdict, None when it was undone, before the script runs. `queries` are what the comparing table shows
+    beside a match; `facts` is called with the id of the match whose facts it shows; `on_edit` with an id, what is to be
+    done to that picture, and a tag or "", before the script runs.
 
     Matches with a `relation` come first and show whatever the threshold. Copies (`copy_of`) that reach the threshold
     are folded under the card of the match they are copies of, and unfold behind it. The sentences count pictures,
@@ -114,11 +122,17 @@ def match_gallery(
         if on_verdict is not None:
             on_verdict(id, {"yes": True, "no": False}.get(verdict))
 
-    def handle_verdicts() -> bool:
-        return handle_events(key, "verdicts", judge)
+    def edit(id: str, event: str) -> None:
+        what, _, tag = event.partition(":")
+        if on_edit is not None:
+            on_edit(id, cast(Edit, what), tag)
 
-    if handle_verdicts():
+    def handle_logs() -> bool:
+        return handle_events(key, "verdicts", judge) | handle_events(key, "edits", edit)
+
+    if handle_logs():
         st.rerun()
+    looked_at = state.get("looked_at")
     result = _component(
         key=key,
         data={
@@ -136,10 +150,14 @@ def match_gallery(
             "caution": caution,
             "verdicts": None if verdicts is None else dict(verdicts),
             "handled": handled_events(key),
+            "queries": list(queries),
+            "facts": facts(looked_at) if facts and looked_at in listed else None,
         },
         on_threshold_change=release,
         on_selected_change=no_callback,
-        on_verdicts_change=handle_verdicts,
+        on_verdicts_change=handle_logs,
+        on_edits_change=handle_logs,
+        on_looked_at_change=no_callback,
         on_open_change=no_callback,
         on_more_change=no_callback,
         on_less_change=no_callback,

@@ -1,10 +1,13 @@
 // @ts-check
 import { clamp, eventLog, find, grouped, mounted, whenQuiet } from "../base.js";
 import { CardList, showText } from "../cards/cards.js";
+import { ComparingTable } from "../comparing_table/comparing_table.js";
 import { countReaching, histogram, percent, percentTenths, range, STEP, steppedBy } from "./scale.js";
 
 /** @import { Mount } from "../base.js" */
 /** @import { Card } from "../cards/cards.js" */
+/** @import { Facts, QuerySide } from "../comparing_table/comparing_table.js" */
+/** @import { Outlines } from "../comparing_table/stage.js" */
 
 /**
  * Thresholds and scores are whole numbers from 0 to 1000 (tenths of a percent), so nothing here rounds. First come the
@@ -12,11 +15,13 @@ import { countReaching, histogram, percent, percentTenths, range, STEP, steppedB
  * the look-alikes, best first. So those that show are always a prefix. `leader` is the place of the match that a copy
  * is folded under, or null.
  *
- * @typedef {Card & {score: number, leader: number | null, badge: string, relation: string}} Match
+ * @typedef {Card & {score: number, leader: number | null, badge: string, relation: string,
+ *   outlines: Outlines | null}} Match
  * @typedef {{label: string, at: number, reason: string}} Mark
  * @typedef {{matches: Match[], revision: string, scope: string, threshold: number, turn: number, selected: string[],
  *   selectable: boolean, total: number, label: string, marks: Mark[], advice: string, caution: boolean,
- *   verdicts: Record<string, boolean> | null, handled: Record<string, number>}} Data
+ *   verdicts: Record<string, boolean> | null, handled: Record<string, number>,
+ *   queries: QuerySide[], facts: Facts | null}} Data
  */
 
 /** @typedef {"yes" | "no" | "undo"} Verdict */
@@ -49,6 +54,7 @@ class MatchGallery extends CardList {
   agreed = null;
   /** @type {number | null} counts what was sent, so that an answer to an earlier release is known as stale */
   turn = null;
+  selectKey = "s"; // Space opens
   /** @type {{from: number, to: number, frame: number} | null} while a pointer holds the handle */
   drag = null;
 
@@ -57,6 +63,8 @@ class MatchGallery extends CardList {
     super(parent);
     const { parts } = this;
     this.log = this.newLog();
+    this.edits = eventLog((log) => this.setState("edits", log));
+    this.table = this.makeTable(parent);
     this.announce = whenQuiet(() => (parts.live.textContent = parts.count.textContent));
     this.releaseSoon = whenQuiet(() => this.release());
     this.listenToScale();
@@ -71,6 +79,26 @@ class MatchGallery extends CardList {
       this.moveTo(mark.at);
       this.release();
     };
+  }
+
+  /** @param {ParentNode} parent */
+  makeTable(parent) {
+    /** @param {string} id */
+    const placeOf = (id) => this.items.findIndex((item) => item.id === id);
+    return new ComparingTable(parent, {
+      list: () => this.shown.map((place) => this.items[place].id),
+      read: (id) => {
+        const match = this.items[placeOf(id)];
+        return { ...match, score: percentTenths(match.score) };
+      },
+      verdict: (id) => this.judging ? this.verdicts.get(id) ?? "" : null,
+      judge: (id, verdict) => this.judge(placeOf(id), verdict),
+      edit: (id, edit) => this.edits.add(id, edit),
+      more: (id) => this.setTrigger("more", id),
+      details: (id) => this.setTrigger("open", id),
+      look: (id) => this.setState("looked_at", id),
+      closed: (id) => this.shown.length && this.focusCard(this.nearest(placeOf(id))),
+    });
   }
 
   newLog() {
@@ -105,6 +133,7 @@ class MatchGallery extends CardList {
       this.focusCard(this.nearest(this.items.findIndex(({ id }) => id === held)));
     }
     if (first) this.comeIntoView();
+    this.table.take(data);
   }
 
   /** On a phone the query fills the screen: its matches would stay unseen below. */
@@ -178,6 +207,11 @@ class MatchGallery extends CardList {
   described({ name, score, note, badge, relation, leader }) {
     const same = relation && `the same picture: ${relation}`;
     return [name, percentTenths(score), same, note, badge, leader === null ? "" : "a copy"].filter(Boolean).join(", ");
+  }
+
+  /** @param {number} place */
+  open(place) {
+    this.table.open(this.items[place].id);
   }
 
   /** @param {number} place @param {HTMLButtonElement} button */
@@ -454,6 +488,7 @@ class MatchGallery extends CardList {
 
   close() {
     super.close();
+    this.table.close();
     this.announce.cancel();
     this.releaseSoon.cancel();
     if (this.drag) cancelAnimationFrame(this.drag.frame);

@@ -19,9 +19,10 @@ from core.ui.components.cards import picture_card
 from core.ui.components.events import revision_of
 from core.ui.components.match_gallery import Mark, MatchCard, match_gallery
 from core.ui.formatting import counted, percent
+from core.ui.panels.search.compared import edit_match, outlines, query_sides, read_facts
 from core.ui.panels.search.match_actions import show_actions
 from core.ui.panels.search.query import NEGATIVE, NEW, add_parts
-from core.ui.picture_drawer import Comparison, show_picture
+from core.ui.picture_drawer import show_picture
 from core.ui.undo import offer_undo
 from core.verification.relation import relation
 
@@ -52,6 +53,9 @@ def show_results(query: Query, where: Filter) -> None:
         caution=bool(matches.cuts and matches.cuts.nothing and not matches.same),
         verdicts={str(id): right for id, right in judged.items()},
         on_verdict=lambda id, right: _save_verdict(matches, id, right),
+        queries=query_sides(query),
+        facts=read_facts,
+        on_edit=edit_match,
     )
     st.caption(_summary(matches))
     with bar:
@@ -63,7 +67,7 @@ def show_results(query: Query, where: Filter) -> None:
     if shown.opened:
         match = next(match for match in matches.found if str(match.id) == shown.opened)
         note = f"**{percent(match.similarity)}** similar"
-        show_picture(match.id, _search_with, note, _comparison(matches, match.id))
+        show_picture(match.id, _search_with, note)
     elif not matches.verified:
         _mark_same(matches)
 
@@ -103,15 +107,6 @@ def _mark_same(matches: Matches) -> None:
         st.rerun()
 
 
-def _comparison(matches: Matches, picture: UUID) -> Comparison | None:
-    """The query's picture beside a match that is the same."""
-    proof = matches.same.get(picture)
-    detail = matches.query.encoded_parts[0].detail
-    if proof is None or detail is None:
-        return None
-    return Comparison(detail, proof)
-
-
 def _card(match: Match, matches: Matches, note: str) -> MatchCard:
     return {
         **picture_card(engine().settings, match, note),
@@ -119,6 +114,7 @@ def _card(match: Match, matches: Matches, note: str) -> MatchCard:
         "copy_of": str(matches.copies.get(match.id, "")),
         "badge": "In your query" if match.id in matches.query.members else "",
         "relation": relation(matches.same[match.id]) if match.id in matches.same else "",
+        "outlines": outlines(matches.same.get(match.id)),
     }
 
 
