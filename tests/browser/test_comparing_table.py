@@ -53,7 +53,7 @@ def stage(page: Page) -> Locator:
 def box(locator: Locator) -> dict[str, float]:
     found = locator.bounding_box()
     assert found is not None
-    return {name: float(value) for name, value in dict(found).items()}  # type: ignore[call-overload]
+    return {"x": found["x"], "y": found["y"], "width": found["width"], "height": found["height"]}
 
 
 def names(page: Page) -> list[str]:

@@ -96,6 +96,29 @@ def test_a_collage_finds_its_pictures_and_the_table_shows_where_they_lie(app: Ap
     assert match["width"] == pytest.approx((max(corners[::2]) - left) * query["width"], abs=0.02 * query["width"])
 
 
+def test_the_table_shows_why_two_are_alike(app: App, page: Page) -> None:
+    search(page, app, collage((2, 5, 11, 13)))
+    page.get_by_role("button", name=re.compile("^5.jpg")).first.click()
+    table = page.get_by_role("dialog", name="5.jpg")
+    query, match = (table.locator(f".{name} canvas") for name in ("query", "match"))
+    expect(match).to_be_hidden()
+    page.keyboard.press("w")
+    expect(table.get_by_text("Bright: what makes the two alike to the model")).to_be_visible()
+    expect(match).to_be_visible()
+    expect(query).to_be_visible()
+    shades = """canvas => { const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+        return [canvas.width, [...data].filter((_, place) => place % 4 === 3)]; }"""
+    side, shade = query.evaluate(shades)
+    assert (min(shade), max(shade) > 150) == (0, True)
+    brightest = shade.index(0)
+    assert (brightest % side >= side // 2, brightest // side < side // 2) == (True, True)  # where the collage has it
+    page.keyboard.press("ArrowRight")
+    expect(table.get_by_text("Bright: what makes the two alike to the model")).to_be_visible()
+    expect(match).to_be_visible()
+    page.keyboard.press("w")
+    expect(match).to_be_hidden()
+
+
 def test_the_same_picture_shows_whatever_the_threshold(app: App, page: Page) -> None:
     same = search(page, app, collage((2, 5, 11, 13)))
     page.get_by_role("slider", name="Threshold").press("End")

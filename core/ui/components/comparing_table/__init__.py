@@ -34,6 +34,22 @@ class Facts(TypedDict):
     known_tags: list[str]  # those of the collection, to choose from
 
 
+class Heat(TypedDict):
+    """Where a model sees a likeness in a picture."""
+
+    rows: list[list[float]]  # of each patch, 0 to 1: 1 is the patch that adds most
+    box: tuple[float, float, float, float]  # what the patches cover: left, top, right and bottom, 0 to 1 or beyond
+
+
+class Warmth(TypedDict):
+    """Why a match is like the query: `query` is None if that has no picture. Or the sentence that says why not."""
+
+    id: str
+    query: Heat | None
+    match: Heat | None
+    problem: str
+
+
 Edit = Literal["remove", "restore", "tag", "untag"]
 """What the table does to a picture; for the last two an event has the tag behind a colon."""
 
@@ -43,3 +59,4 @@ class TableData(TypedDict):
 
     queries: list[QuerySide]
     facts: NotRequired[Facts | None]
+    warmth: NotRequired[Warmth | None]

@@ -3,22 +3,24 @@
 import { find, grouped, whenQuiet } from "../base.js";
 import { Stage } from "./stage.js";
 
-/** @import { Mode, Outlines } from "./stage.js" */
+/** @import { Heat, Mode, Outlines } from "./stage.js" */
 
 /**
  * @typedef {{label: string, src: string, original: string, crop: number[] | null}} QuerySide
  * @typedef {{id: string, rows: [string, string][], links: [string, string][], tags: string[], known_tags: string[]}} Facts
+ * @typedef {{id: string, query: Heat | null, match: Heat | null, problem: string}} Warmth
  * @typedef {{id: string, name: string, src: string, original: string, score: string, relation: string,
  *   outlines: Outlines | null}} Compared
  */
 
 /**
  * What a table asks of its gallery. `list` has the ids of the matches to walk through, in their order; `look` says that
- * Python should tell the facts of a picture.
+ * Python should tell the facts of a picture, `askWhy` that it should say where picture and query are alike.
  *
  * @typedef {{list: () => string[], read: (id: string) => Compared, verdict: (id: string) => string | null,
  *   judge: (id: string, verdict: "yes" | "no") => void, edit: (id: string, edit: string) => void,
  *   more: (id: string) => void, details: (id: string) => void, look: (id: string | null) => void,
+ *   askWhy: (id: string | null) => void,
  *   closed: (id: string) => void}} TableHost
  */
 
@@ -33,6 +35,9 @@ export class ComparingTable {
   id = "";
   /** @type {Facts | null} */
   facts = null;
+  /** @type {Warmth | null} */
+  warmth = null;
+  why = false; // whether it shows where both are alike
   /** @type {string | null} the picture that was removed last, for the undo */
   removed = null;
 
@@ -46,6 +51,7 @@ export class ComparingTable {
     this.at = Object.fromEntries([...found].map((part) => [part.dataset.at, part]));
     this.stage = new Stage(this.at.stage, { step: (by) => this.step(by), changed: () => this.showView() });
     this.lookSoon = whenQuiet(() => this.host.look(this.wantsFacts() ? this.id : null));
+    this.askSoon = whenQuiet(() => this.host.askWhy(this.why ? this.id : null));
     this.hush = whenQuiet(() => (this.at.live.textContent = this.spoken()));
     this.listen();
   }
@@ -71,11 +77,12 @@ export class ComparingTable {
   }
 
   /** Take what Python sent. While the table is open, it stays with its match or goes to the one behind it.
-   * @param {{queries: QuerySide[], facts?: Facts | null}} data */
-  take({ queries, facts }) {
+   * @param {{queries: QuerySide[], facts?: Facts | null, warmth?: Warmth | null}} data */
+  take({ queries, facts, warmth }) {
     const changed = JSON.stringify(queries) !== JSON.stringify(this.queries);
     this.queries = queries;
     this.facts = facts ?? null;
+    this.warmth = warmth ?? null;
     if (changed) this.query = 0;
     if (!this.isOpen) return;
     if (changed) this.showQuery();
@@ -107,6 +114,7 @@ export class ComparingTable {
     this.stage.reset();
     this.showMatch(true);
     if (this.wantsFacts()) this.lookSoon();
+    if (this.why) this.askSoon();
     const next = this.ids[this.ids.indexOf(id) + 1];
     if (next !== undefined) new Image().src = this.host.read(next).src;
   }
@@ -145,6 +153,7 @@ export class ComparingTable {
         this.query = place;
         this.showQuery();
         this.showOutlines();
+        this.showWarmth();
       };
       const image = document.createElement("img");
       image.src = src;
@@ -177,6 +186,7 @@ export class ComparingTable {
       this.hush();
     }
     this.showOutlines();
+    this.showWarmth();
     this.showVerdict();
     this.showFacts();
   }
@@ -184,6 +194,28 @@ export class ComparingTable {
   /** The first picture of the query is the one that matches were proved with. */
   showOutlines() {
     this.stage.setOutlines(this.query === 0 ? this.host.read(this.id).outlines : null);
+  }
+
+  /** @param {boolean} on */
+  askWhy(on) {
+    this.why = on;
+    this.at.why.setAttribute("aria-pressed", String(on));
+    if (on && this.stage.mode !== "side") this.stage.setMode("side");
+    this.host.askWhy(on ? this.id : null);
+    this.showWarmth();
+  }
+
+  /** Where both are alike, once Python has said so. The query's first picture is the one it tells of. */
+  showWarmth() {
+    const { at, stage, why } = this;
+    const known = why && this.warmth?.id === this.id ? this.warmth : null;
+    const first = this.queries.findIndex(({ src }) => src) === this.query;
+    stage.query.warm(known && first ? known.query : null);
+    stage.match.warm(known?.match ?? null);
+    at.reason.hidden = !why;
+    at.reason.textContent = known
+      ? known.problem || "Bright: what makes the two alike to the model"
+      : "Looking for what is alike…";
   }
 
   showVerdict() {
@@ -336,6 +368,7 @@ export class ComparingTable {
       undo: () => this.undo(),
       tagButton: () => this.startTagging(),
       factsButton: () => this.openFacts(!this.wantsFacts()),
+      why: () => this.askWhy(!this.why),
     };
     for (const [name, act] of Object.entries(clicks)) at[name].onclick = act;
     for (const button of at.modes.children) button.onclick = () => stage.setMode(button.dataset.mode);
@@ -350,6 +383,7 @@ export class ComparingTable {
     dialog.onclose = () => {
       stage.close();
       this.lookSoon.cancel();
+      this.askSoon.cancel();
       this.host.closed(this.id);
     };
   }
@@ -380,6 +414,7 @@ export class ComparingTable {
       x: () => this.remove(),
       m: () => this.thenOnPage(this.host.more),
       i: () => this.openFacts(!this.wantsFacts()),
+      w: () => this.askWhy(!this.why),
       "+": () => stage.zoomBy(1.5),
       "=": () => stage.zoomBy(1.5),
       "-": () => stage.zoomBy(1 / 1.5),

@@ -8,11 +8,13 @@ import { laidOver } from "./homography.js";
 /**
  * @typedef {"side" | "wipe" | "blink" | "difference"} Mode
  * @typedef {{match_in_query: Point[], query_in_match: Point[]}} Outlines
+ * @typedef {{rows: number[][], box: number[]}} Heat  of patches, 0 to 1; left, top, right and bottom of all of them
  * @typedef {{step: (by: number) => void, changed: () => void}} StageHost
  */
 
 const MOST_ZOOM = 24;
 const BLINK_MS = 700; // less than three flashes in a second (WCAG 2.2, 2.3.1)
+const DIM = 0.82; // how dark it is where nothing is alike
 const TAP_PX = 8; // a pointer that moves less was a tap
 const SWIPE_PX = 60;
 const GRIP_PX = 32; // how near the wipe's line a drag moves it when zoomed in
@@ -30,6 +32,7 @@ class Side {
     this.sheet = find(pane, ".sheet", HTMLElement);
     this.image = find(pane, "img", HTMLImageElement);
     this.outline = find(pane, "polygon", SVGPolygonElement);
+    this.heat = find(pane, "canvas", HTMLCanvasElement);
   }
 
   /**
@@ -70,6 +73,24 @@ class Side {
     this.held = held;
     this.image.src = held;
     return true;
+  }
+
+  /** Leave bright what a model found alike, and dim the rest; with null, dim nothing. @param {Heat | null} heat */
+  warm(heat) {
+    const { heat: canvas } = this;
+    canvas.hidden = heat === null;
+    if (heat === null) return;
+    const { rows, box: [left, top, right, bottom] } = heat;
+    [canvas.width, canvas.height] = [rows[0].length, rows.length];
+    const shade = new ImageData(canvas.width, canvas.height);
+    rows.flat().forEach((share, place) => (shade.data[4 * place + 3] = Math.round(255 * DIM * (1 - share))));
+    canvas.getContext("2d")?.putImageData(shade, 0, 0);
+    Object.assign(canvas.style, {
+      left: `${left * 100}%`,
+      top: `${top * 100}%`,
+      width: `${(right - left) * 100}%`,
+      height: `${(bottom - top) * 100}%`,
+    });
   }
 
   /** Forget the picture, and whatever is on its way. */

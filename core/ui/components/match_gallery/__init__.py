@@ -17,7 +17,7 @@ import streamlit as st
 from core.search.score import per_mille
 from core.ui.components.base import component
 from core.ui.components.cards import Card
-from core.ui.components.comparing_table import Edit, Facts, Outlines, QuerySide
+from core.ui.components.comparing_table import Edit, Facts, Outlines, QuerySide, Warmth
 from core.ui.components.events import handle_events, handled_events, no_callback, revision_of, selected_ids
 
 _component = component("match_gallery")
@@ -88,6 +88,7 @@ def match_gallery(
     on_verdict: Callable[[str, bool | None], None] | None = None,
     queries: Sequence[QuerySide] = (),
     facts: Callable[[str], Facts | None] | None = None,
+    warmth: Callable[[str], Warmth] | None = None,
     on_edit: Callable[[str, Edit, str], None] | None = None,
 ) -> MatchGalleryState:
     """Draw the matches that reach the threshold, and the controls to move it.
@@ -101,8 +102,9 @@ def match_gallery(
     sentence beside them; `caution` makes that sentence a notice that cannot be overlooked. `verdicts` says of pictures
     by id whether they are right, and puts a button for yes and for no on each card; `on_verdict` is called with an id
     and the new verdict, None when it was undone, before the script runs. `queries` are what the comparing table shows
-    beside a match; `facts` is called with the id of the match whose facts it shows; `on_edit` with an id, what is to be
-    done to that picture, and a tag or "", before the script runs.
+    beside a match; `facts` is called with the id of the match whose facts it shows, `warmth` with that of the match of
+    which is asked why it is like the query; `on_edit` with an id, what is to be done to that picture, and a tag or "",
+    before the script runs.
 
     Matches with a `relation` come first and show whatever the threshold. Copies (`copy_of`) that reach the threshold
     are folded under the card of the match they are copies of, and unfold behind it. The sentences count pictures,
@@ -132,7 +134,7 @@ def match_gallery(
 
     if handle_logs():
         st.rerun()
-    looked_at = state.get("looked_at")
+    looked_at, asked_why = state.get("looked_at"), state.get("asked_why")
     result = _component(
         key=key,
         data={
@@ -152,12 +154,14 @@ def match_gallery(
             "handled": handled_events(key),
             "queries": list(queries),
             "facts": facts(looked_at) if facts and looked_at in listed else None,
+            "warmth": warmth(asked_why) if warmth and asked_why in listed else None,
         },
         on_threshold_change=release,
         on_selected_change=no_callback,
         on_verdicts_change=handle_logs,
         on_edits_change=handle_logs,
         on_looked_at_change=no_callback,
+        on_asked_why_change=no_callback,
         on_open_change=no_callback,
         on_more_change=no_callback,
         on_less_change=no_callback,

@@ -97,6 +97,7 @@ class MatchGallery extends CardList {
       more: (id) => this.setTrigger("more", id),
       details: (id) => this.setTrigger("open", id),
       look: (id) => this.setState("looked_at", id),
+      askWhy: (id) => this.setState("asked_why", id),
       closed: (id) => this.shown.length && this.focusCard(this.nearest(placeOf(id))),
     });
   }

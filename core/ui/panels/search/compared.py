@@ -5,13 +5,17 @@ from __future__ import annotations
 from base64 import b64encode
 from uuid import UUID
 
+import streamlit as st
+
 from core.collection.picture_details import read_details
-from core.errors import NotFoundError
+from core.embedding.heat_map import HeatMap
+from core.errors import LookalikeError, NotFoundError
+from core.search.matches import Matches
 from core.search.query_vector import EncodedPart, Query
 from core.signed_urls import link, original_path, thumbnail_path
 from core.ui.app_status import engine
 from core.ui.bulk_edit import Selection, add_tag, remove_pictures, remove_tag, restore_pictures
-from core.ui.components.comparing_table import Edit, Facts, Outlines, QuerySide
+from core.ui.components.comparing_table import Edit, Facts, Heat, Outlines, QuerySide, Warmth
 from core.ui.formatting import date_and_time, file_size, file_type, pixels, short_date
 from core.verification.proof import Proof
 
@@ -49,6 +53,31 @@ def read_facts(id: str) -> Facts | None:
         "tags": details.tags,
         "known_tags": [name for name, _ in app.curation.tags()],
     }
+
+
+def read_warmth(matches: Matches, id: str) -> Warmth:
+    """Where the model sees what makes a match like the query; it is kept while that match is looked at."""
+    state = st.session_state
+    known: Warmth | None
+    asked, known = state.get("warmth", (None, None))
+    if known is None or asked != (matches.query.parts, id):
+        known = _warmth(matches.query, id)
+        state["warmth"] = (matches.query.parts, id), known
+    return known
+
+
+def _warmth(query: Query, id: str) -> Warmth:
+    try:
+        found = engine().likeness(query, UUID(id))
+    except LookalikeError as error:
+        return {"id": id, "query": None, "match": None, "problem": str(error)}
+    return {"id": id, "query": _heat(found.query) if found.query else None, "match": _heat(found.match), "problem": ""}
+
+
+def _heat(found: HeatMap) -> Heat:
+    """A heat map between nothing and its warmest patch."""
+    most = max(float(found.shares.max()), 1e-9)
+    return {"rows": (found.shares / most).clip(0, 1).round(3).tolist(), "box": found.box}
 
 
 def edit_match(id: str, edit: Edit, tag: str) -> None:

@@ -19,7 +19,7 @@ from core.ui.components.cards import picture_card
 from core.ui.components.events import revision_of
 from core.ui.components.match_gallery import Mark, MatchCard, match_gallery
 from core.ui.formatting import counted, percent
-from core.ui.panels.search.compared import edit_match, outlines, query_sides, read_facts
+from core.ui.panels.search.compared import edit_match, outlines, query_sides, read_facts, read_warmth
 from core.ui.panels.search.match_actions import show_actions
 from core.ui.panels.search.query import NEGATIVE, NEW, add_parts
 from core.ui.picture_drawer import show_picture
@@ -55,6 +55,7 @@ def show_results(query: Query, where: Filter) -> None:
         on_verdict=lambda id, right: _save_verdict(matches, id, right),
         queries=query_sides(query),
         facts=read_facts,
+        warmth=lambda id: read_warmth(matches, id),
         on_edit=edit_match,
     )
     st.caption(_summary(matches))
