@@ -46,9 +46,18 @@ class FailureGroup:
 
 
 @dataclass(frozen=True)
+class Wait:
+    """Why some items of an import wait, how many, and when the first of them is tried again."""
+
+    reason: str
+    count: int
+    until: datetime
+
+
+@dataclass(frozen=True)
 class Import:
-    """An import and its progress. Of the waiting items, `retrying` have failed before and will be retried; `rate` is in
-    items a second over the last `RATE_WINDOW`."""
+    """An import and its progress. Of the waiting items, `retrying` are tried again later, as `waits` tells by reason;
+    `rate` is in items a second over the last `RATE_WINDOW`."""
 
     id: int
     name: str
@@ -59,9 +68,8 @@ class Import:
     indexed: int
     already_there: int
     failed: int
-    retrying: int = 0
-    next_try_at: datetime | None = None
     rate: float = 0.0
+    waits: Sequence[Wait] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -77,6 +85,11 @@ class Import:
     def total(self) -> int:
         """How many items the import has."""
         return sum(self.counts.values())
+
+    @property
+    def retrying(self) -> int:
+        """How many of the waiting items are tried again later."""
+        return sum(wait.count for wait in self.waits)
 
     @property
     def done(self) -> bool:
@@ -145,15 +158,24 @@ class Imports:
                    count(*) FILTER (WHERE status = 'indexed') AS indexed,
                    count(*) FILTER (WHERE status = 'already_there') AS already_there,
                    count(*) FILTER (WHERE status = 'failed') AS failed,
-                   count(*) FILTER (WHERE status = 'waiting' AND reason IS NOT NULL) AS retrying,
-                   min(next_try_at) FILTER (WHERE status = 'waiting' AND reason IS NOT NULL) AS next_try_at,
                    count(*) FILTER (WHERE finished_at > greatest(now() - %(window)s, created_at))
                    / greatest(1, extract(epoch FROM least(%(window)s, now() - created_at)))::float8 AS rate
             FROM imports LEFT JOIN items ON items.import = imports.id
             WHERE imports.id = ANY(%(ids)s) GROUP BY imports.id ORDER BY imports.id DESC"""
+        waits = dict[int, list[Wait]]()
         with self._database.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
-            cursor.execute(query, {"ids": list(ids), "window": RATE_WINDOW})
-            return [Import(**row) for row in cursor.fetchall()]
+            rows = cursor.execute(query, {"ids": list(ids), "window": RATE_WINDOW}).fetchall()
+            waiting = [row["id"] for row in rows if row["waiting"]]
+            # A claimed item's next_try_at is the end of its lease.
+            for row in connection.execute(
+                """SELECT import, reason, count(*), min(next_try_at) FROM items
+                   WHERE import = ANY(%s) AND status = 'waiting' AND lost = 0 AND next_try_at > now()
+                         AND reason IS NOT NULL
+                   GROUP BY import, reason ORDER BY import, count(*) DESC, reason""",
+                (waiting,),
+            ):
+                waits.setdefault(row[0], []).append(Wait(*row[1:]))
+        return [Import(**row, waits=waits.get(row["id"], ())) for row in rows]
 
     def failures(self, import_id: int, limit: int | None = None) -> list[Failure]:
         """The failed items of an import, in their original order. Raises DatabaseError."""

@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.errors import LookalikeError
 from core.indexing.failure_csv import as_csv
-from core.indexing.imports import Import
+from core.indexing.imports import RATE_WINDOW, Import
 from core.ui.app_status import engine, notices
 from core.ui.filters import import_parameter
 from core.ui.formatting import clock_time, counted, date_and_time, duration, escaped, shortened
@@ -17,6 +17,7 @@ from core.ui.formatting import clock_time, counted, date_and_time, duration, esc
 FIRST_IMPORTS = 5
 MORE_IMPORTS = 20
 SHOWN_REASONS = 30
+SHOWN_WAITS = 3
 
 
 @st.fragment(run_every=1.0)
@@ -62,12 +63,21 @@ def _show_import(entry: Import) -> None:
         if entry.waiting:
             st.progress((entry.total - entry.waiting) / entry.total)
         st.caption(_progress(entry))
-        if entry.retrying and entry.next_try_at:
-            retry_at = clock_time(entry.next_try_at + timedelta(seconds=1))
-            st.caption(f":material/schedule: {entry.retrying:,} have not answered yet. Next try at {retry_at}.")
+        _show_waits(entry)
         if entry.failed:
             _show_failures(entry)
         _show_buttons(entry)
+
+
+def _show_waits(entry: Import) -> None:
+    """Why URLs wait, and until when."""
+    if entry.paused_at:
+        return
+    for wait in entry.waits[:SHOWN_WAITS]:
+        until = clock_time(wait.until + timedelta(seconds=1))
+        st.caption(f":material/schedule: {counted(wait.count, 'URL')} until {until}: {escaped(wait.reason)}")
+    if more := sum(wait.count for wait in entry.waits[SHOWN_WAITS:]):
+        st.caption(f":material/schedule: {more:,} more for other reasons.")
 
 
 def _icon(entry: Import) -> str:
@@ -90,6 +100,9 @@ def _progress(entry: Import) -> str:
         parts.append(f"{entry.rate:.1f} per second")
         if entry.seconds_left and entry.retrying < entry.waiting:
             parts.append(f"about {duration(entry.seconds_left)} left")
+    elif entry.waiting > entry.retrying:
+        seconds = RATE_WINDOW.seconds
+        parts.append("not begun yet" if entry.waiting == entry.total else f"none in the last {seconds} seconds")
     return " · ".join(parts)
 
 
