@@ -10,9 +10,7 @@ from typing import Any
 
 from core.errors import UrlError
 from core.indexing.readers.table import Sheet
-
-SIZE = "!1024,1024"
-"""The size that is asked for: within 1,024 pixels each way, which Image API 2 and 3 both know."""
+from core.media.page_links import IIIF_SIZE
 
 MAX_DEPTH = 50
 """Collections within collections that are looked into."""
@@ -126,14 +124,14 @@ def _bodies(body: Any) -> list[Any]:
 
 
 def _image_url(body: Mapping[str, Any]) -> str:
-    """The image at SIZE where an image service gives it, else the body's own URL."""
+    """The image at IIIF_SIZE where an image service gives it, else the body's own URL."""
     body = body.get("default") or body if isinstance(body.get("default"), dict) else body
     for service in _list(body.get("service")):
         at = str(service.get("id") or service.get("@id") or "").rstrip("/")
         described = f"{service.get('@context')} {service.get('type')} {service.get('@type')} {service.get('profile')}"
         if at and ("ImageService" in described or "/image/" in described):
             quality = "native" if "image-api/1" in described or "image/1" in described else "default"
-            return f"{at}/full/{SIZE}/0/{quality}.jpg"
+            return f"{at}/full/{IIIF_SIZE}/0/{quality}.jpg"
     return str(body.get("id") or body.get("@id") or "")
 
 
