@@ -6,7 +6,7 @@ The items are the single source of truth; the jobs that this module queues are o
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
@@ -23,6 +23,12 @@ from core.media.uploads import DroppedFile
 
 CANCELLED = "Cancelled before it was fetched."
 """The reason of items that were waiting when their import was cancelled; `retry_failed` resumes them."""
+
+AGAIN = ", fetched again"
+"""What the name of an import ends in that `fetch_again` made."""
+
+MANY_URLS = 5
+"""URLs of one import that give the same bytes, from which that is told: two or three may be mirrors."""
 
 RATE_WINDOW = timedelta(seconds=30)
 """The period over which an import's rate is measured: several batches, even with a slow model."""
@@ -41,6 +47,14 @@ class FailureGroup:
     """A reason, how many items of an import failed for it, and the URL of the first."""
 
     reason: str
+    count: int
+    example: str
+
+
+@dataclass(frozen=True)
+class SamePicture:
+    """How many URLs of an import gave one and the same picture, and the first of them."""
+
     count: int
     example: str
 
@@ -215,6 +229,47 @@ class Imports:
             nudge(connection, index_job(import_id))
             return count
 
+    def fetch_again(self, import_id: int) -> Import:
+        """Queue another import, of the URLs of this one whose pictures are in the collection: a picture that changed
+        at its URL replaces the old one. Raises NotFoundError or DatabaseError."""
+        name = self.read(import_id).name.removesuffix(AGAIN)
+        with self._database.connection() as connection:
+            again = _new_import(connection, f"{name}{AGAIN}")
+            connection.execute(
+                """INSERT INTO items (import, key, position, url, host, title, fields, tags)
+                   SELECT %s, key, position, url, host, items.title, items.fields, items.tags
+                   FROM items JOIN pictures ON id = picture AND removed_at IS NULL
+                   WHERE import = %s AND host <> '' AND status IN ('indexed', 'already_there')""",
+                (again, import_id),
+            )
+            nudge(connection, index_job(again))
+        return self.read(again)
+
+    def same_pictures(self, import_id: int) -> list[SamePicture]:
+        """The pictures that at least MANY_URLS URLs of an import gave, the most frequent first: some sites answer with
+        one placeholder for all. Raises DatabaseError."""
+        with (
+            self._database.connection() as connection,
+            connection.cursor(row_factory=class_row(SamePicture)) as cursor,
+        ):
+            cursor.execute(
+                """SELECT count(*) AS count, (array_agg(url ORDER BY position))[1] AS example
+                   FROM items WHERE import = %s AND status IN ('indexed', 'already_there') AND host <> ''
+                   GROUP BY picture HAVING count(*) >= %s ORDER BY count DESC, picture""",
+                (import_id, MANY_URLS),
+            )
+            return cursor.fetchall()
+
+    def in_bin(self, keys: Collection[bytes]) -> set[bytes]:
+        """Those of these keys of URLs that lead to pictures in the bin. Raises DatabaseError."""
+        with self._database.connection() as connection:
+            rows = connection.execute(
+                """SELECT key FROM sources JOIN pictures ON id = picture AND removed_at IS NOT NULL
+                   WHERE key = ANY(%s)""",
+                (list(keys),),
+            )
+            return {row[0] for row in rows}
+
     def pause(self, import_id: int) -> None:
         """Hand out no items of an import until it is resumed; those being processed are finished. Raises
         DatabaseError."""
@@ -280,6 +335,12 @@ class Imports:
             return returned
 
 
+def _new_import(connection: Connection, name: str) -> int:
+    row = connection.execute("INSERT INTO imports (name) VALUES (%s) RETURNING id", (name,)).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 def _create(
     connection: Connection,
     name: str,
@@ -290,9 +351,7 @@ def _create(
     unique = dict[bytes, tuple[str, str]]()
     for key, url, host in entries:
         unique.setdefault(key, (url, host))
-    row = connection.execute("INSERT INTO imports (name) VALUES (%s) RETURNING id", (name,)).fetchone()
-    assert row is not None
-    import_id = int(row[0])
+    import_id = _new_import(connection, name)
     with (
         connection.cursor() as cursor,
         cursor.copy("COPY items (import, key, position, url, host, title, fields) FROM STDIN") as copy,

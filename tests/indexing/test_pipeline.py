@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from psycopg import sql
 
 from bench.support.data import MODEL_SETTING, some_photos
 from bench.support.webserver import Page, Visit, WebServer
-from core.collection.store import Store
+from core.collection.store import NEWEST_URL, Store, picture_id
 from core.database.connection import Database
 from core.embedding.active_models import ActiveModel
 from core.embedding.encoder import Encoder, Vectors, load_encoder
@@ -251,6 +255,95 @@ def test_a_stopped_run_gives_its_items_back(database: Database, run: Run, ledger
         while ledger.read(import_id).waiting:
             run(import_id, lambda: False)
     assert ledger.read(import_id).indexed == len(PHOTOS)
+
+
+def test_fetched_again_a_changed_picture_replaces_the_old_one_with_what_is_known_of_it(
+    run: Run, database: Database, ledger: Imports, store: Store
+) -> None:
+    now: dict[str, Page] = {f"/{number}.jpg": PHOTOS[number] for number in range(4)}
+
+    def serve(visit: Visit) -> None:
+        page = now.get(visit.path)
+        visit.answer(page.read_bytes()) if isinstance(page, Path) else visit.answer(b"", 404)
+
+    with WebServer(dict.fromkeys(now, serve)) as site:
+        entry = finish(run, ledger, [site.url(path) for path in now])
+        with database.connection() as connection:
+            old = dict(connection.execute("SELECT url, picture FROM sources").fetchall())
+            changed, gone = old[site.url("/1.jpg")], old[site.url("/2.jpg")]
+            connection.execute(
+                "UPDATE pictures SET title = 'Vase', tags = '{a,b}', fields = '{\"No\": \"7\"}' WHERE id = %s",
+                (changed,),
+            )
+        now["/1.jpg"] = PHOTOS[9]
+        del now["/2.jpg"]
+        again = ledger.fetch_again(entry.id)
+        assert (again.name, again.total) == ("test, fetched again", 4)
+        while not ledger.read(again.id).done:
+            run(again.id, lambda: False)
+        assert site.hits["/0.jpg"] == 2
+    again = ledger.read(again.id)
+    assert (again.indexed, again.already_there, again.failed) == (1, 2, 1)
+    assert ledger.read(entry.id).counts == entry.counts
+    with database.connection() as connection:
+        new = dict(connection.execute("SELECT url, picture FROM sources").fetchall())[site.url("/1.jpg")]
+        rows = connection.execute("SELECT title, tags, fields FROM pictures WHERE id = %s", (new,)).fetchall()
+        removed = connection.execute("SELECT id FROM pictures WHERE removed_at IS NOT NULL").fetchall()
+    assert rows == [("Vase", ["a", "b"], {"No": "7"})]
+    assert removed == [(changed,)]
+    assert store.count() == 4
+    assert ledger.fetch_again(again.id).name == "test, fetched again"
+
+
+def test_a_placeholder_for_all_urls_replaces_hardly_any_picture(run: Run, ledger: Imports, store: Store) -> None:
+    now = dict[str, bytes]()
+
+    def serve(visit: Visit) -> None:
+        visit.answer(now.get("all") or swatch(int(visit.path[1:-4])))
+
+    with WebServer({f"/{number}.png": serve for number in range(40)}) as site:
+        entry = finish(run, ledger, [site.url(f"/{number}.png") for number in range(40)])
+        now["all"] = swatch(1_000)
+        again = ledger.fetch_again(entry.id)
+        while not ledger.read(again.id).done:
+            run(again.id, lambda: False)
+    assert store.count() >= 40
+    (same,) = ledger.same_pictures(again.id)
+    assert (same.count, same.example) == (40, site.url("/0.png"))
+    assert ledger.same_pictures(entry.id) == []
+
+
+def test_of_several_urls_the_one_fetched_last_is_shown(run: Run, ledger: Imports, store: Store) -> None:
+    with WebServer({"/a.jpg": PHOTOS[0]}) as site:
+        first, second = (site.url(f"/a.jpg?signed={number}") for number in "12")
+        entry = finish(run, ledger, [first])
+        finish(run, ledger, [second])
+        picture = picture_id(hashlib.sha256(PHOTOS[0].read_bytes()).digest())
+        assert _shown(store, picture) == second
+        again = ledger.fetch_again(entry.id)
+        while not ledger.read(again.id).done:
+            run(again.id, lambda: False)
+        assert _shown(store, picture) == first
+
+
+def _shown(store: Store, picture: UUID) -> str:
+    with store._database.connection() as connection:
+        query = sql.SQL("SELECT {} FROM pictures p WHERE id = %s").format(sql.SQL(NEWEST_URL))
+        ((url,),) = connection.execute(query, (picture,)).fetchall()
+    return str(url)
+
+
+def test_urls_of_pictures_in_the_bin_are_known(run: Run, database: Database, ledger: Imports) -> None:
+    with WebServer({f"/{number}.jpg": PHOTOS[number] for number in range(3)}) as site:
+        urls = [site.url(f"/{number}.jpg") for number in range(3)]
+        finish(run, ledger, urls)
+    keys = [key_of(url) for url in urls]
+    assert ledger.in_bin(keys) == set()
+    with database.connection() as connection:
+        connection.execute(
+            "UPDATE pictures SET removed_at = now() FROM sources WHERE picture = id AND key = %s", (keys[1],)
+        )
+    assert ledger.in_bin([*keys, key_of("https://a.example/x.jpg")]) == {keys[1]}
 
 
 def test_an_indexed_picture_finds_itself(

@@ -27,6 +27,9 @@ from core.ui.formatting import counted, escaped, shortened
 MAX_PROBLEMS = 1_000
 """Lines or files left out that are listed."""
 
+LEAVE = "Leave them there"
+"""What is done with URLs of pictures that are in the bin, unless a curator wants them restored."""
+
 Color = Literal["green", "gray", "red"]
 Badge = tuple[int, str, str, Color]
 """A count, what is counted, an icon and a colour."""
@@ -127,6 +130,11 @@ def _table_lines(
     return _table.lines(columns, fields, title)
 
 
+@st.cache_data(max_entries=8, ttl=20, show_spinner=False)
+def _in_bin(keys: tuple[bytes, ...]) -> set[bytes]:
+    return engine().imports.in_bin(keys)
+
+
 @st.cache_data(max_entries=8, show_spinner="Reading the files…")
 def _found_pictures(_files: list[UploadedFile], ids: list[str], max_bytes: int) -> Findings:
     return find_pictures(_uploads(_files), max_bytes)
@@ -212,6 +220,10 @@ def _preview_lines(source: str, name: str, lines: list[ListedUrl], given: int | 
         return
     kept = [line for line in lines if line.key and line.url and not line.repeat_of]
     urls = [(line.key, line.url) for line in kept if line.key and line.url]
+    if in_bin := _in_bin(tuple(key for key, _ in urls)) if urls else set():
+        label = f"{counted(len(in_bin), 'URL')} of these lead to pictures in your bin"
+        if st.radio(label, [LEAVE, "Restore them"], horizontal=True, key=f"bin-{source}") == LEAVE:
+            urls = [(key, url) for key, url in urls if key not in in_bin]
     metadata = {line.key: line.metadata for line in kept if line.key and line.metadata != NO_METADATA}
     found = tally(lines, given)
     left_out = [line for line in lines if line.problem or line.repeat_of]
