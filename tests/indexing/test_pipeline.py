@@ -270,7 +270,7 @@ def test_fetched_again_a_changed_picture_replaces_the_old_one_with_what_is_known
         entry = finish(run, ledger, [site.url(path) for path in now])
         with database.connection() as connection:
             old = dict(connection.execute("SELECT url, picture FROM sources").fetchall())
-            changed, gone = old[site.url("/1.jpg")], old[site.url("/2.jpg")]
+            changed = old[site.url("/1.jpg")]
             connection.execute(
                 "UPDATE pictures SET title = 'Vase', tags = '{a,b}', fields = '{\"No\": \"7\"}' WHERE id = %s",
                 (changed,),
