@@ -12,7 +12,7 @@ from psycopg import Connection, sql
 from psycopg.rows import class_row
 
 from core.collection.filters import Filter, conditions
-from core.collection.store import FIRST_URL
+from core.collection.store import NEWEST_URL
 from core.database.connection import Database
 
 Order = Literal["newest", "oldest", "name", "name_back", "largest", "smallest", "removed"]
@@ -32,7 +32,7 @@ _KEYS: dict[Order, tuple[LiteralString, bool]] = {
 
 @dataclass(frozen=True)
 class Entry:
-    """A picture on a page. `url` is its first URL, and `key` the value by which the page is sorted."""
+    """A picture on a page. `url` is its newest URL, and `key` the value by which the page is sorted."""
 
     id: UUID
     url: str
@@ -173,5 +173,5 @@ def _read(
 _ENTRIES = sql.SQL(
     f"""WITH entries AS MATERIALIZED (
            SELECT p.id, title, width, height, removed_at, {{key}} AS key FROM pictures p WHERE {{kept}} {{rest}})
-       SELECT id, {FIRST_URL} AS url, title, width, height, removed_at, key FROM entries p"""  # noqa: S608
+       SELECT id, {NEWEST_URL} AS url, title, width, height, removed_at, key FROM entries p"""  # noqa: S608
 )

@@ -33,17 +33,18 @@ MAX_FILE_NAME = 200
 URLS: LiteralString = "ARRAY(SELECT url FROM sources WHERE sources.picture = p.id ORDER BY added_at, url)"
 """The URLs of the picture `p`, oldest first."""
 
-FIRST_URL: LiteralString = (
-    "coalesce((SELECT url FROM sources WHERE sources.picture = p.id ORDER BY added_at, url LIMIT 1), '')"
+NEWEST_URL: LiteralString = (
+    "coalesce((SELECT url FROM sources WHERE sources.picture = p.id ORDER BY added_at DESC, url LIMIT 1), '')"
 )
-"""The first of the URLs of the picture `p`, by which it is shown and named; '' if it has none."""
+"""Of the URLs of the picture `p` the one that was fetched last, by which it is shown and named, since signed URLs
+expire; '' if it has none."""
 
 
 @dataclass(frozen=True)
 class Match:
     """A picture and its similarity (cosine, -1 to 1) to a query.
 
-    `url` is its first URL; that of a dropped file is a path on this server, see `file_path`.
+    `url` is the URL that was fetched last; that of a dropped file is a path on this server, see `file_path`.
     """
 
     id: UUID
@@ -336,7 +337,7 @@ class Store:
         """A picture's name: its title, else the file name in its URL. Raises NotFoundError or DatabaseError."""
         with self._database.connection() as connection:
             row = connection.execute(
-                sql.SQL("SELECT title, {} FROM pictures p WHERE id = %s").format(sql.SQL(FIRST_URL)), (picture,)
+                sql.SQL("SELECT title, {} FROM pictures p WHERE id = %s").format(sql.SQL(NEWEST_URL)), (picture,)
             ).fetchone()
         if row is None:
             raise NotFoundError("There is no picture with that id.")
@@ -353,7 +354,8 @@ class Store:
         return added | embedded
 
     def add_sources(self, connection: Connection, sources: Sequence[tuple[bytes, str, UUID]]) -> None:
-        """Record URLs of pictures, each as (key, URL, picture). A key leads to the latest picture given for it.
+        """Record URLs of pictures, each as (key, URL, picture), as fetched now. A key leads to the latest picture given
+        for it.
 
         Raises psycopg.Error.
         """
@@ -361,8 +363,8 @@ class Store:
         keys, urls, pictures = zip(*sorted(latest.values()), strict=True) if latest else ((), (), ())
         connection.execute(
             """INSERT INTO sources (key, url, picture) SELECT * FROM unnest(%s::bytea[], %s::text[], %s::uuid[])
-               ON CONFLICT (key) DO UPDATE SET url = excluded.url, picture = excluded.picture
-               WHERE sources.picture <> excluded.picture""",
+               ON CONFLICT (key) DO UPDATE
+               SET url = excluded.url, picture = excluded.picture, added_at = excluded.added_at""",
             (list(keys), list(urls), list(pictures)),
         )
 

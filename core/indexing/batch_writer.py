@@ -9,6 +9,7 @@ from uuid import UUID
 
 import psycopg
 
+from core.collection.changed_urls import pictures_of, replace_pictures
 from core.collection.metadata import add_item_metadata
 from core.collection.store import NewPicture, Store, insert_embeddings
 from core.database.connection import Database
@@ -87,6 +88,7 @@ class BatchWriter:
         with self._database.connection() as connection:
             held = self._claims.lock_waiting(connection, items_of(ready, outcomes))
             entries, new = list[tuple[UUID, Item]](), dict[UUID, NewPicture]()
+            before = pictures_of(connection, [item.key for item in held])
             for entry in ready:
                 item, id = entry.item, entry.id
                 if item not in held:
@@ -102,6 +104,9 @@ class BatchWriter:
             firsts = {id: item for id, item in reversed(entries) if id in made}
             repeats = [(id, item) for id, item in entries if firsts.get(id) is not item]
             self._store.add_sources(connection, [(item.key, _url(item, id), id) for id, item in repeats])
+            replace_pictures(
+                connection, {old: id for id, item in entries if (old := before.get(item.key)) is not None and old != id}
+            )
             names = self._store.first_names(connection, {id for id, _ in repeats})
             self._claims.record(
                 connection,
@@ -109,7 +114,12 @@ class BatchWriter:
                     *outcomes,
                     *(Outcome(item, "indexed", picture=id) for id, item in firsts.items()),
                     *(
-                        Outcome(item, "already_there", picture=id, reason=f"Same picture as {names[id]}")
+                        Outcome(
+                            item,
+                            "already_there",
+                            picture=id,
+                            reason=None if before.get(item.key) == id else f"Same picture as {names[id]}",
+                        )
                         for id, item in repeats
                     ),
                 ],

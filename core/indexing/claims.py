@@ -50,13 +50,15 @@ class Item:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of an item. With status "waiting" it is retried at `next_try_at`."""
+    """The outcome of an item. With status "waiting" it is retried at `next_try_at`, and `counts` says whether this was
+    one of its attempts."""
 
     item: Item
     status: Status
     picture: UUID | None = None
     reason: str | None = None
     next_try_at: datetime | None = None
+    counts: bool = True
 
 
 class Claims:
@@ -144,29 +146,31 @@ class Claims:
                 (lease, [item.import_id for item in items], [item.key for item in items]),
             )
 
-    def release(self, items: Sequence[Item], until: datetime | None = None) -> None:
-        """Release claimed items without an attempt, due again at `until` or now. Raises DatabaseError."""
+    def release(self, items: Sequence[Item], until: datetime | None = None, reason: str | None = None) -> None:
+        """Release claimed items without an attempt, due again at `until`, for this reason, or now. Raises
+        DatabaseError."""
         with self._database.connection() as connection:
             connection.execute(
-                """UPDATE items SET next_try_at = coalesce(%s, now()), lost = greatest(lost - 1, 0)
+                """UPDATE items SET next_try_at = coalesce(%s, now()), reason = coalesce(%s, reason),
+                          lost = greatest(lost - 1, 0)
                    WHERE (import, key) IN (
                        SELECT import, key FROM items
                        WHERE (import, key) IN (SELECT * FROM unnest(%s::bigint[], %s::bytea[])) AND status = 'waiting'
                        ORDER BY import, key FOR UPDATE)""",
-                (until, [item.import_id for item in items], [item.key for item in items]),
+                (until, reason, [item.import_id for item in items], [item.key for item in items]),
             )
 
-    def back_off(self, host: str, until: datetime) -> None:
-        """Send no request to a rate-limiting host before `until`: none of its waiting items is due until then. Raises
-        DatabaseError."""
+    def back_off(self, host: str, until: datetime, reason: str) -> None:
+        """Send no request to a rate-limiting host before `until`: none of its waiting items is due until then, and this
+        is why. Raises DatabaseError."""
         with self._database.connection() as connection:
             connection.execute(
-                """UPDATE items SET next_try_at = %(until)s
+                """UPDATE items SET next_try_at = %(until)s, reason = %(reason)s
                    WHERE (import, key) IN (
                        SELECT import, key FROM items
                        WHERE host = %(host)s AND status = 'waiting' AND next_try_at < %(until)s
                        FOR UPDATE SKIP LOCKED)""",
-                {"host": host, "until": until},
+                {"host": host, "until": until, "reason": reason},
             )
 
     def lock_waiting(self, connection: Connection, items: Sequence[Item]) -> set[Item]:
@@ -184,11 +188,13 @@ class Claims:
     def record(self, connection: Connection, outcomes: Sequence[Outcome]) -> None:
         """Write the outcomes of items. An item that already has a final state keeps it. Raises psycopg.Error."""
         connection.execute(
-            """UPDATE items SET status = o.status, picture = o.picture, reason = o.reason, attempts = attempts + 1,
+            """UPDATE items SET status = o.status, picture = o.picture, reason = o.reason,
+                      attempts = attempts + o.counts::integer,
                       lost = 0, next_try_at = coalesce(o.next_try_at, items.next_try_at),
                       finished_at = CASE WHEN o.status = 'waiting' THEN NULL ELSE now() END
-               FROM unnest(%s::bigint[], %s::bytea[], %s::text[], %s::uuid[], %s::text[], %s::timestamptz[])
-                    AS o(import, key, status, picture, reason, next_try_at)
+               FROM unnest(%s::bigint[], %s::bytea[], %s::text[], %s::uuid[], %s::text[], %s::timestamptz[],
+                           %s::boolean[])
+                    AS o(import, key, status, picture, reason, next_try_at, counts)
                WHERE items.import = o.import AND items.key = o.key AND items.status = 'waiting'""",
             (
                 [outcome.item.import_id for outcome in outcomes],
@@ -197,6 +203,7 @@ class Claims:
                 [outcome.picture for outcome in outcomes],
                 [outcome.reason for outcome in outcomes],
                 [outcome.next_try_at for outcome in outcomes],
+                [outcome.counts for outcome in outcomes],
             ),
         )
 

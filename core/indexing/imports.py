@@ -6,7 +6,7 @@ The items are the single source of truth; the jobs that this module queues are o
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
@@ -23,6 +23,12 @@ from core.media.uploads import DroppedFile
 
 CANCELLED = "Cancelled before it was fetched."
 """The reason of items that were waiting when their import was cancelled; `retry_failed` resumes them."""
+
+AGAIN = ", fetched again"
+"""What the name of an import ends in that `fetch_again` made."""
+
+MANY_URLS = 5
+"""URLs of one import that give the same bytes, from which that is told: two or three may be mirrors."""
 
 RATE_WINDOW = timedelta(seconds=30)
 """The period over which an import's rate is measured: several batches, even with a slow model."""
@@ -46,9 +52,26 @@ class FailureGroup:
 
 
 @dataclass(frozen=True)
+class SamePicture:
+    """How many URLs of an import gave one and the same picture, and the first of them."""
+
+    count: int
+    example: str
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Why some items of an import wait, how many, and when the first of them is tried again."""
+
+    reason: str
+    count: int
+    until: datetime
+
+
+@dataclass(frozen=True)
 class Import:
-    """An import and its progress. Of the waiting items, `retrying` have failed before and will be retried; `rate` is in
-    items a second over the last `RATE_WINDOW`."""
+    """An import and its progress. Of the waiting items, `retrying` are tried again later, as `waits` tells by reason;
+    `rate` is in items a second over the last `RATE_WINDOW`."""
 
     id: int
     name: str
@@ -59,9 +82,8 @@ class Import:
     indexed: int
     already_there: int
     failed: int
-    retrying: int = 0
-    next_try_at: datetime | None = None
     rate: float = 0.0
+    waits: Sequence[Wait] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -77,6 +99,11 @@ class Import:
     def total(self) -> int:
         """How many items the import has."""
         return sum(self.counts.values())
+
+    @property
+    def retrying(self) -> int:
+        """How many of the waiting items are tried again later."""
+        return sum(wait.count for wait in self.waits)
 
     @property
     def done(self) -> bool:
@@ -145,15 +172,24 @@ class Imports:
                    count(*) FILTER (WHERE status = 'indexed') AS indexed,
                    count(*) FILTER (WHERE status = 'already_there') AS already_there,
                    count(*) FILTER (WHERE status = 'failed') AS failed,
-                   count(*) FILTER (WHERE status = 'waiting' AND reason IS NOT NULL) AS retrying,
-                   min(next_try_at) FILTER (WHERE status = 'waiting' AND reason IS NOT NULL) AS next_try_at,
                    count(*) FILTER (WHERE finished_at > greatest(now() - %(window)s, created_at))
                    / greatest(1, extract(epoch FROM least(%(window)s, now() - created_at)))::float8 AS rate
             FROM imports LEFT JOIN items ON items.import = imports.id
             WHERE imports.id = ANY(%(ids)s) GROUP BY imports.id ORDER BY imports.id DESC"""
+        waits = dict[int, list[Wait]]()
         with self._database.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
-            cursor.execute(query, {"ids": list(ids), "window": RATE_WINDOW})
-            return [Import(**row) for row in cursor.fetchall()]
+            rows = cursor.execute(query, {"ids": list(ids), "window": RATE_WINDOW}).fetchall()
+            waiting = [row["id"] for row in rows if row["waiting"]]
+            # A claimed item's next_try_at is the end of its lease.
+            for row in connection.execute(
+                """SELECT import, reason, count(*), min(next_try_at) FROM items
+                   WHERE import = ANY(%s) AND status = 'waiting' AND lost = 0 AND next_try_at > now()
+                         AND reason IS NOT NULL
+                   GROUP BY import, reason ORDER BY import, count(*) DESC, reason""",
+                (waiting,),
+            ):
+                waits.setdefault(row[0], []).append(Wait(*row[1:]))
+        return [Import(**row, waits=waits.get(row["id"], ())) for row in rows]
 
     def failures(self, import_id: int, limit: int | None = None) -> list[Failure]:
         """The failed items of an import, in their original order. Raises DatabaseError."""
@@ -192,6 +228,47 @@ class Imports:
             ).rowcount
             nudge(connection, index_job(import_id))
             return count
+
+    def fetch_again(self, import_id: int) -> Import:
+        """Queue another import, of the URLs of this one whose pictures are in the collection: a picture that changed
+        at its URL replaces the old one. Raises NotFoundError or DatabaseError."""
+        name = self.read(import_id).name.removesuffix(AGAIN)
+        with self._database.connection() as connection:
+            again = _new_import(connection, f"{name}{AGAIN}")
+            connection.execute(
+                """INSERT INTO items (import, key, position, url, host, title, fields, tags)
+                   SELECT %s, key, position, url, host, items.title, items.fields, items.tags
+                   FROM items JOIN pictures ON id = picture AND removed_at IS NULL
+                   WHERE import = %s AND host <> '' AND status IN ('indexed', 'already_there')""",
+                (again, import_id),
+            )
+            nudge(connection, index_job(again))
+        return self.read(again)
+
+    def same_pictures(self, import_id: int) -> list[SamePicture]:
+        """The pictures that at least MANY_URLS URLs of an import gave, the most frequent first: some sites answer with
+        one placeholder for all. Raises DatabaseError."""
+        with (
+            self._database.connection() as connection,
+            connection.cursor(row_factory=class_row(SamePicture)) as cursor,
+        ):
+            cursor.execute(
+                """SELECT count(*) AS count, (array_agg(url ORDER BY position))[1] AS example
+                   FROM items WHERE import = %s AND status IN ('indexed', 'already_there') AND host <> ''
+                   GROUP BY picture HAVING count(*) >= %s ORDER BY count DESC, picture""",
+                (import_id, MANY_URLS),
+            )
+            return cursor.fetchall()
+
+    def in_bin(self, keys: Collection[bytes]) -> set[bytes]:
+        """Those of these keys of URLs that lead to pictures in the bin. Raises DatabaseError."""
+        with self._database.connection() as connection:
+            rows = connection.execute(
+                """SELECT key FROM sources JOIN pictures ON id = picture AND removed_at IS NOT NULL
+                   WHERE key = ANY(%s)""",
+                (list(keys),),
+            )
+            return {row[0] for row in rows}
 
     def pause(self, import_id: int) -> None:
         """Hand out no items of an import until it is resumed; those being processed are finished. Raises
@@ -258,6 +335,12 @@ class Imports:
             return returned
 
 
+def _new_import(connection: Connection, name: str) -> int:
+    row = connection.execute("INSERT INTO imports (name) VALUES (%s) RETURNING id", (name,)).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 def _create(
     connection: Connection,
     name: str,
@@ -268,9 +351,7 @@ def _create(
     unique = dict[bytes, tuple[str, str]]()
     for key, url, host in entries:
         unique.setdefault(key, (url, host))
-    row = connection.execute("INSERT INTO imports (name) VALUES (%s) RETURNING id", (name,)).fetchone()
-    assert row is not None
-    import_id = int(row[0])
+    import_id = _new_import(connection, name)
     with (
         connection.cursor() as cursor,
         cursor.copy("COPY items (import, key, position, url, host, title, fields) FROM STDIN") as copy,

@@ -6,6 +6,7 @@ import logging
 import os
 import random
 import threading
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -36,8 +37,21 @@ MAX_ATTEMPTS = 4
 """Attempts for a URL that may still succeed: with the default delay, the last is three to four minutes after the
 first."""
 
+MAX_REFUSALS = 6
+"""Attempts for a URL that is refused, while its host is asked at a rate that it mostly allows: one in twelve requests
+is refused then, so six in a row concern the URL itself."""
+
+REFUSED = {429, 503}
+"""Answers of a host that is asked too often (RFC 6585, 4; RFC 9110, 15.6.4)."""
+
 MAX_RETRY_AFTER = 3600.0
 """The longest Retry-After in seconds that is honoured."""
+
+LONG_RETRY_AFTER = 60.0
+"""A longer Retry-After in seconds holds up only its URL, until a second URL of the host is refused, too."""
+
+LONG_PAUSE = 5.0
+"""A host's pause in seconds for which its items are released, and of which the Index page tells."""
 
 UNFORESEEN = "An unexpected error occurred with this picture; see the log for details."
 
@@ -65,7 +79,7 @@ class ItemLoader:
         self._store = store
         self._claims = claims
         self._fetcher = fetcher
-        self.hosts = HostGate(PER_HOST)
+        self.hosts = HostGate(PER_HOST, unit=settings.retry_delay / 10)
         self._decoding = threading.Semaphore(DECODING)
 
     def load(self, item: Item, encoder: Encoder, copy_encoder: Encoder | None) -> Ready | Outcome:
@@ -77,8 +91,10 @@ class ItemLoader:
 
     def _attempt(self, item: Item, encoder: Encoder, copy_encoder: Encoder | None, place: ExitStack) -> Ready | Outcome:
         settings = self._settings
+        asked_at = time.monotonic()
         try:
             data = self._store.file_bytes(item.key) if item.is_file else self._fetcher.fetch(item.url).data
+            self.hosts.answered(item.host)
             place.close()
             with self._decoding:
                 picture = read_picture(data, max_bytes=settings.max_file_bytes, max_pixels=settings.max_pixels)
@@ -91,18 +107,39 @@ class ItemLoader:
         except DatabaseError:
             raise
         except FetchError as error:
-            if not error.retryable or item.attempts >= MAX_ATTEMPTS:
-                return Outcome(item, "failed", reason=str(error))
-            again = datetime.now(UTC) + timedelta(seconds=self._delay(item, error))
-            if error.retry_after is not None:  # the host is rate-limiting all requests
-                self.hosts.back_off(item.host, again)
-                self._claims.back_off(item.host, again)
-            return Outcome(item, "waiting", reason=str(error), next_try_at=again)
+            return self._unfetched(item, error, asked_at)
         except Exception:  # one bad item must never stop the others
             logger.exception("item %s of import %s", item.key.hex(), item.import_id)
             return Outcome(item, "failed", reason=UNFORESEEN)
 
-    def _delay(self, item: Item, error: FetchError) -> float:
-        """Seconds until the next attempt: exponential back-off with jitter, or longer if the server asks for it."""
-        backoff = self._settings.retry_delay * 4.0 ** (item.attempts - 1) * random.uniform(0.8, 1.2)  # noqa: S311
-        return max(backoff, min(error.retry_after or 0.0, MAX_RETRY_AFTER))
+    def _unfetched(self, item: Item, error: FetchError, asked_at: float) -> Outcome:
+        if error.status in REFUSED:
+            return self._refused(item, error, asked_at)
+        if not error.retryable:
+            self.hosts.answered(item.host)
+        if not error.retryable or item.attempts >= MAX_ATTEMPTS:
+            return Outcome(item, "failed", reason=str(error))
+        again = self._in(max(self._delay(item), min(error.retry_after or 0.0, MAX_RETRY_AFTER)))
+        return Outcome(item, "waiting", reason=str(error), next_try_at=again)
+
+    def _refused(self, item: Item, error: FetchError, asked_at: float) -> Outcome:
+        """The host is slowed down, and the item waits. Raises DatabaseError."""
+        refusal = self.hosts.refused(item.host, asked_at)
+        if refusal.hopeless or (refusal.known and item.attempts >= MAX_REFUSALS):
+            return Outcome(item, "failed", reason=str(error))
+        after = min(error.retry_after or 0.0, MAX_RETRY_AFTER)
+        held = after if after <= LONG_RETRY_AFTER or refusal.in_a_row > 1 else 0.0
+        if (pause := max(refusal.pause, held)) >= LONG_PAUSE or held:
+            until = self._in(pause)
+            self.hosts.back_off(item.host, until, str(error))
+            self._claims.back_off(item.host, until, str(error))
+        again = self._in(max(self._delay(item), after, pause))
+        return Outcome(item, "waiting", reason=str(error), next_try_at=again, counts=refusal.known)
+
+    def _in(self, seconds: float) -> datetime:
+        return datetime.now(UTC) + timedelta(seconds=seconds)
+
+    def _delay(self, item: Item) -> float:
+        """Seconds until the next attempt of an item by itself: exponential back-off with jitter."""
+        exponent = min(item.attempts, MAX_ATTEMPTS - 1) - 1
+        return self._settings.retry_delay * 4.0**exponent * random.uniform(0.8, 1.2)  # noqa: S311

@@ -41,6 +41,12 @@ WINDOW = (2 + FINISHING) * BATCH
 CHUNK = 8 * BATCH
 """Items after which a run ends if another import is waiting."""
 
+TURN_SECONDS = 30.0
+"""After so long a run ends likewise, for its hosts may be slow."""
+
+AHEAD_SECONDS = 10.0
+"""Of a host with a limited rate, so much work is claimed at once."""
+
 LEASE = timedelta(seconds=20)
 """How long a claimed item belongs to its worker; renewed while the worker is alive."""
 
@@ -124,6 +130,7 @@ class _Run:
         self._import_id = import_id
         self._stop = stop
         self._unclaimed = CHUNK
+        self._turn_ends = time.monotonic() + TURN_SECONDS
         self._more = True
         self._in_vain = list[str]()  # without these hosts, nothing was due at the last claim
         self._asked = 0.0
@@ -162,14 +169,17 @@ class _Run:
 
     def _claim(self) -> None:
         """Claim more items when there is room for a batch of them."""
-        if not self._unclaimed and self._more:
-            self._more = self._claims.due() == [self._import_id]
-            self._unclaimed = CHUNK
+        if self._more and (not self._unclaimed or time.monotonic() > self._turn_ends):
+            self._more = self._claims.due() in ([], [self._import_id])
+            self._unclaimed, self._turn_ends = CHUNK, time.monotonic() + TURN_SECONDS
         room = min(WINDOW - len(self._queued) - len(self._loading) - len(self._ready), self._unclaimed)
         if not self._more or room < min(BATCH, self._unclaimed):
             return
         in_hand = Counter(item.host for item in [*self._queued, *self._loading.values()])
-        full = sorted(host for host, count in in_hand.items() if count >= WINDOW // 2)
+        hosts = self._loader.hosts
+        full = sorted(
+            host for host, count in in_hand.items() if count >= min(WINDOW // 2, hosts.room(host, AHEAD_SECONDS))
+        )
         if full and full == self._in_vain and time.monotonic() < self._asked + FLUSH_SECONDS:
             return
         items = self._claims.claim(self._import_id, room, LEASE, full)
@@ -189,11 +199,11 @@ class _Run:
     def _load(self) -> None:
         """Start the fetches that the limits of their hosts allow."""
         hosts = self._loader.hosts
-        limited = [(item, until) for item in self._queued if (until := hosts.backed_off_until(item.host))]
-        for item, until in limited:
-            self._claims.release([item], until)
+        limited = [(item, *held) for item in self._queued if (held := hosts.backed_off_until(item.host))]
+        for item, until, reason in limited:
+            self._claims.release([item], until, reason)
         with self._lock:
-            rest, dropped = list[Item](), {item for item, _ in limited}
+            rest, dropped = list[Item](), {item for item, *_ in limited}
             for item in self._queued:
                 if item in dropped:
                     continue
@@ -226,8 +236,9 @@ class _Run:
     def _collect(self) -> None:
         """Wait until something is done, and collect everything that is."""
         busy = self._loading or self._finishing
+        waits = [pause for host in {item.host for item in self._queued} if (pause := self._loader.hosts.wait(host))]
         try:
-            done = [self._done.get(timeout=FLUSH_SECONDS if busy else PLACE_SECONDS)]
+            done = [self._done.get(timeout=min([FLUSH_SECONDS if busy else PLACE_SECONDS, *waits]))]
         except queue.Empty:
             return
         while not self._done.empty():

@@ -4,17 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from core.collection.metadata import MAX_TITLE, MAX_VALUE, NO_METADATA, Metadata, field_names, readable
 from core.errors import UrlError
-from core.indexing.readers.chooser import read_sheets
-from core.indexing.readers.iiif import is_iiif, read_iiif
+from core.indexing.readers.chooser import read_document, read_sheets
+from core.indexing.readers.encoding import Reading, readings
+from core.indexing.readers.html import is_whole_page
+from core.indexing.readers.iiif import is_iiif
 from core.indexing.readers.json import is_json, parse
-from core.indexing.readers.table import Table, as_table, url_column
+from core.indexing.readers.table import Table, as_table, url_column, url_columns
 from core.indexing.readers.text import count_urls, plain, urls_in, with_escaped_spaces
+from core.indexing.readers.xml import is_xml
 from core.media.urls import clean, key_of
 
-__all__ = ["ListTable", "ListedUrl", "UrlCount", "read_lines", "read_table", "tally", "url_column"]
+__all__ = [
+    "ListTable",
+    "ListedUrl",
+    "Reading",
+    "UrlCount",
+    "read_lines",
+    "read_pasted_document",
+    "read_table",
+    "tally",
+    "url_column",
+    "url_columns",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +51,25 @@ class ListedUrl:
 
 @dataclass(frozen=True)
 class ListTable(Table):
-    """An uploaded list."""
+    """An uploaded list: `sheets` are the names of those with URLs, `readings` the code pages that it may be in."""
+
+    sheets: Sequence[str] = ()
+    readings: Sequence[Reading] = ()
 
     @property
     def rows(self) -> list[list[str]]:
         """The cells."""
         return self.frame.to_numpy().tolist()
 
-    def lines(self, column: int, fields: Collection[int] = (), title: int | None = None) -> list[ListedUrl]:
-        """The URLs in one column, each with metadata from the columns `fields` and `title`; empty cells are ignored."""
+    def lines(
+        self, columns: int | Sequence[int], fields: Collection[int] = (), title: int | None = None
+    ) -> list[ListedUrl]:
+        """The URLs in one column or several, row by row, each with metadata from the columns `fields` and `title`;
+        empty cells are ignored."""
+        chosen = [columns] if isinstance(columns, int) else columns
+        cells = chain.from_iterable(zip(*map(self.column, chosen), strict=True))
         if not fields and title is None:
-            return _lines(self.column(column))
+            return _lines(cells)
         names = field_names(self.columns)
         kept = {names[place]: self._texts(place, MAX_VALUE) for place in fields}
         titles = [""] * len(self.frame) if title is None else self._texts(title, MAX_TITLE)
@@ -55,7 +78,7 @@ class ListTable(Table):
             Metadata(" ".join(name.split()), {field: text for field, text in zip(kept, texts, strict=True) if text})
             for name, texts in zip(titles, rows, strict=True)
         ]
-        return _lines(self.column(column), metadata)
+        return _lines(cells, [row for row in metadata for _ in chosen])
 
     def _texts(self, column: int, most: int) -> list[str]:
         return [readable(cell, most) for cell in self.frame.iloc[:, column].to_numpy(object)]
@@ -104,19 +127,35 @@ def tally(lines: Iterable[ListedUrl], given: int | None = None) -> UrlCount:
 def read_lines(text: str) -> list[ListedUrl]:
     """The URLs in a pasted list, usually one a line, also with words, quotes, HTML or Markdown around them.
 
-    Blank lines and those that start with # are skipped, but a URL in one is reported as a problem. From a IIIF document
-    only the images are taken, not the URLs that identify its parts.
+    Blank lines and those that start with # are skipped, but a URL in one is reported as a problem.
     """
-    if "iiif.io/api" in text and is_json(text) and is_iiif(document := parse(text)):
-        sheet = read_iiif(document)
-        return _lines((number, row[0]) for number, row in zip(sheet.numbers, sheet.rows, strict=True))
     return _lines(enumerate(text.splitlines(), 1))
 
 
-def read_table(name: str, data: bytes) -> ListTable:
-    """The table in an uploaded list of any format. Raises UrlError when there is none."""
-    table = as_table(read_sheets(name, data), is_list=name.lower().endswith(".txt"))
-    return ListTable(table.frame, table.links, table.notes)
+def read_pasted_document(text: str) -> ListTable | None:
+    """The table in a pasted web page, IIIF document, sitemap or feed, which also name URLs of no pictures; None for any
+    other text, which `read_lines` reads. Raises UrlError."""
+    known = is_xml(text) or is_whole_page(text)
+    if not known and not ("iiif.io/api" in text and is_json(text) and is_iiif(parse(text))):
+        return None
+    sheet = read_document(text)
+    return _as_list(as_table([sheet])) if sheet else None
+
+
+def read_table(name: str, data: bytes, encoding: str | None = None, sheets: Collection[str] | None = None) -> ListTable:
+    """The table in an uploaded list of any format. Raises UrlError when there is none.
+
+    `encoding` is one of its `readings` instead of the likeliest, `sheets` the names of those to read instead of all.
+    """
+    found = read_sheets(name, data, encoding)
+    kept = [sheet for sheet in found if sheets is None or sheet.name in sheets] or found
+    table = as_table(kept, is_list=name.lower().endswith(".txt"))
+    named = [sheet.name for sheet in found if sheet.name and sheet.has_urls()]
+    return _as_list(table, named, [] if any(sheet.name for sheet in found) else readings(data))
+
+
+def _as_list(table: Table, sheets: Sequence[str] = (), code_pages: Sequence[Reading] = ()) -> ListTable:
+    return ListTable(table.frame, table.links, table.notes, table.pictures, sheets, code_pages)
 
 
 def _lines(cells: Iterable[tuple[int, str]], metadata: Sequence[Metadata] | None = None) -> list[ListedUrl]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import email.utils
 import logging
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from urllib3.exceptions import DecodeError, HTTPError, ReadTimeoutError
 from core.errors import FetchError, UrlError
 from core.media.file_types import HEAD, NOT_PICTURES, kind_of
 from core.media.http_adapter import PublicAdapter
+from core.media.page_links import page_hint, picture_link
 from core.media.public_network import PublicNetwork, seconds_left
 from core.media.urls import clean
 from core.settings import Settings
@@ -36,6 +38,8 @@ REDIRECTS = {301, 302, 303, 307, 308}
 
 ACCEPTED = {HTTPStatus.OK, HTTPStatus.NON_AUTHORITATIVE_INFORMATION}
 """The second comes from a proxy that changed the picture, usually to make it smaller (RFC 9110, 15.3.4)."""
+
+_IIIF = re.compile(rb"iiif\.io/api/")
 
 CHUNK = 65536
 """Bytes read at a time."""
@@ -78,12 +82,13 @@ class Fetcher:
     def fetch(self, url: str) -> Fetched:
         """The bytes at a URL, at most `max_file_bytes`, within `fetch_timeout` seconds with all redirects.
 
+        Of a page about a picture whose site documents how its links are made, the picture's bytes.
         Cookies set by a redirect are sent back to their site during this fetch. Raises FetchError, whose message
         names the host.
         """
         deadline = time.monotonic() + self._timeout
         cookies = RequestsCookieJar()
-        url = self._checked(url)
+        url = self._checked(picture_link(self._checked(url)))
         for _ in range(MAX_REDIRECTS + 1):
             host = urlsplit(url).hostname or ""
             with _named_errors(host), self._answer(url, cookies, deadline) as answer:
@@ -147,6 +152,10 @@ class Fetcher:
 def _look(host: str, body: bytearray) -> None:
     """Raise FetchError when this is the beginning of a file that is certainly no picture."""
     kind = kind_of(bytes(body[:HEAD]))
+    if kind == "page" and (hint := page_hint(host)):
+        raise FetchError(f"{host} answered with a web page, not a picture. {hint}")
+    if kind == "text" and _IIIF.search(body[:HEAD]):
+        raise FetchError(f"{host} answered with a IIIF document. Save it, and upload it as a list.")
     if kind in NOT_PICTURES:
         raise FetchError(f"{host} answered with {NOT_PICTURES[kind]}")
 

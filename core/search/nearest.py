@@ -26,7 +26,7 @@ from core.collection.filters import (
     read_field_values,
     read_filter_options,
 )
-from core.collection.store import FIRST_URL, RECOUNT_FACTOR, Match, count_pictures
+from core.collection.store import NEWEST_URL, RECOUNT_FACTOR, Match, count_pictures
 from core.database.connection import Database
 from core.database.embedding_tables import Model, Vector
 from core.search.hnsw_index import Hnsw, IndexLimits, prepare
@@ -132,7 +132,7 @@ class Nearest:
                       (1 - (embedding <=> %s::halfvec))::float8 AS similarity
                FROM {} e JOIN pictures p ON p.id = e.picture
                WHERE p.id = ANY(%s) AND removed_at IS NULL ORDER BY similarity DESC, p.id"""
-        ).format(sql.SQL(FIRST_URL), model.table)
+        ).format(sql.SQL(NEWEST_URL), model.table)
         with self._database.connection() as connection, connection.cursor(row_factory=class_row(Match)) as cursor:
             return cursor.execute(query, (HalfVector(vector), list(pictures))).fetchall()
 
@@ -272,7 +272,7 @@ def _matches(
         """WITH found AS MATERIALIZED ({})
            SELECT p.id, {} AS url, p.title, p.width, p.height, (1 - distance)::float8 AS similarity
            FROM found JOIN pictures p ON p.id = found.picture ORDER BY distance + 0, p.id"""
-    ).format(inner, sql.SQL(FIRST_URL))
+    ).format(inner, sql.SQL(NEWEST_URL))
     with connection.cursor(row_factory=class_row(Match)) as cursor:
         return cursor.execute(query, values).fetchall()
 

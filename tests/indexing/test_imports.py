@@ -8,7 +8,7 @@ import pytest
 from core.database.connection import Database
 from core.errors import NotFoundError
 from core.indexing.claims import GIVEN_UP_REASON, SUSPECT, Claims, Item, Outcome
-from core.indexing.imports import CANCELLED, Imports
+from core.indexing.imports import CANCELLED, Imports, Wait
 from core.media.urls import key_of
 
 pytestmark = pytest.mark.pooled
@@ -88,7 +88,7 @@ def test_renewing_brings_no_later_try_forward(database: Database, ledger: Import
     later = datetime.now(UTC) + timedelta(hours=1)
     record(claims, database, [Outcome(item, "waiting", reason="Slow.", next_try_at=later)])
     claims.renew([item], LEASE)
-    assert ledger.read(import_id).next_try_at == later
+    assert list(ledger.read(import_id).waits) == [Wait("Slow.", 1, later)]
 
 
 def test_a_released_item_is_as_if_never_claimed(ledger: Imports, claims: Claims) -> None:
@@ -227,7 +227,29 @@ def test_failures_are_grouped_by_reason(database: Database, ledger: Imports, cla
     ]
 
 
-def test_a_host_that_asks_for_rest_is_left_alone(ledger: Imports, claims: Claims) -> None:
+def test_a_host_that_asks_for_rest_is_left_alone_and_its_imports_say_why(ledger: Imports, claims: Claims) -> None:
     import_id = ledger.submit("mine", addresses(2, "busy.example") + addresses(1, "idle.example")).id
-    claims.back_off("busy.example", datetime.now(UTC) + timedelta(minutes=1))
+    other = ledger.submit("later", addresses(3, "busy.example")).id
+    until = datetime.now(UTC) + timedelta(minutes=1)
+    claims.back_off("busy.example", until, "busy.example answered 429.")
     assert [item.host for item in claims.claim(import_id, 9, LEASE)] == ["idle.example"]
+    assert list(ledger.read(import_id).waits) == [Wait("busy.example answered 429.", 2, until)]
+    assert list(ledger.read(other).waits) == [Wait("busy.example answered 429.", 3, until)]
+
+
+def test_an_item_released_for_later_keeps_its_attempts_and_says_why(ledger: Imports, claims: Claims) -> None:
+    import_id = ledger.submit("mine", addresses(1)).id
+    items = claims.claim(import_id, 1, LEASE)
+    assert ledger.read(import_id).waits == ()  # a lease is no wait
+    until = datetime.now(UTC) + timedelta(minutes=1)
+    claims.release(items, until, "Busy.")
+    assert list(ledger.read(import_id).waits) == [Wait("Busy.", 1, until)]
+
+
+def test_an_outcome_that_does_not_count_is_no_attempt(database: Database, ledger: Imports, claims: Claims) -> None:
+    import_id = ledger.submit("mine", addresses(1)).id
+    for counts, attempts in ((False, 1), (True, 1), (False, 2)):
+        (item,) = claims.claim(import_id, 1, LEASE)
+        assert item.attempts == attempts
+        again = Outcome(item, "waiting", reason="Busy.", next_try_at=datetime.now(UTC), counts=counts)
+        record(claims, database, [again])

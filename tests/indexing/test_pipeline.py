@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from psycopg import sql
 
 from bench.support.data import MODEL_SETTING, some_photos
 from bench.support.webserver import Page, Visit, WebServer
-from core.collection.store import Store
+from core.collection.store import NEWEST_URL, Store, picture_id
 from core.database.connection import Database
 from core.embedding.active_models import ActiveModel
 from core.embedding.encoder import Encoder, Vectors, load_encoder
 from core.indexing.claims import Claims
 from core.indexing.imports import Import, Imports
-from core.indexing.item_loader import MAX_ATTEMPTS, PER_HOST, UNFORESEEN
+from core.indexing.item_loader import MAX_ATTEMPTS, MAX_REFUSALS, PER_HOST, UNFORESEEN
 from core.indexing.pipeline import Indexer
 from core.media.fetcher import Fetcher
 from core.media.urls import key_of
@@ -61,9 +66,21 @@ def run(settings: Settings, database: Database, store: Store, encoder: Encoder) 
     fetcher.close()
 
 
+def submit(ledger: Imports, urls: list[str]) -> int:
+    return ledger.submit("test", [(key_of(url), url) for url in urls]).id
+
+
+def swatch(number: int) -> bytes:
+    """A small picture unlike those of other numbers."""
+    buffer = io.BytesIO()
+    pixels = np.random.default_rng(number).integers(0, 256, (32, 32, 3), np.uint8)
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def finish(run: Run, ledger: Imports, urls: list[str]) -> Import:
     """Import URLs and work until every item has a final state."""
-    import_id = ledger.submit("test", [(key_of(url), url) for url in urls]).id
+    import_id = submit(ledger, urls)
     deadline = time.monotonic() + 60
     while not ledger.read(import_id).done:
         assert time.monotonic() < deadline
@@ -124,7 +141,79 @@ def test_what_may_yet_succeed_is_tried_again(run: Run, ledger: Imports) -> None:
         entry = finish(run, ledger, [site.url("/flaky.jpg"), site.url("/down.jpg")])
         assert (entry.indexed, entry.failed) == (1, 1)
         assert site.hits["/flaky.jpg"] == 3
-        assert site.hits["/down.jpg"] == MAX_ATTEMPTS
+        assert MAX_ATTEMPTS <= site.hits["/down.jpg"] <= MAX_REFUSALS + 2
+
+
+def test_an_error_of_the_server_costs_four_attempts(run: Run, ledger: Imports) -> None:
+    def broken(visit: Visit) -> None:
+        visit.answer(b"", 500)
+
+    with WebServer({"/broken.jpg": broken}) as site:
+        assert finish(run, ledger, [site.url("/broken.jpg")]).failed == 1
+        assert site.hits["/broken.jpg"] == MAX_ATTEMPTS
+
+
+def test_a_host_that_allows_few_requests_gives_all_its_pictures(
+    settings: Settings, database: Database, store: Store, encoder: Encoder, ledger: Imports
+) -> None:
+    """Two requests a second, on a clock that runs twenty times as fast: what is over is refused without Retry-After."""
+    allowed, count, lock = 40, 600, threading.Lock()
+    seen, refused = deque[float](maxlen=allowed), Counter[int]()
+
+    def limited(code: int, picture: bytes) -> Callable[[Visit], None]:
+        def serve(visit: Visit) -> None:
+            now = time.monotonic()
+            with lock:
+                over = len(seen) == allowed and seen[0] > now - 1
+                refused[code] += over
+                seen.append(now) if not over else None
+            visit.answer(b"", code) if over else visit.answer(picture)
+
+        return serve
+
+    pages = {f"/{number}.png": limited(429 if number % 2 else 503, swatch(number)) for number in range(count)}
+    fetcher = Fetcher(settings)
+    indexer = Indexer(settings.model_copy(update={"retry_delay": 0.5}), database, store, fetcher)
+    in_use = ActiveModel(store.use_model(encoder.name, encoder.dim), encoder)
+    with WebServer(pages) as site:
+        entry = finish(lambda id, stop: indexer.run(id, in_use, stop), ledger, [site.url(path) for path in pages])
+    indexer.close()
+    fetcher.close()
+    assert entry.counts == {"waiting": 0, "indexed": count, "already_there": 0, "failed": 0}
+    assert min(refused.values()) > 0
+    assert sum(refused.values()) < count / 2
+
+
+def test_a_long_retry_after_of_one_url_holds_up_only_that_url(run: Run, database: Database, ledger: Imports) -> None:
+    def rests(visit: Visit) -> None:
+        visit.answer(b"", 429, Retry_After="259200")
+
+    pages: dict[str, Page] = {f"/{number}.jpg": path for number, path in enumerate(PHOTOS[:3])}
+    with WebServer({"/rests.jpg": rests, **pages}) as site:
+        import_id = submit(ledger, [site.url(path) for path in ["/rests.jpg", *pages]])
+        deadline = time.monotonic() + 30
+        while ledger.read(import_id).waiting > 1 and time.monotonic() < deadline:
+            run(import_id, lambda: False)
+    entry = ledger.read(import_id)
+    (wait,) = entry.waits
+    assert (entry.indexed, wait.count) == (3, 1)
+    assert "429" in wait.reason
+    assert timedelta(minutes=59) < wait.until - datetime.now(UTC) < timedelta(minutes=61)
+
+
+def test_a_host_that_asks_for_rest_twice_gets_it(run: Run, ledger: Imports) -> None:
+    def rests(visit: Visit) -> None:
+        visit.answer(b"", 503, Retry_After="259200")
+
+    with WebServer({f"/{number}.jpg": rests for number in range(30)}) as site:
+        import_id = submit(ledger, [site.url(f"/{number}.jpg") for number in range(30)])
+        for _ in range(20):
+            run(import_id, lambda: False)
+        asked = sum(site.hits.values())
+        run(import_id, lambda: False)
+        assert asked == sum(site.hits.values()) <= PER_HOST + 1
+    entry = ledger.read(import_id)
+    assert [(wait.count, "503" in wait.reason) for wait in entry.waits] == [(30, True)]
 
 
 def test_a_permanent_failure_is_not_tried_again(run: Run, ledger: Imports) -> None:
@@ -166,6 +255,95 @@ def test_a_stopped_run_gives_its_items_back(database: Database, run: Run, ledger
         while ledger.read(import_id).waiting:
             run(import_id, lambda: False)
     assert ledger.read(import_id).indexed == len(PHOTOS)
+
+
+def test_fetched_again_a_changed_picture_replaces_the_old_one_with_what_is_known_of_it(
+    run: Run, database: Database, ledger: Imports, store: Store
+) -> None:
+    now: dict[str, Page] = {f"/{number}.jpg": PHOTOS[number] for number in range(4)}
+
+    def serve(visit: Visit) -> None:
+        page = now.get(visit.path)
+        visit.answer(page.read_bytes()) if isinstance(page, Path) else visit.answer(b"", 404)
+
+    with WebServer(dict.fromkeys(now, serve)) as site:
+        entry = finish(run, ledger, [site.url(path) for path in now])
+        with database.connection() as connection:
+            old = dict(connection.execute("SELECT url, picture FROM sources").fetchall())
+            changed = old[site.url("/1.jpg")]
+            connection.execute(
+                "UPDATE pictures SET title = 'Vase', tags = '{a,b}', fields = '{\"No\": \"7\"}' WHERE id = %s",
+                (changed,),
+            )
+        now["/1.jpg"] = PHOTOS[9]
+        del now["/2.jpg"]
+        again = ledger.fetch_again(entry.id)
+        assert (again.name, again.total) == ("test, fetched again", 4)
+        while not ledger.read(again.id).done:
+            run(again.id, lambda: False)
+        assert site.hits["/0.jpg"] == 2
+    again = ledger.read(again.id)
+    assert (again.indexed, again.already_there, again.failed) == (1, 2, 1)
+    assert ledger.read(entry.id).counts == entry.counts
+    with database.connection() as connection:
+        new = dict(connection.execute("SELECT url, picture FROM sources").fetchall())[site.url("/1.jpg")]
+        rows = connection.execute("SELECT title, tags, fields FROM pictures WHERE id = %s", (new,)).fetchall()
+        removed = connection.execute("SELECT id FROM pictures WHERE removed_at IS NOT NULL").fetchall()
+    assert rows == [("Vase", ["a", "b"], {"No": "7"})]
+    assert removed == [(changed,)]
+    assert store.count() == 4
+    assert ledger.fetch_again(again.id).name == "test, fetched again"
+
+
+def test_a_placeholder_for_all_urls_replaces_hardly_any_picture(run: Run, ledger: Imports, store: Store) -> None:
+    now = dict[str, bytes]()
+
+    def serve(visit: Visit) -> None:
+        visit.answer(now.get("all") or swatch(int(visit.path[1:-4])))
+
+    with WebServer({f"/{number}.png": serve for number in range(40)}) as site:
+        entry = finish(run, ledger, [site.url(f"/{number}.png") for number in range(40)])
+        now["all"] = swatch(1_000)
+        again = ledger.fetch_again(entry.id)
+        while not ledger.read(again.id).done:
+            run(again.id, lambda: False)
+    assert store.count() >= 40
+    (same,) = ledger.same_pictures(again.id)
+    assert (same.count, same.example) == (40, site.url("/0.png"))
+    assert ledger.same_pictures(entry.id) == []
+
+
+def test_of_several_urls_the_one_fetched_last_is_shown(run: Run, ledger: Imports, store: Store) -> None:
+    with WebServer({"/a.jpg": PHOTOS[0]}) as site:
+        first, second = (site.url(f"/a.jpg?signed={number}") for number in "12")
+        entry = finish(run, ledger, [first])
+        finish(run, ledger, [second])
+        picture = picture_id(hashlib.sha256(PHOTOS[0].read_bytes()).digest())
+        assert _shown(store, picture) == second
+        again = ledger.fetch_again(entry.id)
+        while not ledger.read(again.id).done:
+            run(again.id, lambda: False)
+        assert _shown(store, picture) == first
+
+
+def _shown(store: Store, picture: UUID) -> str:
+    with store._database.connection() as connection:
+        query = sql.SQL("SELECT {} FROM pictures p WHERE id = %s").format(sql.SQL(NEWEST_URL))
+        ((url,),) = connection.execute(query, (picture,)).fetchall()
+    return str(url)
+
+
+def test_urls_of_pictures_in_the_bin_are_known(run: Run, database: Database, ledger: Imports) -> None:
+    with WebServer({f"/{number}.jpg": PHOTOS[number] for number in range(3)}) as site:
+        urls = [site.url(f"/{number}.jpg") for number in range(3)]
+        finish(run, ledger, urls)
+    keys = [key_of(url) for url in urls]
+    assert ledger.in_bin(keys) == set()
+    with database.connection() as connection:
+        connection.execute(
+            "UPDATE pictures SET removed_at = now() FROM sources WHERE picture = id AND key = %s", (keys[1],)
+        )
+    assert ledger.in_bin([*keys, key_of("https://a.example/x.jpg")]) == {keys[1]}
 
 
 def test_an_indexed_picture_finds_itself(

@@ -964,3 +964,25 @@ def test_the_deadline_ends_a_silent_handshake(hasty: Fetcher) -> None:
 def test_what_is_fetched_is_a_picture(fetcher: Fetcher) -> None:
     with WebServer({"/a": PHOTOS[0]}) as site, Image.open(io.BytesIO(fetcher.fetch(site.url("/a")).data)) as image:
         assert image.format == "JPEG"
+
+
+# Pages about pictures
+
+
+def test_a_link_to_an_image_service_gives_its_image(fetcher: Fetcher) -> None:
+    with WebServer({"/iiif/vase/full/!1024,1024/0/default.jpg": PHOTOS[0]}) as site:
+        assert fetcher.fetch(site.url("/iiif/vase/info.json")).data == PHOTOS[0].read_bytes()
+
+
+def test_a_page_of_a_known_site_says_what_to_use_instead(fetcher: Fetcher, names: Names) -> None:
+    names("www.flickr.com", ["127.0.0.1"])
+    with WebServer({"/photos/a/1": b"<!doctype html><p>A vase"}) as site:
+        error = refused(fetcher, f"http://www.flickr.com:{site.port}/photos/a/1")
+    assert str(error).startswith("www.flickr.com answered with a web page, not a picture. Choose Download")
+
+
+def test_a_iiif_manifest_is_a_list(fetcher: Fetcher) -> None:
+    manifest = b'{"@context": "http://iiif.io/api/presentation/3/context.json", "type": "Manifest"}'
+    with WebServer({"/manifest": manifest}) as site:
+        error = refused(fetcher, site.url("/manifest"))
+    assert str(error).endswith("answered with a IIIF document. Save it, and upload it as a list.")

@@ -1,9 +1,11 @@
-"""A file's bytes -> its text, whatever its encoding."""
+"""A file's bytes -> its text, whatever its encoding, or the code pages that it may be in."""
 
 from __future__ import annotations
 
 import codecs
+import re
 import unicodedata
+from dataclasses import dataclass
 
 from charset_normalizer import from_bytes
 
@@ -15,6 +17,9 @@ CODE_PAGES = [
     *("cp949", "koi8_r", "mac_roman"),
 ]
 """Encodings in which spreadsheets save CSV: those of Windows by language, and of old Macs."""
+
+MAX_COMPARED = 1_000_000
+"""Bytes by which two code pages are compared."""
 
 NEARLY_AS_CLEAN = 0.13
 """By how much the mess that charset-normalizer measures in a text may exceed the least for it to be looked at, too."""
@@ -36,22 +41,95 @@ _SYLLABLES = (
 """Common Korean syllables: rare ones side by side are Chinese or Japanese in another code page."""
 
 
-def decoded(data: bytes) -> str | None:
-    """The text, in UTF-8, UTF-16 or else the likeliest code page; None for what is no text."""
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        encoding = "utf-16"
-    elif b"\0" in data[:200]:
-        encoding = "utf-16-le" if data[1::2][:100].count(0) > data[::2][:100].count(0) else "utf-16-be"
+_LANGUAGES = {
+    "cp1252": "Western European",
+    "cp1250": "Central European",
+    "cp1251": "Cyrillic",
+    "cp1253": "Greek",
+    "cp1254": "Turkish",
+    "cp1255": "Hebrew",
+    "cp1256": "Arabic",
+    "cp1257": "Baltic",
+    "cp932": "Japanese",
+    "gb18030": "Simplified Chinese",
+    "big5": "Traditional Chinese",
+    "cp949": "Korean",
+    "koi8_r": "Cyrillic, KOI8-R",
+    "mac_roman": "old Mac",
+}
+
+_DECLARED = re.compile(rb"(?:charset|encoding)\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A code page that a file may be in: its name for Python and for people, and a line of the file read by it."""
+
+    encoding: str
+    language: str
+    sample: str
+
+
+def readings(data: bytes) -> list[Reading]:
+    """The plausible code pages of a file, the likeliest first, as far as they read differently; none for one whose
+    encoding is certain."""
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        pass
     else:
-        encoding = "utf-8-sig"
-    for name in [encoding] if encoding != "utf-8-sig" else [encoding, *_code_pages(data)]:
+        return []
+    if _wide(data) or _declared(data):
+        return []
+    line = next((line for line in data.splitlines() if not line.isascii()), b"")
+    found = dict[str, Reading]()
+    for name in _code_pages(data):
+        try:
+            text = data[:MAX_COMPARED].decode(name, "strict" if len(data) <= MAX_COMPARED else "ignore")
+        except UnicodeDecodeError:
+            continue
+        if _is_text(text):
+            sample = " ".join(line.decode(name, "replace").split())
+            found.setdefault(text, Reading(name, _LANGUAGES[name], sample))
+    return list(found.values())
+
+
+def decoded(data: bytes, encoding: str | None = None) -> str | None:
+    """The text, in UTF-8, UTF-16, what it declares itself to be in, or else the likeliest code page; None for what is
+    no text. `encoding` is one of its `readings`."""
+    names = [encoding] if encoding else [_wide(data)] if _wide(data) else ["utf-8-sig"]
+    if names == ["utf-8-sig"]:
+        names += [*_declared(data), *_code_pages(data)]
+    for name in names:
         try:
             text = data.decode(name)
         except UnicodeDecodeError:
             continue
-        if not any(character < " " and character not in "\t\r\n\f\v" for character in text[:10_000]):
+        if _is_text(text):
             return text
     return None
+
+
+def _is_text(text: str) -> bool:
+    return not any(character < " " and character not in "\t\r\n\f\v" for character in text[:10_000])
+
+
+def _wide(data: bytes) -> str:
+    """The UTF-16 that a file is in, if so."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    if b"\0" in data[:200]:
+        return "utf-16-le" if data[1::2][:100].count(0) > data[::2][:100].count(0) else "utf-16-be"
+    return ""
+
+
+def _declared(data: bytes) -> list[str]:
+    """The encoding that a web page or an XML file says it has, where Python knows it."""
+    found = _DECLARED.search(data[:1024]) if data[:100].lstrip().startswith(b"<") else None
+    try:
+        return [codecs.lookup(found[1].decode("ascii")).name] if found else []
+    except LookupError:
+        return []
 
 
 def _code_pages(data: bytes) -> list[str]:

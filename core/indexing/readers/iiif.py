@@ -1,4 +1,4 @@
-"""IIIF Presentation 2 and 3 manifests and Image API `info.json`: their images, at a size that suits.
+"""IIIF Presentation 2 and 3 manifests and collections, and Image API `info.json`: their images, at a size that suits.
 
 https://iiif.io/api/presentation/3.0/, https://iiif.io/api/presentation/2.1/ and https://iiif.io/api/image/3.0/
 """
@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from core.errors import UrlError
 from core.indexing.readers.table import Sheet
+from core.media.page_links import IIIF_SIZE
 
-SIZE = "!1024,1024"
-"""The size that is asked for: within 1,024 pixels each way, which Image API 2 and 3 both know."""
+MAX_DEPTH = 50
+"""Collections within collections that are looked into."""
 
 _CONTEXTS = ("iiif.io/api/presentation", "iiif.io/api/image")
 
@@ -24,13 +26,74 @@ def is_iiif(document: Any) -> bool:
 
 
 def read_iiif(document: Mapping[str, Any]) -> Sheet:
-    """A row an image: its URL, the label of its canvas as the title, and the manifest's label and metadata."""
+    """A row an image: its URL, the label of its canvas as the title, and the manifest's label and metadata.
+
+    Of a collection's objects only what it holds itself is read: their images or else their thumbnails, as large as the
+    image service gives them. Raises UrlError when there is no image.
+    """
+    if _is_collection(document):
+        return _read_collection(document)
     images = list(_images(document))
+    if not images:
+        raise UrlError("This IIIF document names no images: give the manifest of one object.")
     shared = {"Manifest": _text(document.get("label")), **_metadata(document)}
     columns = ["Image", "Title", *(name for name in shared if shared[name])]
     rows = [[url, title, *(shared[name] for name in columns[2:])] for url, title in images]
-    notes = [] if rows else ["This IIIF document names no images: give the manifest of one object."]
-    return Sheet(range(1, len(rows) + 1), rows, header=columns, notes=notes)
+    return Sheet(range(1, len(rows) + 1), rows, header=columns, pictures=0)
+
+
+def _is_collection(document: Mapping[str, Any]) -> bool:
+    return str(document.get("type") or document.get("@type")) in ("Collection", "sc:Collection")
+
+
+def _read_collection(document: Mapping[str, Any]) -> Sheet:
+    rows, alone, unread = list[list[str]](), 0, 0
+    for path, member in _members(document, ()):
+        names = [" / ".join(filter(None, path)), str(member.get("id") or member.get("@id") or "")]
+        label = _text(member.get("label"))
+        images = [(url, title or label) for url, title in _images(member)]
+        if not images and (thumbnail := _thumbnail(member)):
+            images, alone = [(thumbnail, label)], alone + 1
+        unread += not images
+        rows += [[url, title, *names] for url, title in images or [("", label)]]
+    if not any(row[0] for row in rows):
+        raise UrlError(
+            f"This IIIF collection names {_objects(len(rows))}, but no images. Give the manifests of the objects."
+        )
+    notes = list[str]()
+    if alone:
+        notes.append(
+            f"Of {_objects(alone)} in this IIIF collection, one image each is named here. "
+            "For all images of an object, give its own manifest."
+        )
+    if unread:
+        notes.append(f"{_objects(unread)} without an image here. For those, give their own manifests.")
+    columns = ["Image", "Title", "Collection", "Manifest URL"]
+    return Sheet(range(1, len(rows) + 1), rows, header=columns, pictures=0, notes=notes)
+
+
+def _objects(count: int) -> str:
+    return f"{count:,} object{'' if count == 1 else 's'}"
+
+
+def _members(
+    collection: Mapping[str, Any], path: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
+    """The objects of a collection and of those within it, each with the labels of its collections."""
+    path = (*path, _text(collection.get("label")))
+    for name in ("items", "manifests", "collections", "members"):
+        for member in _list(collection.get(name)):
+            held = any(member.get(key) for key in ("items", "manifests", "collections", "members"))
+            if _is_collection(member) and held and len(path) < MAX_DEPTH:
+                yield from _members(member, path)
+            else:
+                yield path, member
+
+
+def _thumbnail(member: Mapping[str, Any]) -> str:
+    thumbnail = member.get("thumbnail")
+    first = thumbnail[0] if isinstance(thumbnail, list) and thumbnail else thumbnail
+    return first if isinstance(first, str) else _image_url(first) if isinstance(first, dict) else ""
 
 
 def _images(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -61,14 +124,14 @@ def _bodies(body: Any) -> list[Any]:
 
 
 def _image_url(body: Mapping[str, Any]) -> str:
-    """The image at SIZE where an image service gives it, else the body's own URL."""
+    """The image at IIIF_SIZE where an image service gives it, else the body's own URL."""
     body = body.get("default") or body if isinstance(body.get("default"), dict) else body
     for service in _list(body.get("service")):
         at = str(service.get("id") or service.get("@id") or "").rstrip("/")
         described = f"{service.get('@context')} {service.get('type')} {service.get('@type')} {service.get('profile')}"
         if at and ("ImageService" in described or "/image/" in described):
             quality = "native" if "image-api/1" in described or "image/1" in described else "default"
-            return f"{at}/full/{SIZE}/0/{quality}.jpg"
+            return f"{at}/full/{IIIF_SIZE}/0/{quality}.jpg"
     return str(body.get("id") or body.get("@id") or "")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
@@ -17,6 +18,7 @@ MAX_COLUMNS = 100
 SHEET = "Sheet"
 """The column that names each row's sheet where several sheets hold URLs."""
 
+_NUMBER = re.compile(r"[\s_.#-]*\d+(?=\.|$)")
 _SMALL = ("thumb", "preview", "icon", "small", "logo")
 
 
@@ -25,13 +27,15 @@ class Sheet:
     """Rows of text as in the file, without blank ones, and their numbers from 1.
 
     `links` are URLs behind cells, by row and column counted from 0. `header` holds the names of the columns where the
-    format tells them; else they are looked for in the first rows. `notes` are sentences about the file.
+    format tells them; else they are looked for in the first rows. `pictures` is the column that the format says holds
+    the URLs of pictures. `notes` are sentences about the file.
     """
 
     numbers: Sequence[int]
     rows: Sequence[Sequence[str]]
     name: str = ""
     header: Sequence[str] | None = None
+    pictures: int | None = None
     links: Mapping[tuple[int, int], str] = field(default_factory=dict)
     notes: Sequence[str] = ()
 
@@ -51,12 +55,14 @@ class Sheet:
 class Table:
     """Cells of text under named columns. The index of `frame` numbers the rows as the file does, from 1.
 
-    `links` are URLs behind cells, by row and column of the frame counted from 0; `notes` are sentences about the file.
+    `links` are URLs behind cells, by row and column of the frame counted from 0; `notes` are sentences about the file;
+    `pictures` is the column that the format says holds the URLs of pictures.
     """
 
     frame: pd.DataFrame
     links: Mapping[tuple[int, int], str] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    pictures: int | None = None
 
     @property
     def columns(self) -> list[str]:
@@ -145,7 +151,7 @@ def _titled(sheet: Sheet, is_list: bool, header: bool | None) -> Table:
         for (row, _), url in sheet.links.items()
         if row < top
     ]
-    return Table(frame, links, [*sheet.notes, *lost])
+    return Table(frame, links, [*sheet.notes, *lost], sheet.pictures)
 
 
 def _narrowed(row: Sequence[str]) -> list[str]:
@@ -165,13 +171,32 @@ def _header(rows: Sequence[Sequence[str]]) -> int | None:
 
 
 def url_column(table: Table) -> int:
-    """The index of the column to take URLs from: the one with most URLs of pictures, else with most URLs.
+    """The index of the column to take URLs from: the one that the format names, else that with most URLs of pictures,
+    else with most URLs.
 
     A column has URLs of pictures when at least half of its URLs end like an image file; one named like a column of
     small pictures counts half.
     """
+    if table.pictures is not None and any("://" in cell for _, cell in table.column(table.pictures)):
+        return table.pictures
     scores = [_score(table, column) for column in range(len(table.columns))]
     return scores.index(max(scores))
+
+
+def url_columns(table: Table) -> list[int]:
+    """The columns to take URLs from: `url_column`, and those of pictures that are named like it but for a number."""
+    best = url_column(table)
+    family = _family(table.columns[best])
+    return [
+        column
+        for column, name in enumerate(table.columns)
+        if column == best or (family and _family(name) == family and _score(table, column)[0] > 0)
+    ]
+
+
+def _family(name: str) -> str:
+    """A column's name without its number; "" for one that the file does not name."""
+    return "" if name.startswith("Column ") else _NUMBER.sub("", name.lower())
 
 
 def _score(table: Table, column: int) -> tuple[float, int]:

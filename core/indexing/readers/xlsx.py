@@ -92,7 +92,7 @@ def _read_sheet(book: Any, sheet: Any, archive: zipfile.ZipFile) -> Sheet:
             if texts:
                 cells[number] = texts
     for place, formula in parser.formulas.items():
-        by_place[place] = _formula_url(formula, cells)
+        by_place[place] = formula_url(formula, cells)
     for place, url in _hyperlinks(sheet, parser, archive).items():
         by_place.setdefault(place, url)
     links = {place: url for place, url in by_place.items() if url and place[0] <= MAX_ROW}
@@ -132,7 +132,7 @@ def _hyperlinks(sheet: Any, parser: Any, archive: zipfile.ZipFile) -> dict[tuple
     return found
 
 
-def _formula_url(formula: str, cells: dict[int, list[str]]) -> str:
+def formula_url(formula: str, cells: dict[int, list[str]]) -> str:
     """The URL that HYPERLINK() or IMAGE() refers to: the first argument, made of texts and cells joined by &.
 
     Any other expression is returned as the formula itself if it contains a URL, which is then reported as a problem

@@ -32,9 +32,9 @@ def read_xml(text: str) -> Sheet | None:
         parser.Parse(text.encode(errors="replace") if "encoding=" not in text[:100] else _utf8(text), True)
     except (expat.ExpatError, _RefusedError):
         return None
-    return (
-        Sheet(range(1, len(reader.rows) + 1), reader.rows, header=["Image", "Title", "Page"]) if reader.rows else None
-    )
+    if not reader.rows:
+        return None
+    return Sheet(range(1, len(reader.rows) + 1), reader.rows, header=["Image", "Title", "Page"], pictures=0)
 
 
 def _utf8(text: str) -> bytes:

@@ -11,13 +11,24 @@ from streamlit.typing import UploadedFile
 from core.collection.metadata import NO_METADATA, Metadata, title_column
 from core.errors import LookalikeError
 from core.indexing.imports import Import
-from core.indexing.url_lists import ListedUrl, ListTable, read_lines, read_table, tally, url_column
+from core.indexing.url_lists import (
+    ListedUrl,
+    ListTable,
+    read_lines,
+    read_pasted_document,
+    read_table,
+    tally,
+    url_columns,
+)
 from core.media.uploads import MAX_ZIP_BYTES, Findings, FoundFile, Upload, find_pictures, read_files
 from core.ui.app_status import engine
-from core.ui.formatting import counted, escaped
+from core.ui.formatting import counted, escaped, shortened
 
 MAX_PROBLEMS = 1_000
 """Lines or files left out that are listed."""
+
+LEAVE = "Leave them there"
+"""What is done with URLs of pictures that are in the bin, unless a curator wants them restored."""
 
 Color = Literal["green", "gray", "red"]
 Badge = tuple[int, str, str, Color]
@@ -33,28 +44,35 @@ def show_paste_form() -> None:
         key="pasted",
         persist_state="session",
     )
-    _preview_lines("paste", "Pasted list", _pasted_lines(text))
+    try:
+        document = _pasted_document(text)
+    except LookalikeError as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    if document is None:
+        _preview_lines("paste", "Pasted list", _pasted_lines(text))
+    else:
+        _preview_table("paste", "Pasted list", document, text)
 
 
 def show_list_form() -> None:
     """An uploader for a file that lists URLs."""
     file = st.file_uploader(
-        "A list of picture URLs: text, CSV, Excel, JSON, a sitemap, a feed or a IIIF manifest",
-        type=["txt", "csv", "tsv", "xlsx", "json", "jsonl", "xml"],
+        "A list of picture URLs: text, CSV, a spreadsheet, JSON, a web page, a sitemap, a feed or a IIIF manifest",
+        type=["txt", "csv", "tsv", "xlsx", "ods", "json", "jsonl", "xml", "rss", "atom", "html", "htm", "md"],
         key=_uploader_key("list"),
     )
     if file is None:
         return
     try:
         table = _uploaded_table(file.name, file.getvalue())
+        encoding, sheets = _choose_reading(table, file.file_id)
+        if encoding or sheets:
+            table = _uploaded_table(file.name, file.getvalue(), encoding, sheets)
     except LookalikeError as error:
         st.error(str(error), icon=":material/error:")
         return
-    for note in table.notes:
-        st.warning(escaped(note), icon=":material/format_quote:")
-    column, title, fields = _choose_columns(table) if len(table.columns) > 1 else (url_column(table), None, ())
-    lines = _table_lines(file.file_id, table, column, title, tuple(fields))
-    _preview_lines("list", file.name, lines, table.given())
+    _preview_table("list", file.name, table, f"{file.file_id} {encoding} {sheets}")
 
 
 def show_files_form() -> None:
@@ -93,16 +111,28 @@ def _pasted_lines(text: str) -> list[ListedUrl]:
     return read_lines(text)
 
 
+@st.cache_data(max_entries=8, show_spinner="Reading the list…")
+def _pasted_document(text: str) -> ListTable | None:
+    return read_pasted_document(text)
+
+
 @st.cache_data(max_entries=8, show_spinner="Reading the file…")
-def _uploaded_table(name: str, data: bytes) -> ListTable:
-    return read_table(name, data)
+def _uploaded_table(
+    name: str, data: bytes, encoding: str | None = None, sheets: tuple[str, ...] | None = None
+) -> ListTable:
+    return read_table(name, data, encoding, sheets)
 
 
 @st.cache_data(max_entries=8, show_spinner="Reading the table…")
 def _table_lines(
-    file_id: str, _table: ListTable, column: int, title: int | None, fields: tuple[int, ...]
+    table_key: str, _table: ListTable, columns: tuple[int, ...], title: int | None, fields: tuple[int, ...]
 ) -> list[ListedUrl]:
-    return _table.lines(column, fields, title)
+    return _table.lines(columns, fields, title)
+
+
+@st.cache_data(max_entries=8, ttl=20, show_spinner=False)
+def _in_bin(keys: tuple[bytes, ...]) -> set[bytes]:
+    return engine().imports.in_bin(keys)
 
 
 @st.cache_data(max_entries=8, show_spinner="Reading the files…")
@@ -124,14 +154,47 @@ def _empty_uploader(source: str) -> None:
     st.session_state[f"{source}-round"] = st.session_state.get(f"{source}-round", 0) + 1
 
 
-def _choose_columns(table: ListTable) -> tuple[int, int | None, list[int]]:
+def _preview_table(source: str, name: str, table: ListTable, table_key: str) -> None:
+    """What there is to choose about a table, and what an import would do with it; `table_key` is another for another
+    table."""
+    for note in table.notes:
+        st.warning(escaped(note), icon=":material/format_quote:")
+    columns, title, fields = url_columns(table), None, list[int]()
+    if len(table.columns) > 1:
+        columns, title, fields = _choose_columns(table)
+    if not columns:
+        return
+    lines = _table_lines(table_key, table, tuple(columns), title, tuple(fields))
+    _preview_lines(source, name, lines, table.given())
+
+
+def _choose_reading(table: ListTable, file_id: str) -> tuple[str | None, tuple[str, ...] | None]:
+    """The code page and the sheets that were chosen where there is a choice; None for what was left as it is."""
+    encoding = sheets = None
+    if len(table.readings) > 1:
+        labels = {reading.encoding: f"{shortened(reading.sample)} ({reading.language})" for reading in table.readings}
+        chosen = st.selectbox(
+            "Letters with accents, or of other scripts, read as",
+            list(labels),
+            format_func=labels.__getitem__,
+            key=f"encoding-{file_id}",
+            help="The file does not say how its letters are stored. Choose the line that reads right.",
+        )
+        encoding = chosen if chosen != table.readings[0].encoding else None
+    if len(table.sheets) > 1:
+        picked = st.multiselect("Sheets", table.sheets, default=table.sheets, key=f"sheets-{file_id}")
+        sheets = tuple(picked) if picked and len(picked) < len(table.sheets) else None
+    return encoding, sheets
+
+
+def _choose_columns(table: ListTable) -> tuple[list[int], int | None, list[int]]:
     """The columns with the URLs and with the titles, and those that are stored as fields."""
 
     def name(column: int | None) -> str:
         return "None" if column is None else table.columns[column]
 
-    column = st.selectbox("URL column", range(len(table.columns)), index=url_column(table), format_func=name)
-    others = [other for other in range(len(table.columns)) if other != column]
+    columns = st.multiselect("URL columns", range(len(table.columns)), default=url_columns(table), format_func=name)
+    others = [other for other in range(len(table.columns)) if other not in columns]
     titles = title_column(table.columns)
     left, right = st.columns([1, 2])
     title = left.selectbox(
@@ -148,7 +211,7 @@ def _choose_columns(table: ListTable) -> tuple[int, int | None, list[int]]:
         format_func=name,
         help="They are shown with each picture, and you can filter by them. Values from an earlier list are replaced.",
     )
-    return column, title, fields
+    return columns, title, fields
 
 
 def _preview_lines(source: str, name: str, lines: list[ListedUrl], given: int | None = None) -> None:
@@ -157,6 +220,10 @@ def _preview_lines(source: str, name: str, lines: list[ListedUrl], given: int | 
         return
     kept = [line for line in lines if line.key and line.url and not line.repeat_of]
     urls = [(line.key, line.url) for line in kept if line.key and line.url]
+    if in_bin := _in_bin(tuple(key for key, _ in urls)) if urls else set():
+        label = f"{counted(len(in_bin), 'URL')} of these lead to pictures in your bin"
+        if st.radio(label, [LEAVE, "Restore them"], horizontal=True, key=f"bin-{source}") == LEAVE:
+            urls = [(key, url) for key, url in urls if key not in in_bin]
     metadata = {line.key: line.metadata for line in kept if line.key and line.metadata != NO_METADATA}
     found = tally(lines, given)
     left_out = [line for line in lines if line.problem or line.repeat_of]

@@ -7,9 +7,10 @@ from datetime import timedelta
 
 import streamlit as st
 
+from core.collection.store import picture_name
 from core.errors import LookalikeError
 from core.indexing.failure_csv import as_csv
-from core.indexing.imports import Import
+from core.indexing.imports import RATE_WINDOW, Import, SamePicture
 from core.ui.app_status import engine, notices
 from core.ui.filters import import_parameter
 from core.ui.formatting import clock_time, counted, date_and_time, duration, escaped, shortened
@@ -17,6 +18,8 @@ from core.ui.formatting import clock_time, counted, date_and_time, duration, esc
 FIRST_IMPORTS = 5
 MORE_IMPORTS = 20
 SHOWN_REASONS = 30
+SHOWN_WAITS = 3
+SHOWN_REPEATS = 3
 
 
 @st.fragment(run_every=1.0)
@@ -55,25 +58,43 @@ def _offer_undo() -> None:
 
 
 def _show_import(entry: Import) -> None:
+    repeated = _same_pictures(entry.id, entry.already_there) if entry.done and entry.already_there else []
     with st.container(border=True, key=f"import-{entry.id}"):
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-            st.markdown(f"{_icon(entry)} **{escaped(entry.name)}**", width="content")
+            st.markdown(f"{_icon(entry, bool(repeated))} **{escaped(entry.name)}**", width="content")
             st.caption(date_and_time(entry.created_at), width="content")
         if entry.waiting:
             st.progress((entry.total - entry.waiting) / entry.total)
         st.caption(_progress(entry))
-        if entry.retrying and entry.next_try_at:
-            retry_at = clock_time(entry.next_try_at + timedelta(seconds=1))
-            st.caption(f":material/schedule: {entry.retrying:,} have not answered yet. Next try at {retry_at}.")
+        _show_waits(entry)
+        for same in repeated:
+            name = escaped(picture_name("", same.example))
+            st.caption(f":material/filter_none: {same.count:,} URLs gave the same picture, first {name}.")
         if entry.failed:
             _show_failures(entry)
         _show_buttons(entry)
 
 
-def _icon(entry: Import) -> str:
+@st.cache_data(max_entries=50, ttl=60, show_spinner=False)
+def _same_pictures(import_id: int, already_there: int) -> list[SamePicture]:
+    return engine().imports.same_pictures(import_id)[:SHOWN_REPEATS]
+
+
+def _show_waits(entry: Import) -> None:
+    """Why URLs wait, and until when."""
+    if entry.paused_at:
+        return
+    for wait in entry.waits[:SHOWN_WAITS]:
+        until = clock_time(wait.until + timedelta(seconds=1))
+        st.caption(f":material/schedule: {counted(wait.count, 'URL')} until {until}: {escaped(wait.reason)}")
+    if more := sum(wait.count for wait in entry.waits[SHOWN_WAITS:]):
+        st.caption(f":material/schedule: {more:,} more for other reasons.")
+
+
+def _icon(entry: Import, repeated: bool) -> str:
     if entry.waiting:
         return ":material/pause_circle:" if entry.paused_at else ":material/progress_activity:"
-    return ":material/rule:" if entry.failed else ":material/check_circle:"
+    return ":material/rule:" if entry.failed or repeated else ":material/check_circle:"
 
 
 def _progress(entry: Import) -> str:
@@ -90,6 +111,9 @@ def _progress(entry: Import) -> str:
         parts.append(f"{entry.rate:.1f} per second")
         if entry.seconds_left and entry.retrying < entry.waiting:
             parts.append(f"about {duration(entry.seconds_left)} left")
+    elif entry.waiting > entry.retrying:
+        seconds = RATE_WINDOW.seconds
+        parts.append("not begun yet" if entry.waiting == entry.total else f"none in the last {seconds} seconds")
     return " · ".join(parts)
 
 
@@ -115,6 +139,17 @@ def _show_buttons(entry: Import) -> None:
                 icon=":material/download:",
                 type="tertiary",
                 on_click="ignore",
+            )
+        if not entry.waiting and entry.indexed + entry.already_there:
+            st.button(
+                "Fetch again",
+                key=f"again-{entry.id}",
+                icon=":material/sync:",
+                type="tertiary",
+                help="Asks for every URL once more. A picture that has changed replaces the old one, which goes to the "
+                "bin; title, tags and fields stay.",
+                on_click=_attempt,
+                args=(imports.fetch_again, entry.id),
             )
         if not entry.waiting:
             st.button(
