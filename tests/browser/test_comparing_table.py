@@ -225,7 +225,7 @@ def test_both_pictures_are_zoomed_and_moved_together(visit: Visit) -> None:
 
 def test_a_mirrored_match_is_outlined_and_laid_over_the_query_as_it_was(visit: Visit) -> None:
     page = visit("same=1", place=0)
-    expect(table(page).get_by_text("Same picture: Mirrored")).to_be_visible()
+    expect(table(page).get_by_text("Same picture: Mirrored", exact=True)).to_be_visible()
     expect(table(page).locator(".query polygon")).to_have_attribute("points", "1,0 0,0 0,1 1,1")
     expect(table(page).locator(".query img")).to_have_attribute("src", re.compile("^blob:"))
     expect(page.locator("[data-at=state]")).not_to_contain_text("loading")  # a thumbnail is a pixel narrower

@@ -170,7 +170,7 @@ class MatchGallery extends CardList {
     const { parts } = this;
     parts.suggestion.hidden = !advice && marks.length === 0;
     this.root.classList.toggle("caution", caution);
-    if (parts.advice.textContent !== advice) parts.advice.textContent = advice;
+    if (parts.advice.textContent !== advice) parts.advice.textContent = parts.advice.title = advice;
     if (JSON.stringify(marks) === JSON.stringify(this.marks)) return;
     this.marks = marks;
     parts.marks.replaceChildren(...marks.map(({ label, at, reason }) => {
