@@ -21,7 +21,8 @@ def first_steps() -> None:
 
 app = engine()
 tour = st.container()
-left, right = st.columns([1, 3.4], gap="medium")
+with st.container(key="search-page"):  # by which app.css knows it
+    left, right = st.columns([1, 4.1], gap="medium")
 try:
     ready = app.database_state.state == "ready"
     count = app.store.count() if ready else 0
@@ -29,12 +30,13 @@ try:
         show_inputs()
         query = show_query() if count else None
         where = show_options()
+        aside = st.container()
         paste_anywhere()
     with right:
         if ready and not count:
             empty_state("There is nothing to search yet", "First index some pictures, or try a sample.", first_steps)
         elif query is not None:
-            show_results(query, where)
+            show_results(query, where, aside)
         elif ready and not chips():
             empty_state(
                 "Which of your pictures look like it?",

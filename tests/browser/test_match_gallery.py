@@ -79,9 +79,9 @@ def middle_of(page: Page, locator: Locator) -> tuple[float, float]:
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
-def ids(page: Page) -> list[str]:
-    """The pictures on the page, in their order there, the one just below the line included."""
-    sources: list[str] = page.locator(".card img").evaluate_all("all => all.map(i => i.getAttribute('src'))")
+def ids(page: Page, which: str = ".card:not(.below)") -> list[str]:
+    """The pictures on the page, in their order there, without those below the threshold."""
+    sources: list[str] = page.locator(f"{which} img").evaluate_all("all => all.map(i => i.getAttribute('src'))")
     return ["p" + source.rsplit("/", 1)[1] for source in sources]
 
 
@@ -99,7 +99,7 @@ def ranked(visit: Visit) -> list[tuple[str, float]]:
 
 
 def folded(ranked: list[tuple[str, float]], percent: float, unfolded: frozenset[int] = frozenset()) -> list[str]:
-    """What is on the page with `copies=1`: leaders, the copies of those unfolded behind them, the one just below."""
+    """What is on the page with `copies=1`: leaders, and the copies of those unfolded behind them."""
     reaching = [place for place, (_, score) in enumerate(ranked) if score >= percent]
     order = [
         place
@@ -108,7 +108,13 @@ def folded(ranked: list[tuple[str, float]], percent: float, unfolded: frozenset[
         for place in [leader, *(range(leader + 7, leader + 28, 7) if leader in unfolded else [])]
         if place in reaching
     ]
-    return [ranked[place][0] for place in [*order, len(reaching)] if place < len(ranked)]
+    return [ranked[place][0] for place in order]
+
+
+def rows(page: Page) -> list[list[int]]:
+    """The places of the cards on the page, row by row."""
+    tops = page.locator(".card").evaluate_all("all => all.map(c => c.offsetTop)")
+    return [[place for place, top in enumerate(tops) if top == row] for row in dict.fromkeys(tops)]
 
 
 @pytest.mark.parametrize(
@@ -166,7 +172,7 @@ def test_a_copy_is_led_by_the_first_better_match(ranked: list[MatchCard], places
     assert leaders(ranked) == places
 
 
-def test_it_shows_the_matches_that_reach_the_threshold_and_the_one_below(visit: Visit) -> None:
+def test_it_shows_the_matches_that_reach_the_threshold_and_a_row_of_those_below(visit: Visit) -> None:
     page = visit("n=500&threshold=0.9")
     shown = scores(page)
     assert len(shown) > 10
@@ -174,15 +180,17 @@ def test_it_shows_the_matches_that_reach_the_threshold_and_the_one_below(visit: 
     assert all(better >= worse for better, worse in pairwise(shown))
     assert shown[0] == 100.0
     below = page.locator(".card.below")
-    expect(below).to_have_count(1)
-    expect(below.locator(".score")).to_have_text(re.compile(r"^Just below: 89\.\d\s%$"))
-    assert page.locator(".card").count() == len(shown) + 1
+    expect(page.get_by_role("heading", name="Below the threshold")).to_be_visible()
+    left_out = [float(text.split()[0]) for text in below.locator(".score").all_text_contents()]
+    assert 89 < max(left_out) < 90
+    assert rows(page)[-1] == list(range(len(shown), len(shown) + len(left_out))), "one row of what was left out"
+    assert below.first.locator("img").evaluate("i => getComputedStyle(i).opacity") == "0.4"
+    assert page.locator(".card").count() == len(shown) + len(left_out)
     expect(page.locator(".status")).to_have_text(f"{len(shown)} of 1,204 reach 90\u202f%")
     expect_value(page, "90.0 %")
     image = page.locator(".card img").first
     expect(image).to_have_js_property("complete", True)
     assert image.evaluate("i => i.naturalWidth") > 0
-    assert image.evaluate("i => getComputedStyle(i).objectFit") == "contain"
     expect(image).to_have_attribute("alt", re.compile(", no. "))
 
 
@@ -278,7 +286,7 @@ def test_the_keys_move_the_threshold(visit: Visit) -> None:
 @pytest.mark.parametrize(("key", "value", "cards"), [("Home", 0.0, 60), ("End", 1.0, 1)])
 def test_the_threshold_holds_at_its_ends(visit: Visit, key: str, value: float, cards: int) -> None:
     page = visit("n=60&threshold=0.8")
-    page.get_by_role("slider").focus()
+    page.get_by_role("slider", name="Threshold").focus()
     page.keyboard.press(key)
     expect_known(page, released=value)
     runs = known(page)["runs"]
@@ -315,7 +323,7 @@ def test_a_rerun_with_the_same_matches_disturbs_nothing(visit: Visit) -> None:
     expect(card.locator("input")).to_be_checked()
     assert main.evaluate("m => m.scrollTop") == top
     assert len(known(page)["selected"]) == 1
-    page.get_by_role("slider").press("ArrowLeft")
+    page.get_by_role("slider", name="Threshold").press("ArrowLeft")
     expect_known(page, threshold=0.795)
     assert card.evaluate("card => card.mine") == "kept"
 
@@ -333,12 +341,12 @@ def test_a_step_touches_only_the_cards_that_change(visit: Visit) -> None:
         }"""
     )
     before = len(scores(page))
-    page.get_by_role("slider").focus()
+    page.get_by_role("slider", name="Threshold").focus()
     page.keyboard.press("ArrowRight")
     expect_value(page, "80.5 %")
     moved = before - len(scores(page))
     assert moved > 0
-    assert page.evaluate("window.touched.size") == moved + 1
+    assert page.evaluate("window.touched.size") <= 2 * moved + 2, "those that leave, and those at the end of the row"
 
 
 SHADOW = "document.querySelector('[data-testid=stBidiComponentIsolated]').shadowRoot"
@@ -362,16 +370,17 @@ def test_a_jump_over_all_matches_is_one_repaint(visit: Visit, more: str) -> None
         return next(float(metric["value"]) for metric in metrics if metric["name"] == "LayoutCount")
 
     page.evaluate(COUNT_MOVES)
-    page.get_by_role("slider").focus()
+    page.get_by_role("slider", name="Threshold").focus()
     for key, value in [("Home", "0.0\u202f%"), ("End", "100.0\u202f%"), ("Home", "0.0\u202f%")]:
         page.evaluate(FRAMES)
-        shown, start = set(ids(page)), layouts()
+        shown, start = set(ids(page, ".card")), layouts()
         page.evaluate("window.moved = 0")
         page.keyboard.press(key)
         expect_value(page, value)
         page.evaluate(FRAMES)
         assert layouts() - start <= 12, key
-        assert page.evaluate("window.moved") == len(shown ^ set(ids(page))), key
+        moved = page.evaluate("window.moved") - len(shown ^ set(ids(page, ".card")))
+        assert 0 <= moved <= 1, "cards that come and go, and a heading"
 
 
 def test_a_step_through_unfolded_copies_moves_none_of_the_cards_around_them(visit: Visit) -> None:
@@ -379,19 +388,19 @@ def test_a_step_through_unfolded_copies_moves_none_of_the_cards_around_them(visi
     for fold in page.locator(".fold:visible").all():
         fold.click()
     page.evaluate(COUNT_MOVES)
-    page.get_by_role("slider").focus()
+    page.get_by_role("slider", name="Threshold").focus()
     for key, step in [("ArrowRight", n) for n in range(151, 176)] + [("ArrowLeft", n) for n in range(174, 149, -1)]:
-        shown = set(ids(page))
+        shown, below = set(ids(page, ".card")), page.locator(".below").count()
         page.evaluate("window.moved = 0")
         page.keyboard.press(key)
         expect_value(page, f"{step / 2:.1f}\u202f%")
-        change = len(shown ^ set(ids(page)))
-        assert page.evaluate("window.moved") <= change + 2, "all but the copy that is now just below the line stay put"
+        change = len(shown ^ set(ids(page, ".card")))
+        assert page.evaluate("window.moved") <= change + 2 * (below + 1), "all but the row below the line stay put"
 
 
 def test_a_late_answer_undoes_no_key(visit: Visit) -> None:
     page = visit("n=60&threshold=0.5&slow=1")
-    page.get_by_role("slider").focus()
+    page.get_by_role("slider", name="Threshold").focus()
     page.keyboard.press("ArrowRight")
     page.wait_for_timeout(500)  # let go of, and the script runs
     steps = 1
@@ -446,7 +455,6 @@ def test_another_query_replaces_everything(visit: Visit) -> None:
     titles = page.locator(".title").all_text_contents()
     page.get_by_role("button", name="Another query").click()
     expect(page.locator(".title").first).not_to_have_text(titles[0])
-    assert page.locator(".card").count() == len(titles)
     expect(page.locator("[data-part=picked]")).to_be_hidden()
     expect(page.locator(".card.selected")).to_have_count(0)
     expect_known(page, selected=[])
@@ -489,7 +497,7 @@ def test_a_range_is_selected_with_shift(visit: Visit) -> None:
     page.get_by_role("button", name="Select all shown").click()
     count = len(scores(page))
     expect(page.locator("[data-part=picked]")).to_have_text(f"{count} selected")
-    expect(page.locator(".card.below input")).not_to_be_checked()
+    expect(page.locator(".card.below input:checked")).to_have_count(0)
     drag(page, 80, 95)
     hidden = count - len(scores(page))
     expect(page.locator("[data-part=picked]")).to_have_text(f"{count} selected, {hidden} of them below the threshold")
@@ -508,17 +516,22 @@ def test_the_grid_is_walked_with_the_keys(visit: Visit) -> None:
     page.get_by_role("button", name="Select all shown").focus()
     page.keyboard.press("Tab")
     expect(pictures.first).to_be_focused()
-    columns = page.locator(".cards").evaluate("c => getComputedStyle(c).gridTemplateColumns.split(' ').length")
+    middles = page.locator(".card").evaluate_all("all => all.map(c => c.offsetLeft + c.offsetWidth / 2)")
+    second = rows(page)[1]
+    under = min(second, key=lambda place: abs(middles[place] - middles[1]))
+    above = min(rows(page)[0], key=lambda place: abs(middles[place] - middles[under - 1]))
     for key, place in [
         ("ArrowLeft", 0),
         ("ArrowRight", 1),
-        ("ArrowDown", 1 + columns),
-        ("ArrowLeft", columns),
-        ("ArrowUp", 0),
-        ("End", len(scores(page))),
+        ("ArrowDown", under),
+        ("ArrowLeft", under - 1),
+        ("ArrowUp", above if under > second[0] else under - 1),
+        ("End", page.locator(".card").count() - 1),
         ("Home", 0),
         ("ArrowRight", 1),
     ]:
+        if key == "ArrowUp" and under == second[0]:
+            continue
         page.keyboard.press(key)
         expect(pictures.nth(place)).to_be_focused()
     assert pictures.nth(1).evaluate("p => getComputedStyle(p).outlineStyle") == "solid"
@@ -562,7 +575,7 @@ def test_the_title_of_a_picture_is_a_link(visit: Visit) -> None:
 def test_no_match_offers_the_closest(visit: Visit) -> None:
     page = visit("n=60&best=0.8123&threshold=0.95")
     expect(page.locator(".empty")).to_contain_text("No picture reaches 95 %. The closest is 81.2 %.")
-    expect(page.locator(".card")).to_have_count(1)
+    expect(page.locator(".card:not(.below)")).to_have_count(0)
     page.get_by_role("button", name="Show the closest").click()
     expect_value(page, "81.2 %")
     expect(page.locator(".empty")).to_be_hidden()
@@ -591,10 +604,10 @@ def test_hostile_words_stay_words(visit: Visit) -> None:
     title = page.locator(".title").first
     expect(title).to_have_text("<img src=x onerror=\"window.pwned = 'title'\"><b>bold</b>")
     assert title.get_attribute("href") is None
-    assert page.locator(".caption img, .card b").count() == 0
+    assert page.locator(".caption img, .card b, .pills img").count() == 0
     expect(page.locator(".note").nth(1)).to_have_text("<b onclick=alert()>bold</b>")
     expect(page.locator(".badge").nth(1)).to_have_text("<b onclick=alert()>bold</b>")
-    title.click()
+    title.dispatch_event("click")
     expect(page.locator(".broken").nth(1)).to_have_text("This picture cannot be shown")
     expect(page.locator(".broken").nth(1)).to_be_visible()
     expect(page.locator(".card img").nth(1)).to_be_hidden()
@@ -627,14 +640,13 @@ def test_words_can_be_read_in_light_and_dark(visit: Visit, scheme: str) -> None:
         (".value", "page"),
         (".status", "page"),
         (".axis", "page"),
-        (".title", "page"),
-        (".host", "page"),
-        (".below .score", "page"),
-        (".broken", ".picture:not(.below .picture)"),
+        (".score", ".score"),
+        (".relation", ".relation"),
+        (".title", ".score"),
+        (".broken", ".picture"),
         (".strong", ".strong"),
-        (".note", "page"),
         (".badge", ".badge"),
-        (".stack .fold", "page"),
+        (".stack .fold", ".stack .fold"),
         (".open .fold", ".open .fold"),
         (".asks button", ".asks button"),
         (".marks [aria-pressed=false]", "page"),
@@ -649,11 +661,10 @@ def test_words_can_be_read_in_light_and_dark(visit: Visit, scheme: str) -> None:
 
 
 @pytest.mark.parametrize("more", ["", "&copies=1&notes=1&marks=1&caution=1"])
-def test_a_phone_shows_two_columns_and_nothing_sticks_out(visit: Visit, more: str) -> None:
+def test_a_phone_shows_pictures_beside_each_other_and_nothing_sticks_out(visit: Visit, more: str) -> None:
     page = visit(f"n=60&threshold=0.75&selectable=1{more}", viewport={"width": 390, "height": 844}, has_touch=True)
     page.get_by_role("button", name="Select all shown").click()
-    columns = page.locator(".cards").evaluate("c => getComputedStyle(c).gridTemplateColumns.split(' ').length")
-    assert columns == 2
+    assert len(rows(page)[0]) >= 2
     assert len(scores(page)) > 4
     wide = page.locator(".match-gallery *:visible").evaluate_all(
         "all => all.filter(e => e.getBoundingClientRect().right > 390 && !e.closest('.hush')).map(e => e.className)"
@@ -663,16 +674,72 @@ def test_a_phone_shows_two_columns_and_nothing_sticks_out(visit: Visit, more: st
 
 
 @pytest.mark.parametrize("part", [".pick", ".asks"])
-def test_the_buttons_of_a_card_are_there_for_fingers_and_wait_for_a_mouse_or_the_focus(visit: Visit, part: str) -> None:
+def test_the_buttons_of_a_card_wait_for_a_mouse_or_the_focus(visit: Visit, part: str) -> None:
     opacity = "p => getComputedStyle(p).opacity"
-    phone = visit("n=60&threshold=0.8&selectable=1", has_touch=True, is_mobile=True)
-    assert phone.locator(part).nth(1).evaluate(opacity) == "1"
     desk = visit("n=60&threshold=0.8&selectable=1")
     assert desk.locator(part).nth(1).evaluate(opacity) == "0"
     desk.mouse.move(*middle_of(desk, desk.locator(".picture").nth(1)))
     assert desk.locator(part).nth(1).evaluate(opacity) == "1"
     desk.locator(".picture").nth(2).focus()
     assert desk.locator(part).nth(2).evaluate(opacity) == "1"
+
+
+def test_a_finger_finds_one_control_on_a_picture_and_holds_it_to_see_its_name(visit: Visit) -> None:
+    page = visit("n=60&threshold=0.8&selectable=1&judging=1", has_touch=True, is_mobile=True)
+    card = page.locator(".card").nth(1)
+    visible = card.locator("button:visible:not(.picture), input:visible")
+    expect(visible).to_have_count(1)
+    assert card.locator(".pick").evaluate("p => getComputedStyle(p).opacity") == "1"
+    caption = card.locator(".caption")
+    assert caption.evaluate("c => getComputedStyle(c).opacity") == "0"
+    session = page.context.new_cdp_session(page)
+    point = dict(zip("xy", middle_of(page, card), strict=True))
+    session.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [point]})
+    expect(card).to_have_class(re.compile("named"))
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    assert caption.evaluate("c => getComputedStyle(c).opacity") == "1"
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.touchscreen.tap(*middle_of(page, card))
+    expect(page.get_by_role("dialog")).to_be_visible()
+
+
+def test_the_pictures_fill_rows_and_keep_their_shapes(visit: Visit) -> None:
+    page = visit("n=60&threshold=0.55")
+    boxes = page.locator(".card").evaluate_all(
+        "all => all.map(c => c.getBoundingClientRect()).map(({x, y, width, height}) => [x, y, width, height])"
+    )
+    shapes = page.locator(".card img").evaluate_all(
+        "all => all.map(i => getComputedStyle(i.closest('.card')).flexGrow)"
+    )
+    width = page.locator(".cards").bounding_box()
+    assert width is not None
+    for row in rows(page)[:-2]:  # the last of the matches and that below them end where they end
+        assert sum(boxes[place][2] for place in row) + 6 * (len(row) - 1) == pytest.approx(width["width"], abs=2)
+        assert len({round(boxes[place][3]) for place in row}) <= 2
+    for (_, _, wide, high), shape in zip(boxes, shapes, strict=True):
+        assert wide / high == pytest.approx(float(shape), rel=0.02)
+    first = page.locator(".card img").first
+    natural = first.evaluate("i => i.naturalWidth / i.naturalHeight")
+    assert natural == pytest.approx(float(shapes[0]), rel=0.02)
+
+
+def test_the_size_of_the_pictures_is_remembered(visit: Visit) -> None:
+    page = visit("n=60&threshold=0.7")
+    size = page.get_by_role("slider", name="Picture size")
+    before = len(rows(page)[0])
+    size.focus()
+    page.keyboard.press("End")
+    assert len(rows(page)[0]) < before
+    expect(size).to_have_attribute("aria-valuetext", "360 pixels high")
+    large = len(rows(page)[0])
+    page.reload()
+    page.locator(".card").first.wait_for()
+    expect(size).to_have_value("4")
+    assert len(rows(page)[0]) == large
+    size.focus()
+    page.keyboard.press("Home")
+    assert len(rows(page)[0]) > before
+    page.evaluate("localStorage.clear()")
 
 
 def test_copies_are_folded_under_the_best_of_them(visit: Visit, ranked: list[tuple[str, float]]) -> None:
@@ -682,7 +749,7 @@ def test_copies_are_folded_under_the_best_of_them(visit: Visit, ranked: list[tup
     assert reaching == 23
     expect(page.locator(".status")).to_have_text("23 of 1,204 reach 75\u202f%")
     assert page.locator(".fold:visible").all_inner_texts() == ["+ 3 copies"] * 2 + ["+ 2 copies"] * 5
-    expect(page.locator(".below .fold")).to_be_hidden()
+    expect(page.locator(".below .fold:visible")).to_have_count(0)
     second = fold_of(page, ranked[1][0])
     expect(second).to_have_attribute("aria-expanded", "false")
     second.click()
@@ -719,7 +786,7 @@ def test_copies_unfold_by_keyboard_and_the_focus_stays(visit: Visit, ranked: lis
     page.locator(".picture").first.focus()
     page.keyboard.press("ArrowRight")
     fold = fold_of(page, ranked[1][0])
-    for part in ["[data-ask=more]", "[data-ask=less]", ".title", ".fold"]:
+    for part in [".title", "[data-ask=more]", "[data-ask=less]", ".fold"]:
         page.keyboard.press("Tab")
         expect(page.locator(".card").nth(1).locator(part)).to_be_focused()
     page.keyboard.press("Enter")
@@ -729,7 +796,7 @@ def test_copies_unfold_by_keyboard_and_the_focus_stays(visit: Visit, ranked: lis
     expect(page.locator(".picture").nth(2)).to_be_focused()
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("End")
-    expect(page.locator(".below .picture")).to_be_focused()
+    expect(page.locator(".below .picture").last).to_be_focused()
     fold.focus()
     page.keyboard.press("Space")
     assert ids(page) == folded(ranked, 75)
@@ -849,8 +916,8 @@ def test_a_card_asks_for_more_or_less_like_it(visit: Visit) -> None:
     page.get_by_role("button", name="Run again").click()
     expect_known(page, more_like=None)
     page.locator(".picture").nth(2).focus()
-    page.keyboard.press("Tab")
-    page.keyboard.press("Tab")
+    for _ in range(3):
+        page.keyboard.press("Tab")
     less = page.get_by_role("button", name=re.compile("^Less like this: ")).nth(2)
     expect(less).to_be_focused()
     page.keyboard.press("Enter")

@@ -300,6 +300,56 @@ def test_a_picture_that_is_removed_before_the_page_is_complete_does_not_come_bac
     expect(page).not_to_have_url(re.compile("[?&]q="))
 
 
+FILLED = """() => {
+    const shadows = [...document.querySelectorAll('[data-testid=stBidiComponentIsolated]')].map(e => e.shadowRoot);
+    const root = shadows.find(r => r.querySelector('.match-gallery'));
+    const top = root.querySelector('.toolbar').getBoundingClientRect().bottom;
+    let area = 0;
+    for (const image of root.querySelectorAll('.card img')) {
+        const box = image.getBoundingClientRect();
+        const width = Math.min(box.right, innerWidth) - Math.max(box.left, 0);
+        const height = Math.min(box.bottom, innerHeight) - Math.max(box.top, top);
+        if (width > 0 && height > 0) area += width * height;
+    }
+    return area / (innerWidth * innerHeight);
+}"""
+
+
+def test_photos_fill_the_screen(app: App, page: Page) -> None:
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.goto(f"{app.url}/?q={quote(json.dumps([{'picture': ids(app)['5.jpg']}]))}&threshold=0")
+    expect(matches(page).nth(40)).to_be_attached()
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+    assert page.evaluate(FILLED) > 0.38
+    page.get_by_test_id("stMain").evaluate("m => m.scrollTop = 700")
+    expect(page.get_by_role("slider", name="Threshold")).to_be_in_viewport()
+    expect(chips(page)).to_be_in_viewport()  # the query stays beside its matches
+    assert page.evaluate(FILLED) > 0.55
+
+
+def test_what_is_selected_far_below_can_be_acted_on_there(app: App, page: Page) -> None:
+    open_with(page, app, photo(3))
+    page.get_by_role("slider", name="Threshold").press("Home")
+    last = matches(page).last
+    last.scroll_into_view_if_needed()
+    last.hover()
+    last.get_by_role("checkbox").check()
+    bar = page.locator(".st-key-selection-bar")
+    expect(bar).to_contain_text("1 picture selected")
+    expect(bar).to_be_in_viewport(ratio=1)
+    expect(last).to_be_in_viewport()
+    last.locator(".picture").focus()
+    page.keyboard.press("Control+a")
+    expect(bar).to_contain_text("60 pictures selected")
+    page.keyboard.press("Control+a")
+    page.get_by_role("button", name="Clear", exact=True).click()
+    expect(bar).to_have_count(0)
+    last.get_by_role("checkbox").check()
+    bar.get_by_role("button", name="Exclude").click()
+    expect(chips(page)).to_have_count(2)
+    assert parts(page)[1]["weight"] == -0.5
+
+
 def test_matches_are_tagged_removed_and_brought_back(app: App, page: Page) -> None:
     open_with(page, app, photo(25))
     page.get_by_role("button", name="Select all shown").click()

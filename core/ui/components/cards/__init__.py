@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Protocol, TypedDict
+from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
 from core.collection.store import picture_name
@@ -54,3 +57,21 @@ def picture_card(settings: Settings, picture: CardSource, note: str = "") -> Car
         "name": picture_name(picture.title, picture.url),
         "note": note,
     }
+
+
+def name_apart(cards: Iterable[Card]) -> None:
+    """Add to names that several of the cards have what tells them apart: the folder in the URL, else the site."""
+    cards = list(cards)
+    for place in (_folder, _site):
+        names = Counter(card["name"] for card in cards)
+        for card in cards:
+            if names[card["name"]] > 1 and (where := place(card["url"])):
+                card["name"] = f"{card['name']} · {where}"
+
+
+def _folder(url: str) -> str:
+    return "" if url.startswith("/") else unquote(urlsplit(url).path.rpartition("/")[0].rpartition("/")[2])
+
+
+def _site(url: str) -> str:
+    return urlsplit(url).hostname or ""

@@ -1,6 +1,6 @@
 // @ts-check
 // Pictures as cards in a grid: how they are drawn, walked by the keys and selected.
-import { find, findParts, grouped, whenQuiet } from "../base.js";
+import { clamp, find, findParts, grouped, whenQuiet } from "../base.js";
 
 /** @import { Send } from "../base.js" */
 
@@ -11,7 +11,7 @@ import { find, findParts, grouped, whenQuiet } from "../base.js";
  *   note: string}} Card
  */
 
-/** @typedef {Record<"card" | "cards" | "clear" | "live" | "picked" | "picks" | "selectAll", any>} CardParts */
+/** @typedef {Record<"card" | "cards" | "clear" | "live" | "picked" | "picks" | "selectAll" | "size", any>} CardParts */
 
 /** Show a text in a part that is hidden while it has none. @param {HTMLElement} part @param {string} text */
 export function showText(part, text) {
@@ -19,10 +19,29 @@ export function showText(part, text) {
   part.hidden = !text;
 }
 
+const NARROWEST = 0.4;
+const WIDEST = 4;
+
+/** @param {Card} card the width of a picture to its height */
+const ratioOf = ({ width, height }) => width / Math.max(1, height) || 1;
+
+/** @param {Card} card the same, as far as a row can show it */
+export const shapeOf = (card) => clamp(ratioOf(card), NARROWEST, WIDEST);
+
 /** A URL as an object, or null; /… is a path on this server. @param {string} text */
 function parsed(text) {
   const base = text.startsWith("/") ? location.origin : undefined;
   return URL.canParse(text, base) ? new URL(text, base) : null;
+}
+
+const ROWS = [90, 130, 180, 250, 360]; // pixels that a row of pictures is high, at least
+const HOLD_MS = 450; // how long a finger rests until it shows a name
+const SIZE = "lookalike-picture-size";
+
+/** The place in `ROWS` that was chosen last in this browser. */
+function rememberedSize() {
+  const size = Number(localStorage.getItem(SIZE) ?? 2);
+  return size in ROWS ? size : 2;
 }
 
 /** The first element of a template, as a copy. @param {HTMLTemplateElement} template */
@@ -50,6 +69,7 @@ export class CardList {
   revision = undefined;
   /** @type {string | undefined} names what a selection lasts for: the items, or the search that they are found by */
   scope = undefined;
+  row = 0; // pixels that a row is high, at least
   anchor = 0; // where a range selection starts
   current = 0; // the card that the Tab key reaches
   /** @type {Send} */
@@ -66,6 +86,7 @@ export class CardList {
     this.parts.selectAll.onclick = () => this.select(this.selectablePlaces(), true);
     this.parts.clear.onclick = () => this.select([...this.selected], false);
     this.listenToCards();
+    this.listenToSize();
   }
 
   /**
@@ -98,6 +119,8 @@ export class CardList {
   /** The card of one item. Its text goes in as text, never as markup. @param {T} item */
   draw(item) {
     const card = copyOf(this.parts.card);
+    card.style.setProperty("--shape", shapeOf(item).toFixed(4));
+    card.classList.toggle("extreme", shapeOf(item) !== ratioOf(item));
     const source = parsed(item.url);
     const title = find(card, ".title", HTMLAnchorElement);
     title.textContent = title.title = item.name;
@@ -127,6 +150,26 @@ export class CardList {
     return [...this.items.keys()];
   }
 
+  // How large the pictures are
+
+  listenToSize() {
+    const { size } = this.parts;
+    size.max = ROWS.length - 1;
+    size.value = rememberedSize();
+    size.oninput = () => {
+      localStorage.setItem(SIZE, size.value);
+      this.showSize();
+    };
+    this.showSize();
+  }
+
+  showSize() {
+    const { size } = this.parts;
+    this.row = ROWS[size.value];
+    size.setAttribute("aria-valuetext", `${this.row} pixels high`);
+    this.root.style.setProperty("--row", `min(${this.row}px, ${this.row / 6}cqw)`);
+  }
+
   // Clicks and keys
 
   listenToCards() {
@@ -151,13 +194,51 @@ export class CardList {
       else if (this.selectable && event.shiftKey) this.pick(place, true, true);
       else this.open(place);
     };
+    this.listenToFingers();
     cards.addEventListener("focusin", (/** @type {FocusEvent} */ event) => this.setCurrent(placeOf(event)));
     cards.onkeydown = (/** @type {KeyboardEvent} */ event) => {
+      if ((event.ctrlKey || event.metaKey) && event.key === "a" && this.selectable) {
+        event.preventDefault();
+        this.select(this.selectablePlaces(), true);
+        return;
+      }
       if (event.altKey || event.ctrlKey || event.metaKey) return;
       if (ticks(event)) this.pick(this.current, !this.selected.has(this.current), event.shiftKey);
       else if (!this.takeKey(event) && !this.walk(event.key)) return;
       event.preventDefault();
     };
+  }
+
+  /** A finger that rests on a picture shows what is said of it, and opens nothing. */
+  listenToFingers() {
+    const { cards } = this.parts;
+    /** @type {number | undefined} */
+    let timer;
+    /** @type {Element | null} */
+    let named = null;
+    let held = false;
+    cards.addEventListener("pointerdown", (/** @type {PointerEvent} */ event) => {
+      held = false;
+      if (event.pointerType === "mouse") return;
+      const card = /** @type {Element} */ (event.target).closest(".card");
+      clearTimeout(timer);
+      timer = setTimeout(() => {
+        held = true;
+        named?.classList.remove("named");
+        named = card;
+        named?.classList.add("named");
+      }, HOLD_MS);
+    });
+    for (const end of ["pointerup", "pointercancel"]) cards.addEventListener(end, () => clearTimeout(timer));
+    cards.addEventListener("contextmenu", (/** @type {Event} */ event) => {
+      if (held) event.preventDefault();
+    });
+    cards.addEventListener("click", (/** @type {Event} */ event) => {
+      if (!held) return;
+      held = false;
+      event.stopImmediatePropagation();
+      event.preventDefault();
+    }, true);
   }
 
   /** What a click on a picture does. @param {number} place */
@@ -176,20 +257,40 @@ export class CardList {
   /** Move the focus by an arrow key. Returns whether the key is one. @param {string} key */
   walk(key) {
     const { shown } = this;
-    const columns = getComputedStyle(this.parts.cards).gridTemplateColumns.split(" ").length;
     const here = shown.indexOf(this.current);
     /** @type {Record<string, number>} */
     const goals = {
       ArrowLeft: here - 1,
       ArrowRight: here + 1,
-      ArrowUp: here - columns,
-      ArrowDown: here + columns,
+      ArrowUp: key === "ArrowUp" ? this.inNextRow(here, -1) : -1,
+      ArrowDown: key === "ArrowDown" ? this.inNextRow(here, 1) : -1,
       Home: 0,
       End: shown.length - 1,
     };
     if (!(key in goals)) return false;
     if (shown[goals[key]] !== undefined) this.focusCard(shown[goals[key]]);
     return true;
+  }
+
+  /**
+   * The card in the row above (-1) or below (1) that comes nearest to one, by its number among those shown.
+   *
+   * @param {number} here
+   * @param {number} by
+   */
+  inNextRow(here, by) {
+    const cards = this.shown.map((place) => this.cards[place]);
+    /** @param {HTMLElement} card */
+    const middle = (card) => card.offsetLeft + card.offsetWidth / 2;
+    let [found, top] = [-1, 0];
+    for (let next = here + by; next in cards; next += by) {
+      if (cards[next].offsetTop === cards[here].offsetTop) continue;
+      if (found >= 0 && cards[next].offsetTop !== top) break;
+      const nearer = found < 0 ||
+        Math.abs(middle(cards[next]) - middle(cards[here])) < Math.abs(middle(cards[found]) - middle(cards[here]));
+      if (nearer) [found, top] = [next, cards[next].offsetTop];
+    }
+    return found;
   }
 
   /** @param {number} place */

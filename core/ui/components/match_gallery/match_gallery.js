@@ -1,6 +1,6 @@
 // @ts-check
 import { clamp, eventLog, find, grouped, mounted, whenQuiet } from "../base.js";
-import { CardList, showText } from "../cards/cards.js";
+import { CardList, shapeOf, showText } from "../cards/cards.js";
 import { ComparingTable } from "../comparing_table/comparing_table.js";
 import { countReaching, histogram, percent, percentTenths, range, STEP, steppedBy } from "./scale.js";
 
@@ -34,9 +34,11 @@ import { countReaching, histogram, percent, percentTenths, range, STEP, steppedB
 class MatchGallery extends CardList {
   threshold = 0;
   reaching = 0; // matches that are the same picture or reach the threshold
+  room = 0; // pixels that a row is wide
   same = 0; // matches that are the same picture
   total = 0; // pictures in the collection
-  below = -1; // the place of the card just below the threshold, which is the last one shown; or -1
+  /** @type {Set<number>} the places of the cards below the threshold, a row of them, which are the last ones shown */
+  below = new Set();
   /** @type {Match[]} the others */
   alike = [];
   /** @type {Map<number, number[]>} the places of a leader's copies, best first */
@@ -68,6 +70,7 @@ class MatchGallery extends CardList {
     this.announce = whenQuiet(() => (parts.live.textContent = parts.count.textContent));
     this.releaseSoon = whenQuiet(() => this.release());
     this.listenToScale();
+    new ResizeObserver(([{ contentRect }]) => (this.room = contentRect.width)).observe(this.root);
     parts.closest.onclick = () => {
       this.moveTo(this.items[this.same].score);
       this.release();
@@ -152,7 +155,7 @@ class MatchGallery extends CardList {
       if (leader !== null) this.copies.set(leader, [...(this.copies.get(leader) ?? []), place]);
     });
     this.unfolded = new Set([...this.copies.keys()].filter((place) => unfolded.has(items[place].id)));
-    this.below = -1;
+    this.below = new Set();
     this.reaching = -1; // not known yet
     this.same = items.filter(({ relation }) => relation).length;
     this.alike = items.slice(this.same);
@@ -168,7 +171,7 @@ class MatchGallery extends CardList {
     const { parts } = this;
     parts.suggestion.hidden = !advice && marks.length === 0;
     this.root.classList.toggle("caution", caution);
-    if (parts.advice.textContent !== advice) parts.advice.textContent = advice;
+    if (parts.advice.textContent !== advice) parts.advice.textContent = parts.advice.title = advice;
     if (JSON.stringify(marks) === JSON.stringify(this.marks)) return;
     this.marks = marks;
     parts.marks.replaceChildren(...marks.map(({ label, at, reason }) => {
@@ -190,14 +193,12 @@ class MatchGallery extends CardList {
   /** @param {Match} match */
   draw(match) {
     const card = super.draw(match);
-    /** @type {HTMLElement[]} */
-    const extras = [...this.parts.extras.content.cloneNode(true).children];
-    for (const extra of extras) find(card, extra.dataset.to ?? "", HTMLElement).append(...extra.children);
-    find(card, ".title", HTMLElement).after(find(card, ".score", HTMLElement), find(card, ".relation", HTMLElement));
+    find(card, ".frame", HTMLElement).append(...this.parts.extras.content.firstElementChild.cloneNode(true).children);
     find(card, ".score", HTMLElement).textContent = percentTenths(match.score);
     showText(find(card, ".badge", HTMLElement), match.badge);
     showText(find(card, ".relation", HTMLElement), match.relation);
     card.classList.toggle("copy", match.leader !== null);
+    card.classList.toggle("same", Boolean(match.relation));
     /** @type {NodeListOf<HTMLButtonElement>} */
     const buttons = card.querySelectorAll("[data-ask], [data-verdict]");
     for (const button of buttons) button.setAttribute("aria-label", `${button.title}: ${match.name}`);
@@ -263,33 +264,35 @@ class MatchGallery extends CardList {
    */
   arrange() {
     const { cards, items, parts } = this;
-    const below = this.reaching < items.length ? this.reaching : -1;
+    const below = new Set(this.rowBelow());
     const shown = range(0, this.reaching)
       .filter((place) => items[place].leader === null)
       .flatMap((place) => (this.unfolded.has(place) ? [place, ...this.copiesReaching(place)] : [place]))
-      .concat(below < 0 ? [] : [below]);
+      .concat([...below]);
     const stays = new Set(shown);
     for (const place of this.shown) {
-      const rises = place === this.below && place !== below && items[place].leader !== null; // to its leader
+      const rises = this.below.has(place) && !below.has(place) && items[place].leader !== null; // to its leader
       if (rises || !stays.has(place)) cards[place].remove();
     }
     /** @type {HTMLElement[]} */
     const nodes = shown.map((place) => cards[place]);
-    const { sameBand, alikeBand } = parts;
-    const others = this.same ? shown.findIndex((place) => place >= this.same && items[place].leader === null) : -1;
+    const { sameBand, alikeBand, belowBand } = parts;
+    const isAlike = (/** @type {number} */ place) => place >= this.same && items[place].leader === null;
+    const others = this.same ? shown.findIndex((place) => isAlike(place) && !below.has(place)) : -1;
+    if (below.size) nodes.splice(nodes.length - below.size, 0, belowBand);
     if (others >= 0) nodes.splice(others, 0, alikeBand);
     if (this.same) nodes.unshift(sameBand);
-    for (const band of [sameBand, alikeBand]) if (!nodes.includes(band)) band.remove();
+    for (const band of [sameBand, alikeBand, belowBand]) if (!nodes.includes(band)) band.remove();
+    const [first] = below;
+    if (belowBand.nextSibling !== cards[first]) belowBand.remove(); // else the cards around it would move
     /** @type {HTMLElement | null} */
     let next = null;
     for (const node of nodes.toReversed()) {
       if (node.parentNode !== parts.cards || node.nextSibling !== next) parts.cards.insertBefore(node, next);
       next = node;
     }
-    if (this.below !== below) {
-      if (cards[this.below]) this.showScore(this.below, false);
-      if (cards[below]) this.showScore(below, true);
-    }
+    for (const place of this.below) if (!below.has(place)) cards[place].classList.remove("below");
+    for (const place of below) if (!this.below.has(place)) cards[place].classList.add("below");
     this.shown = shown;
     this.below = below;
     if (cards.length) this.setCurrent(this.nearest(this.current));
@@ -303,11 +306,23 @@ class MatchGallery extends CardList {
     return [place, leader].find((candidate) => shown.includes(candidate)) ?? last;
   }
 
-  /** The score on a card; the card just below the threshold says that it is. @param {number} at @param {boolean} below */
-  showScore(at, below) {
-    const score = percentTenths(this.items[at].score);
-    this.cards[at].classList.toggle("below", below);
-    find(this.cards[at], ".score", HTMLElement).textContent = below ? `Just below: ${score}` : score;
+  /** The places of the first matches that do not reach the threshold, as many as fit in a row. */
+  rowBelow() {
+    const { items, reaching, row } = this;
+    this.room ||= this.root.clientWidth;
+    const height = Math.min(row, (row / 600) * this.room);
+    let [end, width] = [reaching, 0];
+    while (end < items.length) {
+      width += shapeOf(items[end]) * height;
+      if (width > this.room && end > reaching) break;
+      end += 1;
+    }
+    return range(reaching, end);
+  }
+
+  showSize() {
+    super.showSize();
+    if (this.revision !== undefined) this.arrange();
   }
 
   /** The sentences about how many matches reach the threshold. */

@@ -7,6 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.collection.store import Match
 from core.search.matches import Matches
@@ -15,29 +16,33 @@ from core.search.result_export import Report, as_contact_sheet, as_csv, as_json,
 from core.ui.app_status import engine
 from core.ui.bulk_edit import Selection, remove_button, tagging
 from core.ui.formatting import counted
-from core.ui.panels.search.query import add_parts
+from core.ui.panels.search.query import NEGATIVE, add_parts
 
 
-def show_actions(matches: Matches, shown: Sequence[Match], selected: Sequence[UUID], threshold: float) -> None:
-    """Buttons for the selected matches, or for all shown when none is selected."""
+def show_actions(
+    matches: Matches, shown: Sequence[Match], selected: Sequence[UUID], threshold: float, aside: DeltaGenerator
+) -> None:
+    """Buttons for the selected matches, in a bar that stays on the screen; when none is selected, `aside` gets those
+    for all shown."""
     chosen = [match for match in matches.found if match.id in set(selected)]
-    subject = chosen or list(shown)
-    ids = [match.id for match in subject]
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="actions"):
-        if chosen:
-            st.markdown(f"**{counted(len(chosen), 'picture')} selected**", width="content")
-            st.button(
-                "More like these",
-                icon=":material/add_photo_alternate:",
-                type="tertiary",
-                on_click=add_parts,
-                args=([Part(picture=id) for id in ids],),
-            )
-            selection = Selection(ids, len(ids))
-            tagging(selection)
-            remove_button(selection)
-        if subject:
-            _downloads(matches, subject, threshold)
+    if not chosen:
+        with aside:
+            if shown:
+                _downloads(matches, shown, threshold)
+        return
+    ids = [match.id for match in chosen]
+    selection = Selection(ids, len(ids))
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="selection-bar"):
+        st.markdown(f"**{counted(len(chosen), 'picture')} selected**", width="content")
+        _add_button("More like these", ":material/add_photo_alternate:", [Part(picture=id) for id in ids])
+        _add_button("Exclude", ":material/block:", [Part(picture=id, weight=NEGATIVE) for id in ids])
+        tagging(selection)
+        remove_button(selection)
+        _downloads(matches, chosen, threshold)
+
+
+def _add_button(label: str, icon: str, parts: Sequence[Part]) -> None:
+    st.button(label, icon=icon, type="tertiary", on_click=add_parts, args=(parts,))
 
 
 def _downloads(matches: Matches, subject: Sequence[Match], threshold: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.collection.filters import Filter
 from core.collection.store import Match
@@ -15,7 +16,7 @@ from core.search.score import per_mille
 from core.search.suggested_thresholds import SuggestedThresholds
 from core.tuning.verdicts import Verdict, judged_query
 from core.ui.app_status import engine, model_label, notices
-from core.ui.components.cards import picture_card
+from core.ui.components.cards import name_apart, picture_card
 from core.ui.components.events import revision_of
 from core.ui.components.match_gallery import Mark, MatchCard, match_gallery
 from core.ui.formatting import counted, percent
@@ -33,16 +34,18 @@ QUESTIONS = {
 """The suggested cuts, by the question that each answers: its label, and why it is there."""
 
 
-def show_results(query: Query, where: Filter) -> None:
-    """Draw the matches of a query among the pictures that a filter keeps. Raises DatabaseError or EncoderError."""
+def show_results(query: Query, where: Filter, aside: DeltaGenerator) -> None:
+    """Draw the matches of a query among the pictures that a filter keeps; `aside` is for what can be done with all of
+    them. Raises DatabaseError or EncoderError."""
     _forget_threshold_of_other_query(query)
     matches = _find_matches(query, where)
     threshold = _threshold(matches)
     offer_undo()
-    bar = st.container()
     judged = engine().verdicts.of_query(query.model, judged_query(query).key)
+    cards = [_card(match, matches, note) for match, note in zip(matches.found, matches.notes, strict=True)]
+    name_apart(cards)
     shown = match_gallery(
-        [_card(match, matches, note) for match, note in zip(matches.found, matches.notes, strict=True)],
+        cards,
         threshold=threshold,
         total=matches.total,
         key="gallery",
@@ -59,8 +62,7 @@ def show_results(query: Query, where: Filter) -> None:
         on_edit=edit_match,
     )
     st.caption(_summary(matches))
-    with bar:
-        show_actions(matches, matches.reaching(threshold), [UUID(id) for id in shown.selected], threshold)
+    show_actions(matches, matches.reaching(threshold), [UUID(id) for id in shown.selected], threshold, aside)
     if shown.more_like:
         _add(Part(picture=UUID(shown.more_like)))
     if shown.less_like:
