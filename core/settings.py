@@ -32,7 +32,10 @@ class Settings(BaseSettings):
         description="Connection string of your Postgres (15 or later, pgvector 0.8.0 or later). "
         "Unset: an embedded Postgres under `DATA_DIR`.",
     )
-    data_dir: Path = Field(Path("data"), description="Where the embedded Postgres keeps the collection.")
+    data_dir: Path = Field(
+        Path("data"),
+        description="Where the embedded Postgres keeps the collection. Pictures fetched to compare are cached there, too.",
+    )
     clip_model: str = Field(
         "",
         description="The model: an open_clip `NAME/TAG`, `hf-hub:ORGANISATION/NAME`, `local-dir:PATH`, or `built-in`. "

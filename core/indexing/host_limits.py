@@ -19,6 +19,10 @@ answers, bring it back to where it was refused."""
 MEASURED_SECONDS = 5.0
 """The answers of the last so many seconds tell what a host allowed when it refuses for the first time."""
 
+LOOKED_AT, REFUSED_SHARE = 20, 0.25
+"""Of a host's last so many outcomes, the share that must be refused for it to count as one with a rate: below that, it
+is the URLs that cannot be had. Repeated refusals of one URL count once."""
+
 LEAST_RATE, NO_LIMIT = 0.05, 100.0
 """Requests a second: the lowest rate, and the one above which a rate is no limit any more."""
 
@@ -45,6 +49,7 @@ class _Host:
     slowed_at: float = -math.inf
     refusals: int = 0
     answered: deque[float] = field(default_factory=lambda: deque(maxlen=256))
+    outcomes: deque[bool] = field(default_factory=lambda: deque(maxlen=LOOKED_AT))  # whether each was answered
     until: datetime | None = None
     reason: str = ""
 
@@ -52,11 +57,13 @@ class _Host:
 @dataclass(frozen=True)
 class Refusal:
     """What a refused request tells: the seconds until the host is asked again; whether it was `known` when the request
-    began that the host refuses some; and how many were refused in a row, one of those under way at a time."""
+    began that the host refuses some; how many were refused in a row, one of those under way at a time; and whether the
+    host is asked less often (`slowed`), or rather the URL cannot be had."""
 
     pause: float
     known: bool
     in_a_row: int
+    slowed: bool = True
 
     @property
     def hopeless(self) -> bool:
@@ -138,14 +145,16 @@ class HostGate:
         with self._lock:
             state = self._state(host)
             state.answered.append(now)
+            state.outcomes.append(True)
             state.refusals = 0
             if not math.isinf(state.rate):
                 state.rate += min(INCREASE, INCREASE_FACTOR * state.rate)
                 if state.rate > NO_LIMIT:
                     state.rate = math.inf
 
-    def refused(self, host: str, asked_at: float) -> Refusal:
-        """A host refused a request that began at `asked_at` on the clock of `time.monotonic`: it is asked less often.
+    def refused(self, host: str, asked_at: float, first: bool = True) -> Refusal:
+        """A host refused a request that began at `asked_at` on the clock of `time.monotonic`, the `first` for its URL
+        or not: it is asked less often, unless it answers nearly all others.
 
         What was under way when the rate last fell tells nothing new. Refusals in a row lengthen the pause, but leave
         the rate: a host that counts requests by the minute refuses all until the next minute.
@@ -153,8 +162,12 @@ class HostGate:
         now = time.monotonic()
         with self._lock:
             state = self._state(host)
+            if first:
+                state.outcomes.append(False)
             if asked_at < state.slowed_at:
                 return Refusal(max(0.0, state.next_at - now), known=False, in_a_row=state.refusals)
+            if math.isinf(state.rate) and state.outcomes.count(False) < REFUSED_SHARE * len(state.outcomes):
+                return Refusal(0.0, known=True, in_a_row=0, slowed=False)
             known = not math.isinf(state.rate)
             if not state.refusals:
                 state.rate = max(LEAST_RATE, min(state.rate, self._allowed(state, now)) * DECREASE)

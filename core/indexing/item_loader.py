@@ -124,8 +124,9 @@ class ItemLoader:
 
     def _refused(self, item: Item, error: FetchError, asked_at: float) -> Outcome:
         """The host is slowed down, and the item waits. Raises DatabaseError."""
-        refusal = self.hosts.refused(item.host, asked_at)
-        if refusal.hopeless or (refusal.known and item.attempts >= MAX_REFUSALS):
+        refusal = self.hosts.refused(item.host, asked_at, first=item.attempts == 1)
+        most = MAX_REFUSALS if refusal.slowed else MAX_ATTEMPTS
+        if refusal.hopeless or (refusal.known and item.attempts >= most):
             return Outcome(item, "failed", reason=str(error))
         after = min(error.retry_after or 0.0, MAX_RETRY_AFTER)
         held = after if after <= LONG_RETRY_AFTER or refusal.in_a_row > 1 else 0.0

@@ -68,7 +68,7 @@ def test_one_file_under_two_addresses_is_one_picture(database: Database, store: 
     add(database, store, model, [first])
     add(database, store, model, [second])
     assert store.count() == 1
-    assert [match.url for match in found(database, model)] == [first.url]
+    assert [match.url for match in found(database, model)] == [second.url]  # the one that was fetched last
 
 
 def test_a_removed_picture_is_not_found_and_returns_when_added_again(

@@ -280,27 +280,37 @@ def _show_left_out(what: str, columns: dict[str, list[int] | list[str]], *, expa
             st.dataframe(columns, hide_index=True, column_config={"Line": st.column_config.NumberColumn(width=60)})
 
 
-def _index_button(source: str, count: int, action: Callable[..., None], *args: object) -> None:
+def _index_button(source: str, count: int, action: Callable[..., bool], *args: object) -> None:
+    turn = st.session_state.setdefault("index-turn", 0)
     st.button(
         f"Index {counted(count, 'picture')}",
         key=f"index-{source}",
         type="primary",
         icon=":material/play_arrow:",
         disabled=not count,
-        on_click=action,
-        args=args,
+        on_click=_start_once,
+        args=(turn, action, *args),
     )
 
 
-def _start_urls(source: str, name: str, urls: list[tuple[bytes, str]], metadata: dict[bytes, Metadata]) -> None:
-    if start_import(lambda: engine().imports.submit(name, urls, metadata)):
-        if source == "paste":
-            st.session_state["pasted"] = ""
-        else:
-            _empty_uploader(source)
+def _start_once(turn: int, action: Callable[..., bool], *args: object) -> None:
+    """Start an import, once a click: when another event breaks its run off, Streamlit calls a callback again."""
+    if st.session_state["index-turn"] == turn and action(*args):
+        st.session_state["index-turn"] = turn + 1
 
 
-def _start_files(name: str, files: list[UploadedFile], pictures: list[FoundFile]) -> None:
+def _start_urls(source: str, name: str, urls: list[tuple[bytes, str]], metadata: dict[bytes, Metadata]) -> bool:
+    started = start_import(lambda: engine().imports.submit(name, urls, metadata))
+    if started and source == "paste":
+        st.session_state["pasted"] = ""
+    elif started:
+        _empty_uploader(source)
+    return started
+
+
+def _start_files(name: str, files: list[UploadedFile], pictures: list[FoundFile]) -> bool:
     with st.spinner("Storing the files…"):
-        if start_import(lambda: engine().imports.submit_files(name, read_files(_uploads(files), pictures))):
-            _empty_uploader("files")
+        started = start_import(lambda: engine().imports.submit_files(name, read_files(_uploads(files), pictures)))
+    if started:
+        _empty_uploader("files")
+    return started
