@@ -34,7 +34,8 @@ URLS: LiteralString = "ARRAY(SELECT url FROM sources WHERE sources.picture = p.i
 """The URLs of the picture `p`, oldest first."""
 
 NEWEST_URL: LiteralString = (
-    "coalesce((SELECT url FROM sources WHERE sources.picture = p.id ORDER BY added_at DESC, url LIMIT 1), '')"
+    "coalesce((SELECT url FROM sources WHERE sources.picture = p.id "
+    "ORDER BY starts_with(url, '/'), added_at DESC, url LIMIT 1), '')"
 )
 """Of the URLs of the picture `p` the one that was fetched last, by which it is shown and named, since signed URLs
 expire; '' if it has none."""

@@ -99,7 +99,8 @@ def test_a_collage_finds_its_pictures_and_the_table_shows_where_they_lie(app: Ap
 def test_the_table_shows_why_two_are_alike(app: App, page: Page) -> None:
     search(page, app, collage((2, 5, 11, 13)))
     page.get_by_role("button", name=re.compile("^5.jpg")).first.click()
-    table = page.get_by_role("dialog", name="5.jpg")
+    table = page.get_by_role("dialog")
+    expect(table).to_have_accessible_name("5.jpg")
     query, match = (table.locator(f".{name} canvas") for name in ("query", "match"))
     expect(match).to_be_hidden()
     page.keyboard.press("w")
@@ -113,6 +114,7 @@ def test_the_table_shows_why_two_are_alike(app: App, page: Page) -> None:
     brightest = shade.index(0)
     assert (brightest % side >= side // 2, brightest // side < side // 2) == (True, True)  # where the collage has it
     page.keyboard.press("ArrowRight")
+    expect(table).to_have_accessible_name("11.jpg")
     expect(table.get_by_text("Bright: what makes the two alike to the model")).to_be_visible()
     expect(match).to_be_visible()
     page.keyboard.press("w")
