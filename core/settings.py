@@ -34,7 +34,8 @@ class Settings(BaseSettings):
     )
     data_dir: Path = Field(
         Path("data"),
-        description="Where the embedded Postgres keeps the collection. Pictures fetched to compare are cached there, too.",
+        description="Where the embedded Postgres keeps the collection. "
+        "Pictures fetched to compare are cached there, too.",
     )
     clip_model: str = Field(
         "",

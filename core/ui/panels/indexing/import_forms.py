@@ -130,7 +130,7 @@ def _table_lines(
     return _table.lines(columns, fields, title)
 
 
-@st.cache_data(max_entries=8, ttl=20, show_spinner=False)
+@st.cache_data(max_entries=8, ttl=2, show_spinner=False)
 def _in_bin(keys: tuple[bytes, ...]) -> set[bytes]:
     return engine().imports.in_bin(keys)
 
