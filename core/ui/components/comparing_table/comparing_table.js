@@ -171,6 +171,7 @@ export class ComparingTable {
     at.name.textContent = at.name.title = match.name;
     at.score.textContent = match.score;
     at.relation.textContent = match.relation && `Same picture: ${match.relation}`;
+    at.relation.hidden = !match.relation;
     at.place.textContent = `${grouped(place + 1)} of ${grouped(this.ids.length)}`;
     at.previous.disabled = place <= 0;
     at.next.disabled = place >= this.ids.length - 1;

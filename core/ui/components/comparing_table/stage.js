@@ -15,6 +15,7 @@ import { laidOver } from "./homography.js";
 const MOST_ZOOM = 24;
 const BLINK_MS = 700; // less than three flashes in a second (WCAG 2.2, 2.3.1)
 const DIM = 0.82; // how dark it is where nothing is alike
+const LIFT = 0.6; // below 1, so that what is between the warmest and nothing is brighter
 const TAP_PX = 8; // a pointer that moves less was a tap
 const SWIPE_PX = 60;
 const GRIP_PX = 32; // how near the wipe's line a drag moves it when zoomed in
@@ -83,7 +84,7 @@ class Side {
     const { rows, box: [left, top, right, bottom] } = heat;
     [canvas.width, canvas.height] = [rows[0].length, rows.length];
     const shade = new ImageData(canvas.width, canvas.height);
-    rows.flat().forEach((share, place) => (shade.data[4 * place + 3] = Math.round(255 * DIM * (1 - share))));
+    rows.flat().forEach((share, place) => (shade.data[4 * place + 3] = Math.round(255 * DIM * (1 - share ** LIFT))));
     canvas.getContext("2d")?.putImageData(shade, 0, 0);
     Object.assign(canvas.style, {
       left: `${left * 100}%`,
