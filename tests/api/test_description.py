@@ -74,6 +74,8 @@ def images(client: TestClient, engine: Engine) -> Iterator[list[str]]:
         yield urls
 
 
+# The worker of the same process may draw a random delay while Hypothesis looks at the module.
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
 @pytest.mark.parametrize("mode", list(GenerationMode))
 @pytest.mark.parametrize(("method", "path"), CALLS)
 def test_every_call_does_what_its_description_says(
