@@ -22,8 +22,9 @@ def some_photos(count: int) -> list[Path]:
 
 
 def many_files(count: int) -> list[bytes]:
-    """`count` picture files with different bytes, made from a few photos by a trailer that no decoder reads."""
-    photos = [path.read_bytes() for path in some_photos(min(count, 100))]
+    """`count` picture files with different bytes: photos, and past 400 the same photos with a trailer that no decoder
+    reads. Such copies are costly, since each pair of them is proved."""
+    photos = [path.read_bytes() for path in some_photos(min(count, 400))]
     return [photos[number % len(photos)] + b"%d" % number for number in range(count)]
 
 

@@ -29,6 +29,7 @@ from core.settings import Settings
 from core.ui import app_status
 from tests.conftest import client_of
 from tests.support.copy_models import write_onnx
+from tests.support.haste import SHORT_LEASES
 from tests.support.worker import WorkerProcess
 
 PHOTOS = [read_picture(path.read_bytes(), max_bytes=10**7, max_pixels=10**7) for path in some_photos(20)]
@@ -225,14 +226,15 @@ def test_a_copy_model_that_cannot_be_loaded_stops_nothing_and_says_why(
         engine.close()
 
 
-@pytest.mark.pooled
+@pytest.mark.pooled(only=True)
 def test_a_kill_loses_nothing(
     store: Store, database: Database, settings: Settings, content: Model, file: Path, tmp_path: Path
 ) -> None:
     with database.connection() as connection:
         connection.execute(
             """INSERT INTO pictures (id, sha256, phash, width, height, bytes, mime)
-               SELECT encode(substr(digest, 1, 16), 'hex')::uuid, digest, 1, 300, 200, 1, 'image/jpeg'
+               SELECT encode(substr(digest, 1, 16), 'hex')::uuid, digest, hashtextextended(digest::text, 0),
+                      300, 200, 1, 'image/jpeg'
                FROM (SELECT sha256(n::text::bytea) AS digest FROM generate_series(1, %s) n) made""",
             (MANY,),
         )
@@ -240,7 +242,8 @@ def test_a_kill_loses_nothing(
         connection.execute(f"INSERT INTO embeddings_{content.id} SELECT id, '[1,0,0,0,0,0,0,0]' FROM pictures")
     assert settings.postgres_url is not None
     url = settings.postgres_url.get_secret_value()
-    with WorkerProcess(tmp_path, "worker", POSTGRES_URL=url, COPY_MODEL=str(file)) as process:
+    settings_of_it = {"POSTGRES_URL": url, "COPY_MODEL": str(file)}
+    with WorkerProcess(tmp_path, "worker", constants=SHORT_LEASES, **settings_of_it) as process:
         wait_until(lambda: bool(store.models("copy")) and store.missing(store.models("copy")[0]) < MANY)
         process.kill()
         [model] = store.models("copy")

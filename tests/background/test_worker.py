@@ -33,8 +33,10 @@ from core.settings import Settings
 from tests.support.haste import HASTE, SHORT_LEASES
 from tests.support.worker import WorkerProcess
 
-FILES = many_files(300)  # more than one worker takes at a time
-"""More than one worker takes at once, in two runs of 128, so that some are left for the other."""
+FILES = many_files(150)
+
+SMALL_WINDOW: dict[str, object] = {**HASTE, "core.indexing.pipeline.WINDOW": 32}
+"""A worker then takes 64 items at once, in two runs, so that some are left for the other."""
 
 PATIENCE = 90.0
 
@@ -123,7 +125,7 @@ def test_two_workers_share_an_import_and_never_do_an_item_twice(
         with lock:
             at_once -= 1
 
-    workers = [start("one"), start("two")]
+    workers = [start(name, SMALL_WINDOW) for name in ("one", "two")]
     with Site(until_both_came) as site:
         wait_until(lambda: all("2 processes share the limit" in worker.read_log() for worker in workers), *workers)
         import_id = submit(ledger, site.urls)
@@ -157,7 +159,7 @@ def test_a_worker_told_to_stop_gives_the_rest_back_and_leaves(
 
     worker = start("one", {}, afresh=True)
     with Site(last_ones_hang) as site:
-        urls = site.urls[:150]
+        urls = site.urls
         import_id = submit(ledger, urls)
         wait_until(stuck.is_set, worker)
         wait_until(lambda: ledger.read(import_id).indexed > 0, worker)
@@ -181,7 +183,7 @@ def test_a_killed_workers_items_are_picked_up_by_another(ledger: Imports, start:
 
     with Site(the_first_hangs) as site:
         first = start("first", SHORT_LEASES)
-        urls = site.urls[:150]
+        urls = site.urls
         import_id = submit(ledger, urls)
         wait_until(holding.is_set, first)
         second = start("second", SHORT_LEASES)

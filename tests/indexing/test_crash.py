@@ -1,10 +1,8 @@
-"""The whole app, killed in the middle of an import."""
+"""The whole app and its database, killed in the middle of an import."""
 
 from __future__ import annotations
 
 import time
-
-import pytest
 
 from bench.support.app import App
 from bench.support.data import some_photos
@@ -26,19 +24,16 @@ def wait_for_counts(app: App, import_id: int, enough: int) -> dict[str, int]:
     raise AssertionError(f"import {import_id} does not get on:\n{app.read_log()}")
 
 
-@pytest.mark.parametrize("victims", ["app", "app and database"])
-def test_an_import_finishes_by_itself_after_kill_9(victims: str) -> None:
-    """The first as users have it; the second starts faster, and waits less long for who is dead."""
+def test_an_import_finishes_by_itself_after_kill_9() -> None:
     with (
         WebServer({f"/{number}.jpg": path for number, path in enumerate(PHOTOS)}) as site,
-        App(afresh=victims == "app", constants=SHORT_LEASES if victims != "app" else None, COPY_MODEL="off") as app,
+        App(constants=SHORT_LEASES, COPY_MODEL="off") as app,
     ):
         urls = [site.url(f"/{number}.jpg") for number in range(len(PHOTOS))]
         submitted = app.post("/api/upsert", json={"images": [*urls, site.url("/missing.jpg")]})
         before = wait_for_counts(app, submitted["import"], 32)
         assert before["waiting"] > 0, "too late to be a test"
-        if victims == "app and database":
-            app.postgres().kill()
+        app.postgres().kill()
         app.kill()
         app.start()
         counts = wait_for_counts(app, submitted["import"], len(urls) + 1)

@@ -9,5 +9,11 @@ HASTE: dict[str, object] = {
     "core.background.worker.RESTART_SECONDS": 0.5,
 }
 
-SHORT_LEASES: dict[str, object] = {**HASTE, "core.indexing.pipeline.LEASE": timedelta(seconds=5)}
-"""Where something dies. A busy machine may let so short a lease run out, and an item is then fetched again."""
+SHORT_LEASES: dict[str, object] = {
+    **HASTE,
+    "core.background.worker.HEARTBEAT_SECONDS": 1.0,
+    "core.background.worker.SILENCE": timedelta(seconds=5),
+    "core.indexing.pipeline.LEASE": timedelta(seconds=5),
+}
+"""Where something dies. On a busy machine the living may seem dead for so short a time, and an item is then fetched
+again."""
