@@ -46,6 +46,7 @@ def work() -> int:
 
     keep_freed_memory()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    logging.getLogger().addFilter(lambda record: record.levelno >= logging.WARNING)  # open_clip logs there
     logging.getLogger("procrastinate").setLevel(logging.WARNING)  # it says three lines of every job
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):

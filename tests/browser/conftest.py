@@ -24,13 +24,6 @@ START_SECONDS = 60
 StartServer = Callable[..., str]
 
 
-@pytest.fixture
-def context(context: BrowserContext) -> BrowserContext:
-    """A fresh visitor, who is patient."""
-    context.set_default_timeout(PATIENCE)
-    return context
-
-
 @pytest.fixture(scope="module")
 def context_for(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
     """One context for equal options: its cache spares each test the load of Streamlit's own scripts."""
@@ -45,6 +38,28 @@ def context_for(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
     yield context
     for opened in contexts.values():
         opened.close()
+
+
+@pytest.fixture
+def context(
+    context_for: Callable[..., BrowserContext], browser_context_args: dict[str, Any]
+) -> Iterator[BrowserContext]:
+    """A visitor who is patient, and new but for what the browser has cached."""
+    context = context_for(**browser_context_args)
+    context.set_default_timeout(PATIENCE)
+    yield context
+    for page in context.pages:
+        _forget(page)
+        page.close()
+    context.clear_cookies()
+    context.clear_permissions()
+
+
+def _forget(page: Page) -> None:
+    if page.url.startswith("http"):
+        session = page.context.new_cdp_session(page)
+        kinds = "local_storage,indexeddb"
+        session.send("Storage.clearDataForOrigin", {"origin": page.url, "storageTypes": kinds})
 
 
 @pytest.fixture
