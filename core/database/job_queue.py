@@ -72,7 +72,7 @@ def nudge(connection: Connection[Any], job: Job) -> None:
     anything that this one has locked.
     """
     if connection.execute(  # checked first, since each refusal is a line in the server's log
-        "SELECT FROM procrastinate_jobs WHERE queueing_lock = %s AND status = 'todo'", (job.key,)
+        "SELECT id FROM procrastinate_jobs WHERE queueing_lock = %s AND status = 'todo'", (job.key,)
     ).fetchone():
         return
     deferrer = _APP.configure_task(

@@ -41,6 +41,8 @@ refuse what its description cannot exclude, such as a URL that nobody answers (5
 CALLS = [
     ("POST", "/upsert"),
     ("GET", "/imports/{id}"),
+    ("POST", "/imports/{id}/fetch_again"),
+    ("POST", "/imports/{id}/restore"),
     ("POST", "/query"),
     ("POST", "/search"),
     ("GET", "/thumb/{id}"),
@@ -48,6 +50,8 @@ CALLS = [
     ("GET", "/file/{id}"),
     ("GET", "/collection"),
     ("GET", "/health"),
+    ("POST", "/pictures/{id}/placeholder"),
+    ("DELETE", "/pictures/{id}/placeholder"),
 ]
 
 
