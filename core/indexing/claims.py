@@ -34,7 +34,8 @@ class Item:
     """One URL or dropped file of an import, claimed by a worker. `attempts` counts its attempts, including this one but
     not those interrupted by a crash or a stop.
 
-    A file has no host; its key is the SHA-256 of its bytes, and its `url` is its original name. `known` is set if the
+    A file has no host, and its `url` is its original name; its key is the SHA-256 of its bytes, unless that is `file`.
+    `known` is set if the
     URL was fetched before, and its site said which version its file had.
     """
 
@@ -43,6 +44,7 @@ class Item:
     url: str
     host: str
     attempts: int
+    file: bytes | None = None
     known: KnownVersion | None = None
 
     @property
@@ -247,7 +249,7 @@ def _claim(
                     WHERE import = %(id)s AND status = 'waiting' AND next_try_at <= now()
                           AND EXISTS (SELECT FROM imports WHERE id = %(id)s AND paused_at IS NULL)
                           AND {which} FOR UPDATE SKIP LOCKED))
-                RETURNING import AS import_id, key, url, host, attempts + 1 AS attempts"""  # noqa: S608
+                RETURNING import AS import_id, key, url, host, attempts + 1 AS attempts, file"""  # noqa: S608
     with connection.cursor(row_factory=class_row(Item)) as cursor:
         items = cursor.execute(query, {"id": import_id, "lease": lease, "suspect": SUSPECT, **values}).fetchall()
     known = known_versions(connection, [item.key for item in items]) if items else {}

@@ -5,21 +5,20 @@ The items are the single source of truth; the jobs that this module queues are o
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
-from psycopg import Connection
 from psycopg.rows import class_row, dict_row
 
-from core.collection.metadata import NO_METADATA, Metadata, add_item_metadata
+from core.collection.metadata import NO_METADATA, Metadata
 from core.collection.store import Store
 from core.database.connection import Database
 from core.database.job_queue import index_job, nudge
 from core.errors import NotFoundError
 from core.indexing.known_pictures import IN_BIN
+from core.indexing.new_items import NewItem, add_items, new_import
 from core.media.uploads import DroppedFile
 
 CANCELLED = "Cancelled before it was fetched."
@@ -133,9 +132,11 @@ class Imports:
         Pictures in the bin are left there, unless the import `restores` them. `metadata` is by key, for those keys that
         have any. Raises DatabaseError.
         """
-        entries = [(key, url, urlsplit(url).hostname or "") for key, url in urls]
+        known = metadata or {}
+        items = [NewItem(key, url, urlsplit(url).hostname or "", known.get(key, NO_METADATA)) for key, url in urls]
         with self._database.connection() as connection:
-            import_id = _create(connection, name, entries, metadata or {}, restores)
+            import_id = new_import(connection, name, restores=restores)
+            add_items(connection, import_id, items)
             nudge(connection, index_job(import_id))
         return self.read(import_id)
 
@@ -144,7 +145,8 @@ class Imports:
         and whatever reading the files raises."""
         with self._database.connection() as connection:
             kept = self._store.keep_files(connection, files)
-            import_id = _create(connection, name, [(key, file, "") for key, file in kept], {}, restores)
+            import_id = new_import(connection, name, restores=restores)
+            add_items(connection, import_id, [NewItem(key, file) for key, file in kept])
             nudge(connection, index_job(import_id))
         return self.read(import_id)
 
@@ -241,7 +243,7 @@ class Imports:
         at its URL replaces the old one. Raises NotFoundError or DatabaseError."""
         name = self.read(import_id).name.removesuffix(AGAIN)
         with self._database.connection() as connection:
-            again = _new_import(connection, f"{name}{AGAIN}")
+            again = new_import(connection, f"{name}{AGAIN}")
             connection.execute(
                 """INSERT INTO items (import, key, position, url, host, title, fields, tags)
                    SELECT %s, key, position, items.url, items.host, items.title, items.fields, items.tags
@@ -316,49 +318,3 @@ class Imports:
             ).rowcount
             connection.execute("UPDATE imports SET deleted_at = NULL WHERE id = %s", (import_id,))
             return returned
-
-
-def _new_import(connection: Connection, name: str, restores: bool = False) -> int:
-    row = connection.execute(
-        "INSERT INTO imports (name, restores) VALUES (%s, %s) RETURNING id", (name, restores)
-    ).fetchone()
-    assert row is not None
-    return int(row[0])
-
-
-def _create(
-    connection: Connection,
-    name: str,
-    entries: Sequence[tuple[bytes, str, str]],
-    metadata: Mapping[bytes, Metadata],
-    restores: bool,
-) -> int:
-    """Record an import of entries, each as (key, URL or file name, host); returns its id."""
-    unique = dict[bytes, tuple[str, str]]()
-    for key, url, host in entries:
-        unique.setdefault(key, (url, host))
-    import_id = _new_import(connection, name, restores)
-    with (
-        connection.cursor() as cursor,
-        cursor.copy("COPY items (import, key, position, url, host, title, fields) FROM STDIN") as copy,
-    ):
-        for position, (key, (url, host)) in enumerate(unique.items()):
-            row_metadata = metadata.get(key, NO_METADATA)
-            fields = json.dumps(dict(row_metadata.fields), ensure_ascii=False)
-            copy.write_row((import_id, key, position, url, host, row_metadata.title, fields))
-    there = connection.execute(
-        """UPDATE items SET status = 'already_there', picture = s.picture, finished_at = now()
-           FROM sources s JOIN pictures p ON p.id = s.picture AND p.removed_at IS NULL
-           WHERE import = %s AND items.key = s.key RETURNING items.picture""",
-        (import_id,),
-    ).fetchall()
-    if metadata:
-        add_item_metadata(connection, import_id, [row[0] for row in there])
-    if not restores:
-        connection.execute(
-            """UPDATE items SET status = 'already_there', picture = s.picture, reason = %s, finished_at = now()
-               FROM sources s JOIN pictures p ON p.id = s.picture AND p.removed_at IS NOT NULL
-               WHERE import = %s AND items.key = s.key AND s.picture NOT IN (SELECT picture FROM placeholders)""",
-            (IN_BIN, import_id),
-        )
-    return import_id

@@ -118,7 +118,7 @@ class ItemLoader:
     def _read(self, item: Item) -> tuple[bytes | None, Version | None]:
         """The bytes of an item, None if they are those of the known version, and the version that a site names."""
         if item.is_file:
-            return self._store.file_bytes(item.key), None
+            return self._store.file_bytes(item.file or item.key), None
         fetched = self._fetcher.fetch(item.url, item.known.version if item.known else None)
         return None if fetched.unchanged else fetched.data, fetched.version
 
