@@ -31,7 +31,10 @@ from core.embedding.loader import EncoderLoader, LoadState
 from core.embedding.model_selection import ModelSelection
 from core.errors import DatabaseError, EncoderError
 from core.indexing.imports import Imports
+from core.indexing.known_pictures import KnownPictures
 from core.indexing.pipeline import Indexer
+from core.indexing.sources.reader import SourceReader
+from core.indexing.sources.registry import Sources
 from core.media.fetcher import Fetcher
 from core.search.likeness import Likeness, likeness
 from core.search.matches import Matcher
@@ -71,10 +74,10 @@ class DatabaseState:
 class Engine:
     """Starts everything in the background, and reports its state without waiting.
 
-    Pages and routes use the parts directly: `imports`; for the collection `store`, `browser`, `curation`, `duplicates`,
-    `settled_pairs` and `comparisons`; for a search `query_encoder`, then `search`, which is built on `nearest`, and
-    `mark_same`, which proves with `verifier` what is the same picture; `originals` to look at them in full; for tuning
-    `verdicts`, `judging_queue` and `saved_thresholds`.
+    Pages and routes use the parts directly: `imports`, `known_pictures` and `sources`; for the collection `store`,
+    `browser`, `curation`, `duplicates`, `settled_pairs` and `comparisons`; for a search `query_encoder`, then
+    `search`, which is built on `nearest`, and `mark_same`, which proves with `verifier` what is the same picture;
+    `originals` to look at them in full; for tuning `verdicts`, `judging_queue` and `saved_thresholds`.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -87,6 +90,8 @@ class Engine:
         self.browser = Browser(self.database)
         self.curation = Curation(self.database)
         self.imports = Imports(self.database)
+        self.known_pictures = KnownPictures(self.database)
+        self.sources = Sources(self.database, settings.library_folders)
         self.duplicates = Duplicates(self.database)
         self.settled_pairs = SettledPairs(self.database)
         self.comparisons = Comparisons(self.database)
@@ -120,6 +125,7 @@ class Engine:
             self.store,
             self._models,
             self._indexer,
+            SourceReader(self.settings, self.database, self.store, self.fetcher),
             self.comparisons,
             self.nearest,
             self.query_images,

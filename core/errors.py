@@ -23,6 +23,10 @@ class UrlError(LookalikeError):
     """The text is not a URL that may be fetched."""
 
 
+class SourceError(LookalikeError):
+    """The place cannot be a source, or cannot be read."""
+
+
 class FetchError(LookalikeError):
     """A URL could not be fetched.
 

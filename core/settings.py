@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,11 @@ class Settings(BaseSettings):
     )
     max_file_mb: float = Field(20.0, gt=0, le=200, description="Largest picture file, in MB.")
     max_megapixels: float = Field(50.0, gt=0, le=500, description="Largest picture, in millions of pixels.")
+    library_dirs: str = Field(
+        "",
+        description="Folders of this server that may be read as sources, with all below them, separated by commas. "
+        "Unset: none.",
+    )
     keep_queries_days: int = Field(
         7, ge=1, le=365, description="Days that query pictures are kept, so that links to searches work."
     )
@@ -93,6 +99,12 @@ class Settings(BaseSettings):
         if value is not None and not value.get_secret_value().startswith(("postgres://", "postgresql://")):
             raise ValueError("must start with postgresql:// or postgres://")
         return value
+
+    @property
+    def library_folders(self) -> list[Path]:
+        """The folders of `library_dirs`, absolute."""
+        named = [Path(name.strip()).expanduser() for name in self.library_dirs.split(",") if name.strip()]
+        return [Path(os.path.normpath(folder.absolute())) for folder in named]
 
     @property
     def max_file_bytes(self) -> int:

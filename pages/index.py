@@ -4,6 +4,7 @@ from core.ui.auto_refresh import auto_refresh
 from core.ui.panels.indexing.import_forms import show_files_form, show_list_form, show_paste_form, show_problem
 from core.ui.panels.indexing.import_list import show_imports
 from core.ui.panels.indexing.llamaindex_offers import show_llamaindex_offers
+from core.ui.panels.indexing.source_list import show_sources
 from core.ui.panels.onboarding import offer_sample_if_empty, show_tour
 
 st.title("Index pictures", anchor=False)
@@ -18,6 +19,7 @@ with drop:
     show_files_form()
 show_problem()
 show_llamaindex_offers()
+show_sources()
 st.subheader("Imports", anchor=False)
 show_imports()
 offer_sample_if_empty("sample-index")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from typing import Annotated, Any
+from uuid import UUID
 
 from anyio import sleep
 from fastapi import APIRouter, Depends, Path, Query
@@ -19,6 +20,7 @@ from core.api.errors import Error, ErrorsAsJson, encodable, error_answer, errors
 from core.engine import Engine
 from core.errors import NotFoundError, UrlError
 from core.indexing.imports import Import
+from core.indexing.known_pictures import MANY_URLS
 from core.media.urls import clean, key_of
 
 MAX_WAIT = 600.0
@@ -43,6 +45,7 @@ class UpsertBody(BaseModel):
         description="URLs of pictures. Invalid ones are listed as rejected, and the others are imported.",
         json_schema_extra={"items": {"type": "string"}},
     )
+    restore: bool = Field(False, description="Whether pictures that are in the bin are restored.")
 
 
 class RejectedUrl(BaseModel):
@@ -68,7 +71,22 @@ class ImportCounts(BaseModel):
     failed: int
 
 
-class ImportProgress(BaseModel):
+class SamePictureUrls(BaseModel):
+    """URLs that gave one and the same picture."""
+
+    picture: UUID = Field(description="Its id, with which it can be called a placeholder.")
+    count: int = Field(description=f"How many URLs, at least {MANY_URLS}.")
+    url: str = Field(description="The first of them.")
+
+
+class Told(BaseModel):
+    """What a curator should know of an import that is done; absent where there is nothing."""
+
+    same_pictures: list[SamePictureUrls] = Field([], description="Perhaps placeholders, the most frequent first.")
+    in_bin: int = Field(0, description="How many of those that were already there are in the bin.")
+
+
+class ImportProgress(Told):
     """The progress of an import, and what failed."""
 
     import_id: int = Field(serialization_alias="import")
@@ -76,7 +94,7 @@ class ImportProgress(BaseModel):
     failures: list[FailedUrl]
 
 
-class Submitted(BaseModel):
+class Submitted(Told):
     """A queued import. `counts` and `failures` are present after waiting for it."""
 
     import_id: int = Field(serialization_alias="import")
@@ -130,14 +148,15 @@ async def upsert(
     rejected = urls.rejected()
     if not urls.accepted:
         return error_answer(400, "There is no web address of a picture in the list.", **rejected)
-    submitted = await run_in_threadpool(engine.imports.submit, "From the API", list(urls.accepted.items()))
+    accepted = list(urls.accepted.items())
+    submitted = await run_in_threadpool(engine.imports.submit, "From the API", accepted, restores=body.restore)
     answer = {"import_id": submitted.id, "accepted": len(urls.accepted), **rejected}
     if not wait:
         return Submitted(**answer)
     found = await _wait_for(request, engine, submitted, min(wait, MAX_WAIT))
     response.status_code = 200 if found.done else 202
     progress = await run_in_threadpool(_progress, engine, found)
-    return Submitted(**answer, counts=progress.counts, failures=progress.failures)
+    return Submitted(**answer, **progress.model_dump(exclude_unset=True, exclude={"import_id"}))
 
 
 class UrlList:
@@ -185,16 +204,57 @@ async def _id(id: Annotated[str, Path(description="An import's id.", json_schema
     return int(id)
 
 
-@router.get("/imports/{id}", summary="The progress of an import", responses=errors(401, 404, 503))
-def read_import(engine: CurrentEngine, id: Annotated[int, Depends(_id)]) -> ImportProgress:
+ImportId = Annotated[int, Depends(_id)]
+
+
+@router.get(
+    "/imports/{id}",
+    summary="The progress of an import",
+    response_model_exclude_unset=True,
+    responses=errors(401, 404, 503),
+)
+def read_import(engine: CurrentEngine, id: ImportId) -> ImportProgress:
     """The counts of an import and what failed. It is done when `waiting` is 0."""
+    return _progress(engine, engine.imports.read(id))
+
+
+@router.post(
+    "/imports/{id}/fetch_again",
+    status_code=202,
+    response_description="The import is queued",
+    summary="Fetch the pictures of an import again",
+    response_model_exclude_unset=True,
+    responses=errors(401, 403, 404, 503),
+)
+def fetch_again(engine: CurrentEngine, id: ImportId) -> ImportProgress:
+    """Queue another import, of the URLs of this one. A picture that changed at its URL replaces the old one, which goes
+    to the bin. Sites are asked for what changed since (`ETag`, `Last-Modified`)."""
+    return _progress(engine, engine.imports.fetch_again(id))
+
+
+@router.post(
+    "/imports/{id}/restore",
+    summary="Restore the pictures of an import that are in the bin",
+    response_model_exclude_unset=True,
+    responses=errors(401, 403, 404, 503),
+)
+def restore(engine: CurrentEngine, id: ImportId) -> ImportProgress:
+    """Restore what this import found in the bin and left there."""
+    engine.imports.read(id)
+    engine.known_pictures.restore_from_bin(id)
     return _progress(engine, engine.imports.read(id))
 
 
 def _progress(engine: Engine, found: Import) -> ImportProgress:
     failures = engine.imports.failures(found.id) if found.failed else []
+    told = dict[str, Any]()
+    if found.done and found.already_there and (same := engine.known_pictures.same_pictures(found.id)):
+        told["same_pictures"] = [SamePictureUrls(picture=s.picture, count=s.count, url=s.example) for s in same]
+    if found.in_bin:
+        told["in_bin"] = found.in_bin
     return ImportProgress(
         import_id=found.id,
         counts=ImportCounts(**found.counts),
         failures=[FailedUrl(url=failure.url, reason=failure.reason) for failure in failures],
+        **told,
     )

@@ -10,6 +10,7 @@ from uuid import UUID
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Path, Query
 from fastapi.responses import Response, StreamingResponse
+from pydantic import BaseModel
 
 from core.api.access import CurrentEngine, guard, read_picture_id
 from core.api.bodies import number
@@ -106,6 +107,25 @@ def collection(
         media_type=MEDIA_TYPES[format],
         headers={"Content-Disposition": f'attachment; filename="collection.{format}"', "Cache-Control": "no-store"},
     )
+
+
+class Items(BaseModel):
+    """How many items of imports changed their status."""
+
+    items: int
+
+
+@router.post("/pictures/{id}/placeholder", summary="Call a picture a placeholder", responses=errors(401, 403, 404, 503))
+def mark_placeholder(engine: CurrentEngine, id: PictureId) -> Items:
+    """Of a picture that a site sends in place of others: it goes to the bin, the items whose URLs led to it count as
+    failed, and so does each later URL that gives the very same bytes."""
+    return Items(items=engine.known_pictures.mark_placeholder(id))
+
+
+@router.delete("/pictures/{id}/placeholder", summary="Undo that", responses=errors(401, 404, 503))
+def unmark_placeholder(engine: CurrentEngine, id: PictureId) -> Items:
+    """The picture comes back, and its items count as before."""
+    return Items(items=engine.known_pictures.unmark_placeholder(id))
 
 
 def _safe_headers(settings: Settings) -> dict[str, str]:

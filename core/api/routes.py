@@ -17,7 +17,7 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.routing import BaseRoute, Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from core.api import docs, health, imports, pictures, search
+from core.api import docs, health, imports, pictures, search, sources
 from core.api.errors import (
     TOO_LARGE,
     error_answer,
@@ -68,7 +68,7 @@ def routes(engine: Callable[[], Engine], settings: Settings) -> list[BaseRoute]:
         },
     )
     api.state.make_engine, api.state.engine = engine, None
-    for part in (imports, search, pictures, health, docs):
+    for part in (imports, sources, search, pictures, health, docs):
         api.include_router(part.router)
     return [Mount("/api", api)]
 

@@ -20,6 +20,7 @@ from core.database.job_queue import (
     count_processes,
     index_job,
     nudge,
+    read_source_job,
 )
 from core.duplicates.comparison_job import Comparisons
 from core.duplicates.near_copies import has_unpaired, pair
@@ -28,6 +29,7 @@ from core.embedding.reembedding import reembed
 from core.errors import EncoderError
 from core.indexing.claims import Claims
 from core.indexing.pipeline import Indexer
+from core.indexing.sources.reader import SourceReader
 from core.search.nearest import Nearest
 from core.search.query_images import QueryImages
 from core.verification.verifier import Verifier
@@ -57,6 +59,7 @@ class Tasks:
         store: Store,
         models: ActiveModels,
         indexer: Indexer,
+        source_reader: SourceReader,
         comparisons: Comparisons,
         nearest: Nearest,
         query_images: QueryImages,
@@ -71,6 +74,7 @@ class Tasks:
         self._copy_models = copy_models
         self._purposes = [models] if copy_models is None else [models, copy_models]
         self._indexer = indexer
+        self._source_reader = source_reader
         self._claims = Claims(database)
         self._comparisons = comparisons
         self._search_index = nearest.index
@@ -82,6 +86,7 @@ class Tasks:
     def due(self) -> list[Job]:
         """The jobs that are due. Raises DatabaseError."""
         jobs = [index_job(import_id) for import_id in self._claims.due()]
+        jobs += [read_source_job(source_id) for source_id in self._source_reader.due()]
         jobs += [compare_job(model_id) for model_id in self._comparisons.wanted()]
         if has_unpaired(self._database):
             jobs.append(PAIR_COPIES)
@@ -155,6 +160,10 @@ class Tasks:
         finished = self._indexer.run(import_id, in_use, self._halt(import_id, in_use), copy_model)
         if (finished or not self._models.is_configured(in_use)) and not self.closing.is_set():
             self.ask_for_due()  # at the end of the queue, so that imports take turns
+
+    def read_source(self, source_id: int) -> None:
+        """Read a source if it is due. Raises DatabaseError."""
+        self._source_reader.read(source_id, self.closing.is_set)
 
     def reembed(self) -> None:
         """Embed the pictures that the models of this process lack. Other processes may do the same at the same time; if

@@ -18,7 +18,7 @@ from procrastinate.jobs import Status
 
 from core.background.tasks import Tasks
 from core.database.connection import CONNECT_SECONDS, CONNECTION, WORKER_APPLICATION, Database
-from core.database.job_queue import FORGET_OLD_QUERIES, HEARTBEAT_SECONDS, IMPORTS, SILENCE, UPKEEP
+from core.database.job_queue import FORGET_OLD_QUERIES, HEARTBEAT_SECONDS, IMPORTS, SILENCE, SOURCES, UPKEEP
 from core.errors import DatabaseError, LookalikeError
 from core.process import step_aside
 
@@ -27,6 +27,9 @@ logger = logging.getLogger(__name__)
 IMPORT_RUNS = 2
 """Concurrent import jobs per process: one fetches while the other finishes its last batch, and a short import does not
 wait for a long one."""
+
+SOURCE_READINGS = 2
+"""Sources read at a time per process: a slow one does not hold up the others."""
 
 UPKEEP_JOBS = 6
 """Concurrent upkeep jobs per process: one of each kind, and a comparison for a second model."""
@@ -101,14 +104,16 @@ class Worker:
         await asyncio.to_thread(self._tasks.wait_for_model)
         with (
             ThreadPoolExecutor(IMPORT_RUNS, "import") as runs,
+            ThreadPoolExecutor(SOURCE_READINGS, "source", step_aside) as readings,
             ThreadPoolExecutor(UPKEEP_JOBS, "upkeep", step_aside) as upkeep,
         ):
-            app = self._make_app(runs, upkeep)
+            app = self._make_app(runs, readings, upkeep)
             try:
                 await app.open_async()
                 self.state, self.problem = "running", None
                 async with asyncio.TaskGroup() as group:
                     group.create_task(_take_jobs(app, IMPORTS, IMPORT_RUNS, IMPORTS_POLL_SECONDS))
+                    group.create_task(_take_jobs(app, SOURCES, SOURCE_READINGS, UPKEEP_POLL_SECONDS))
                     group.create_task(_take_jobs(app, UPKEEP, UPKEEP_JOBS, UPKEEP_POLL_SECONDS))
                     group.create_task(self._sweep(app))
             finally:
@@ -124,7 +129,7 @@ class Worker:
             await asyncio.to_thread(self._tasks.ask_for_due)
             await asyncio.sleep(SWEEP_SECONDS)
 
-    def _make_app(self, runs: Executor, upkeep: Executor) -> App:
+    def _make_app(self, runs: Executor, readings: Executor, upkeep: Executor) -> App:
         app = App(
             connector=PsycopgConnector(
                 conninfo=self._database.conninfo,
@@ -138,6 +143,7 @@ class Worker:
         )
         tasks = self._tasks
         app.task(name="index")(self._import_job(tasks.index, runs))
+        app.task(name="read_source")(_upkeep_job(tasks.read_source, readings))
         for work in (tasks.pair_copies, tasks.reembed, tasks.compare, tasks.keep_search_index):
             app.task(name=work.__name__)(_upkeep_job(work, upkeep))
         job = FORGET_OLD_QUERIES

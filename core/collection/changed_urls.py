@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from psycopg import Connection
 
 from core.collection.metadata import add_metadata
+from core.media.fetcher import Version
+
+
+@dataclass(frozen=True)
+class KnownVersion:
+    """The picture that a URL leads to, and what its site said of the version of its file."""
+
+    picture: UUID
+    version: Version
 
 
 def pictures_of(connection: Connection[Any], keys: Collection[bytes]) -> dict[bytes, UUID]:
@@ -39,3 +49,36 @@ def replace_pictures(connection: Connection[Any], replaced: Mapping[UUID, UUID])
     ).fetchall()
     if gone:
         add_metadata(connection, [(replaced[id], title, tags, fields) for id, title, tags, fields in gone])
+
+
+def known_versions(connection: Connection[Any], keys: Collection[bytes]) -> dict[bytes, KnownVersion]:
+    """What is known of the files behind URLs with these keys, if their pictures are in the collection. Raises
+    psycopg.Error."""
+    rows = connection.execute(
+        """SELECT key, picture, v.url, etag, last_modified
+           FROM validators v JOIN sources USING (key, picture) JOIN pictures ON id = picture AND removed_at IS NULL
+           WHERE key = ANY(%s)""",
+        (list(keys),),
+    )
+    return {key: KnownVersion(picture, Version(*rest)) for key, picture, *rest in rows}
+
+
+def keep_versions(connection: Connection[Any], found: Mapping[bytes, KnownVersion]) -> None:
+    """Store what sites said of the files behind URLs, by the keys of stored URLs. Raises psycopg.Error."""
+    kept = [(key, known) for key, known in sorted(found.items()) if known.version]
+    if found:
+        connection.execute("DELETE FROM validators WHERE key = ANY(%s)", (sorted(found.keys() - {k for k, _ in kept}),))
+    if kept:
+        connection.execute(
+            """INSERT INTO validators (key, picture, url, etag, last_modified)
+               SELECT * FROM unnest(%s::bytea[], %s::uuid[], %s::text[], %s::text[], %s::text[])
+               ON CONFLICT (key) DO UPDATE SET picture = excluded.picture, url = excluded.url, etag = excluded.etag,
+                                               last_modified = excluded.last_modified""",
+            (
+                [key for key, _ in kept],
+                [known.picture for _, known in kept],
+                [known.version.url for _, known in kept],
+                [known.version.etag for _, known in kept],
+                [known.version.last_modified for _, known in kept],
+            ),
+        )

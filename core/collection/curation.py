@@ -252,7 +252,8 @@ def _delete(connection: Connection[Any], ids: list[UUID], until: datetime | None
     ).fetchall()
     connection.execute(
         """DELETE FROM files WHERE key = ANY(%s)
-           AND NOT EXISTS (SELECT FROM items WHERE items.key = files.key AND status = 'waiting')""",
+           AND NOT EXISTS (SELECT FROM items WHERE items.key = files.key AND status = 'waiting')
+           AND NOT EXISTS (SELECT FROM items WHERE items.file = files.key AND status = 'waiting')""",
         ([sha256 for _, sha256 in rows],),
     )
     return connection.execute("DELETE FROM pictures WHERE id = ANY(%s)", ([id for id, _ in rows],)).rowcount

@@ -328,7 +328,9 @@ class Store:
         """The first URL of each of these pictures, or the name of the file it was dropped as. Raises
         psycopg.Error."""
         rows = connection.execute(
-            """SELECT DISTINCT ON (picture) picture, coalesce(name, url) FROM sources LEFT JOIN files USING (key)
+            """SELECT DISTINCT ON (picture) picture,
+                      CASE WHEN starts_with(url, '/') THEN coalesce(f.name, url) ELSE url END
+               FROM sources JOIN pictures p ON p.id = picture LEFT JOIN files f ON f.key = sha256
                WHERE picture = ANY(%s) ORDER BY picture, added_at""",
             (list(ids),),
         )

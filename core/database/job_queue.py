@@ -16,9 +16,9 @@ from procrastinate import App, SyncPsycopgConnector
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from psycopg import Connection
 
-IMPORTS, UPKEEP = "imports", "upkeep"
-"""The two queues. Each process that runs jobs has a worker for each, so that imports never wait for upkeep that takes
-hours, nor upkeep for imports."""
+IMPORTS, SOURCES, UPKEEP = QUEUES = "imports", "sources", "upkeep"
+"""The queues. Each process that runs jobs has a worker for each, so that imports never wait for upkeep that takes hours
+or for slow sources, nor these for imports."""
 
 HEARTBEAT_SECONDS = 10.0
 """Seconds between a worker's heartbeats; procrastinate's default."""
@@ -60,6 +60,11 @@ def index_job(import_id: int) -> Job:
     return Job("index", IMPORTS, {"import_id": import_id})
 
 
+def read_source_job(source_id: int) -> Job:
+    """The job that reads a source."""
+    return Job("read_source", SOURCES, {"source_id": source_id}, exclusive=True)
+
+
 def compare_job(model_id: int) -> Job:
     """The job that compares all pictures by their embeddings of a model."""
     return Job("compare", UPKEEP, {"model_id": model_id}, exclusive=True)
@@ -72,7 +77,7 @@ def nudge(connection: Connection[Any], job: Job) -> None:
     anything that this one has locked.
     """
     if connection.execute(  # checked first, since each refusal is a line in the server's log
-        "SELECT FROM procrastinate_jobs WHERE queueing_lock = %s AND status = 'todo'", (job.key,)
+        "SELECT id FROM procrastinate_jobs WHERE queueing_lock = %s AND status = 'todo'", (job.key,)
     ).fetchone():
         return
     deferrer = _APP.configure_task(
@@ -105,6 +110,6 @@ def is_running(connection: Connection[Any], job: Job) -> bool:
 
 def count_processes(connection: Connection[Any]) -> int:
     """How many processes run jobs, judged by heartbeats within SILENCE. Raises psycopg.Error."""
-    query = "SELECT ceil(count(*) / 2.0)::integer FROM procrastinate_workers WHERE last_heartbeat > now() - %s"
-    ((count,),) = connection.execute(query, (SILENCE,)).fetchall()  # two workers in each
+    query = "SELECT ceil(count(*) / %s::numeric)::integer FROM procrastinate_workers WHERE last_heartbeat > now() - %s"
+    ((count,),) = connection.execute(query, (len(QUEUES), SILENCE)).fetchall()
     return int(count)

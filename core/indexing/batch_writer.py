@@ -9,7 +9,7 @@ from uuid import UUID
 
 import psycopg
 
-from core.collection.changed_urls import pictures_of, replace_pictures
+from core.collection.changed_urls import KnownVersion, keep_versions, pictures_of, replace_pictures
 from core.collection.metadata import add_item_metadata
 from core.collection.store import NewPicture, Store, insert_embeddings
 from core.database.connection import Database
@@ -19,6 +19,7 @@ from core.embedding.active_models import ActiveModel
 from core.errors import LookalikeError
 from core.indexing.claims import Claims, Item, Outcome
 from core.indexing.item_loader import UNFORESEEN, Ready
+from core.indexing.known_pictures import IN_BIN, recognised
 from core.media.uploads import base_name
 from core.signed_urls import file_path
 
@@ -46,6 +47,7 @@ class BatchWriter:
         Raises DatabaseError or psycopg.Error when the database is unavailable, and EncoderError.
         """
         try:
+            ready, outcomes = self._recognise(ready, outcomes)
             vectors = self._embed(self._in_use, {entry.id: entry.prepared for entry in ready})
             self.write(ready, outcomes, vectors, self._embed_copies(ready))
         except Exception as error:
@@ -63,6 +65,35 @@ class BatchWriter:
             item = items_of(ready, outcomes)[0]
             logger.exception("item %s of import %s", item.key.hex(), item.import_id)
             self.write([], [Outcome(item, "failed", reason=UNFORESEEN)], {}, {})
+
+    def _recognise(
+        self, ready: Sequence[Ready], outcomes: Sequence[Outcome]
+    ) -> tuple[Sequence[Ready], Sequence[Outcome]]:
+        """Take placeholders and pictures that stay in the bin from those that are ready.
+
+        A URL of a picture in the collection that now leads to one in the bin restores it: it is what the URL shows.
+        """
+        with self._database.connection() as connection:
+            reasons = recognised(connection, {entry.id for entry in ready})
+            if not reasons:
+                return ready, outcomes
+            alive = pictures_of(connection, [entry.item.key for entry in ready])
+            restoring = {
+                id
+                for (id,) in connection.execute(
+                    "SELECT id FROM imports WHERE id = ANY(%s) AND restores",
+                    ([entry.item.import_id for entry in ready],),
+                )
+            }
+        left, told = list[Ready](), list[Outcome]()
+        for entry in ready:
+            item, reason = entry.item, reasons.get(entry.id)
+            if reason is None or (reason == IN_BIN and (item.import_id in restoring or item.key in alive)):
+                left.append(entry)
+            else:
+                status = "already_there" if reason == IN_BIN else "failed"
+                told.append(Outcome(item, status, picture=entry.id, reason=reason))
+        return left, [*outcomes, *told]
 
     def _embed(self, in_use: ActiveModel, prepared: Mapping[UUID, torch.Tensor]) -> dict[UUID, Vector]:
         """New embeddings for those pictures that have none yet."""
@@ -103,7 +134,22 @@ class BatchWriter:
                 insert_embeddings(connection, self._copy_model.model, copies)
             firsts = {id: item for id, item in reversed(entries) if id in made}
             repeats = [(id, item) for id, item in entries if firsts.get(id) is not item]
-            self._store.add_sources(connection, [(item.key, _url(item, id), id) for id, item in repeats])
+            binned = [(each.item, each.picture) for each in outcomes if each.reason == IN_BIN and each.item in held]
+            self._store.add_sources(
+                connection,
+                [(item.key, _url(item, id), id) for id, item in repeats]
+                + [(item.key, _url(item, id), id) for item, id in binned if id is not None],
+            )
+            unchanged = [each.item.key for each in outcomes if each.picture and not each.reason and each.item in held]
+            connection.execute("UPDATE sources SET added_at = now() WHERE key = ANY(%s)", (sorted(unchanged),))
+            keep_versions(
+                connection,
+                {
+                    entry.item.key: KnownVersion(entry.id, entry.version)
+                    for entry in ready
+                    if entry.version is not None and entry.item in held
+                },
+            )
             replace_pictures(
                 connection, {old: id for id, item in entries if (old := before.get(item.key)) is not None and old != id}
             )
@@ -124,8 +170,9 @@ class BatchWriter:
                     ),
                 ],
             )
-            for import_id in {item.import_id for _, item in entries}:
-                add_item_metadata(connection, import_id, [id for id, item in entries if item.import_id == import_id])
+            named = [*entries, *((each.picture, each.item) for each in outcomes if each.picture and not each.reason)]
+            for import_id in {item.import_id for _, item in named}:
+                add_item_metadata(connection, import_id, [id for id, item in named if item.import_id == import_id])
             if made:
                 nudge(connection, PAIR_COPIES)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, LiteralString
 from uuid import UUID
@@ -13,6 +13,7 @@ from uuid import UUID
 from psycopg import Connection
 from psycopg.rows import class_row
 
+from core.collection.changed_urls import KnownVersion, known_versions
 from core.database.connection import Database
 
 logger = logging.getLogger(__name__)
@@ -33,7 +34,9 @@ class Item:
     """One URL or dropped file of an import, claimed by a worker. `attempts` counts its attempts, including this one but
     not those interrupted by a crash or a stop.
 
-    A file has no host; its key is the SHA-256 of its bytes, and its `url` is its original name.
+    A file has no host, and its `url` is its original name; its key is the SHA-256 of its bytes, unless that is `file`.
+    `known` is set if the
+    URL was fetched before, and its site said which version its file had.
     """
 
     import_id: int
@@ -41,6 +44,8 @@ class Item:
     url: str
     host: str
     attempts: int
+    file: bytes | None = None
+    known: KnownVersion | None = None
 
     @property
     def is_file(self) -> bool:
@@ -244,6 +249,8 @@ def _claim(
                     WHERE import = %(id)s AND status = 'waiting' AND next_try_at <= now()
                           AND EXISTS (SELECT FROM imports WHERE id = %(id)s AND paused_at IS NULL)
                           AND {which} FOR UPDATE SKIP LOCKED))
-                RETURNING import AS import_id, key, url, host, attempts + 1 AS attempts"""  # noqa: S608
+                RETURNING import AS import_id, key, url, host, attempts + 1 AS attempts, file"""  # noqa: S608
     with connection.cursor(row_factory=class_row(Item)) as cursor:
-        return cursor.execute(query, {"id": import_id, "lease": lease, "suspect": SUSPECT, **values}).fetchall()
+        items = cursor.execute(query, {"id": import_id, "lease": lease, "suspect": SUSPECT, **values}).fetchall()
+    known = known_versions(connection, [item.key for item in items]) if items else {}
+    return [replace(item, known=known[item.key]) if item.key in known else item for item in items]

@@ -5,20 +5,20 @@ The items are the single source of truth; the jobs that this module queues are o
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
-from psycopg import Connection
 from psycopg.rows import class_row, dict_row
 
-from core.collection.metadata import NO_METADATA, Metadata, add_item_metadata
+from core.collection.metadata import NO_METADATA, Metadata
 from core.collection.store import Store
 from core.database.connection import Database
 from core.database.job_queue import index_job, nudge
 from core.errors import NotFoundError
+from core.indexing.known_pictures import IN_BIN
+from core.indexing.new_items import NewItem, add_items, new_import
 from core.media.uploads import DroppedFile
 
 CANCELLED = "Cancelled before it was fetched."
@@ -26,9 +26,6 @@ CANCELLED = "Cancelled before it was fetched."
 
 AGAIN = ", fetched again"
 """What the name of an import ends in that `fetch_again` made."""
-
-MANY_URLS = 5
-"""URLs of one import that give the same bytes, from which that is told: two or three may be mirrors."""
 
 RATE_WINDOW = timedelta(seconds=30)
 """The period over which an import's rate is measured: several batches, even with a slow model."""
@@ -52,14 +49,6 @@ class FailureGroup:
 
 
 @dataclass(frozen=True)
-class SamePicture:
-    """How many URLs of an import gave one and the same picture, and the first of them."""
-
-    count: int
-    example: str
-
-
-@dataclass(frozen=True)
 class Wait:
     """Why some items of an import wait, how many, and when the first of them is tried again."""
 
@@ -71,7 +60,8 @@ class Wait:
 @dataclass(frozen=True)
 class Import:
     """An import and its progress. Of the waiting items, `retrying` are tried again later, as `waits` tells by reason;
-    `rate` is in items a second over the last `RATE_WINDOW`."""
+    `rate` is in items a second over the last `RATE_WINDOW`. The pictures of `in_bin` of those that were already there
+    are in the bin."""
 
     id: int
     name: str
@@ -84,6 +74,7 @@ class Import:
     failed: int
     rate: float = 0.0
     waits: Sequence[Wait] = ()
+    in_bin: int = 0
 
     @property
     def counts(self) -> dict[str, int]:
@@ -128,25 +119,34 @@ class Imports:
         self._store = Store(database)
 
     def submit(
-        self, name: str, urls: Sequence[tuple[bytes, str]], metadata: Mapping[bytes, Metadata] | None = None
+        self,
+        name: str,
+        urls: Sequence[tuple[bytes, str]],
+        metadata: Mapping[bytes, Metadata] | None = None,
+        *,
+        restores: bool = False,
     ) -> Import:
         """Queue an import of URLs, each as (identity key, URL); the first URL of a key is used.
 
         Whatever is already in the collection has the status "already_there" from the start and is not fetched again.
-        `metadata` is by key, for those keys that have any. Raises DatabaseError.
+        Pictures in the bin are left there, unless the import `restores` them. `metadata` is by key, for those keys that
+        have any. Raises DatabaseError.
         """
-        entries = [(key, url, urlsplit(url).hostname or "") for key, url in urls]
+        known = metadata or {}
+        items = [NewItem(key, url, urlsplit(url).hostname or "", known.get(key, NO_METADATA)) for key, url in urls]
         with self._database.connection() as connection:
-            import_id = _create(connection, name, entries, metadata or {})
+            import_id = new_import(connection, name, restores=restores)
+            add_items(connection, import_id, items)
             nudge(connection, index_job(import_id))
         return self.read(import_id)
 
-    def submit_files(self, name: str, files: Iterable[DroppedFile]) -> Import:
+    def submit_files(self, name: str, files: Iterable[DroppedFile], *, restores: bool = False) -> Import:
         """Queue an import of dropped files likewise and store their bytes, one file at a time. Raises DatabaseError,
         and whatever reading the files raises."""
         with self._database.connection() as connection:
             kept = self._store.keep_files(connection, files)
-            import_id = _create(connection, name, [(key, file, "") for key, file in kept], {})
+            import_id = new_import(connection, name, restores=restores)
+            add_items(connection, import_id, [NewItem(key, file) for key, file in kept])
             nudge(connection, index_job(import_id))
         return self.read(import_id)
 
@@ -172,13 +172,14 @@ class Imports:
                    count(*) FILTER (WHERE status = 'indexed') AS indexed,
                    count(*) FILTER (WHERE status = 'already_there') AS already_there,
                    count(*) FILTER (WHERE status = 'failed') AS failed,
+                   count(*) FILTER (WHERE status = 'already_there' AND reason = %(in_bin)s) AS in_bin,
                    count(*) FILTER (WHERE finished_at > greatest(now() - %(window)s, created_at))
                    / greatest(1, extract(epoch FROM least(%(window)s, now() - created_at)))::float8 AS rate
             FROM imports LEFT JOIN items ON items.import = imports.id
             WHERE imports.id = ANY(%(ids)s) GROUP BY imports.id ORDER BY imports.id DESC"""
         waits = dict[int, list[Wait]]()
         with self._database.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
-            rows = cursor.execute(query, {"ids": list(ids), "window": RATE_WINDOW}).fetchall()
+            rows = cursor.execute(query, {"ids": list(ids), "window": RATE_WINDOW, "in_bin": IN_BIN}).fetchall()
             waiting = [row["id"] for row in rows if row["waiting"]]
             # A claimed item's next_try_at is the end of its lease.
             for row in connection.execute(
@@ -189,7 +190,15 @@ class Imports:
                 (waiting,),
             ):
                 waits.setdefault(row[0], []).append(Wait(*row[1:]))
-        return [Import(**row, waits=waits.get(row["id"], ())) for row in rows]
+            binned = [row["id"] for row in rows if row["in_bin"]]
+            found = connection.execute(
+                """SELECT import, count(*) FROM items LEFT JOIN pictures ON id = picture
+                   WHERE import = ANY(%s) AND status = 'already_there' AND reason = %s
+                         AND (id IS NULL OR removed_at IS NOT NULL) GROUP BY import""",
+                (binned, IN_BIN),
+            )
+            in_bin = dict(found.fetchall())
+        return [Import(**{**row, "in_bin": in_bin.get(row["id"], 0)}, waits=waits.get(row["id"], ())) for row in rows]
 
     def failures(self, import_id: int, limit: int | None = None) -> list[Failure]:
         """The failed items of an import, in their original order. Raises DatabaseError."""
@@ -234,41 +243,17 @@ class Imports:
         at its URL replaces the old one. Raises NotFoundError or DatabaseError."""
         name = self.read(import_id).name.removesuffix(AGAIN)
         with self._database.connection() as connection:
-            again = _new_import(connection, f"{name}{AGAIN}")
+            again = new_import(connection, f"{name}{AGAIN}")
             connection.execute(
                 """INSERT INTO items (import, key, position, url, host, title, fields, tags)
-                   SELECT %s, key, position, url, host, items.title, items.fields, items.tags
-                   FROM items JOIN pictures ON id = picture AND removed_at IS NULL
-                   WHERE import = %s AND host <> '' AND status IN ('indexed', 'already_there')""",
+                   SELECT %s, key, position, items.url, items.host, items.title, items.fields, items.tags
+                   FROM items JOIN sources USING (key)
+                        JOIN pictures ON id = sources.picture AND removed_at IS NULL
+                   WHERE import = %s AND items.host <> '' AND status IN ('indexed', 'already_there')""",
                 (again, import_id),
             )
             nudge(connection, index_job(again))
         return self.read(again)
-
-    def same_pictures(self, import_id: int) -> list[SamePicture]:
-        """The pictures that at least MANY_URLS URLs of an import gave, the most frequent first: some sites answer with
-        one placeholder for all. Raises DatabaseError."""
-        with (
-            self._database.connection() as connection,
-            connection.cursor(row_factory=class_row(SamePicture)) as cursor,
-        ):
-            cursor.execute(
-                """SELECT count(*) AS count, (array_agg(url ORDER BY position))[1] AS example
-                   FROM items WHERE import = %s AND status IN ('indexed', 'already_there') AND host <> ''
-                   GROUP BY picture HAVING count(*) >= %s ORDER BY count DESC, picture""",
-                (import_id, MANY_URLS),
-            )
-            return cursor.fetchall()
-
-    def in_bin(self, keys: Collection[bytes]) -> set[bytes]:
-        """Those of these keys of URLs that lead to pictures in the bin. Raises DatabaseError."""
-        with self._database.connection() as connection:
-            rows = connection.execute(
-                """SELECT key FROM sources JOIN pictures ON id = picture AND removed_at IS NOT NULL
-                   WHERE key = ANY(%s)""",
-                (list(keys),),
-            )
-            return {row[0] for row in rows}
 
     def pause(self, import_id: int) -> None:
         """Hand out no items of an import until it is resumed; those being processed are finished. Raises
@@ -333,39 +318,3 @@ class Imports:
             ).rowcount
             connection.execute("UPDATE imports SET deleted_at = NULL WHERE id = %s", (import_id,))
             return returned
-
-
-def _new_import(connection: Connection, name: str) -> int:
-    row = connection.execute("INSERT INTO imports (name) VALUES (%s) RETURNING id", (name,)).fetchone()
-    assert row is not None
-    return int(row[0])
-
-
-def _create(
-    connection: Connection,
-    name: str,
-    entries: Sequence[tuple[bytes, str, str]],
-    metadata: Mapping[bytes, Metadata],
-) -> int:
-    """Record an import of entries, each as (key, URL or file name, host); returns its id."""
-    unique = dict[bytes, tuple[str, str]]()
-    for key, url, host in entries:
-        unique.setdefault(key, (url, host))
-    import_id = _new_import(connection, name)
-    with (
-        connection.cursor() as cursor,
-        cursor.copy("COPY items (import, key, position, url, host, title, fields) FROM STDIN") as copy,
-    ):
-        for position, (key, (url, host)) in enumerate(unique.items()):
-            row_metadata = metadata.get(key, NO_METADATA)
-            fields = json.dumps(dict(row_metadata.fields), ensure_ascii=False)
-            copy.write_row((import_id, key, position, url, host, row_metadata.title, fields))
-    there = connection.execute(
-        """UPDATE items SET status = 'already_there', picture = s.picture, finished_at = now()
-           FROM sources s JOIN pictures p ON p.id = s.picture AND p.removed_at IS NULL
-           WHERE import = %s AND items.key = s.key RETURNING items.picture""",
-        (import_id,),
-    ).fetchall()
-    if metadata:
-        add_item_metadata(connection, import_id, [row[0] for row in there])
-    return import_id

@@ -19,7 +19,7 @@ from core.errors import DatabaseError, FetchError, NotFoundError, PictureError
 from core.indexing.claims import Claims, Item, Outcome
 from core.indexing.host_limits import HostGate
 from core.media.decode import Picture, read_picture
-from core.media.fetcher import Fetcher
+from core.media.fetcher import Fetcher, Version
 from core.settings import Settings
 
 if TYPE_CHECKING:
@@ -58,12 +58,14 @@ UNFORESEEN = "An unexpected error occurred with this picture; see the log for de
 
 @dataclass(frozen=True)
 class Ready:
-    """An item whose picture is decoded and prepared for the model, and for the copy model if there is one."""
+    """An item whose picture is decoded and prepared for the model, and for the copy model if there is one. `version` is
+    what its site says of its file."""
 
     item: Item
     picture: Picture
     prepared: torch.Tensor
     copy_prepared: torch.Tensor | None = None
+    version: Version | None = None
 
     @property
     def id(self) -> UUID:
@@ -93,15 +95,16 @@ class ItemLoader:
         settings = self._settings
         asked_at = time.monotonic()
         try:
-            data = self._store.file_bytes(item.key) if item.is_file else self._fetcher.fetch(item.url).data
+            data, version = self._read(item)
             self.hosts.answered(item.host)
             place.close()
+            if data is None:
+                return Outcome(item, "already_there", picture=item.known.picture if item.known else None)
             with self._decoding:
                 picture = read_picture(data, max_bytes=settings.max_file_bytes, max_pixels=settings.max_pixels)
                 prepared = encoder.prepare(picture.image, picture.box)
-                if copy_encoder is None:
-                    return Ready(item, picture, prepared)
-                return Ready(item, picture, prepared, copy_encoder.prepare(picture.image, picture.box))
+                copy_prepared = copy_encoder.prepare(picture.image, picture.box) if copy_encoder else None
+                return Ready(item, picture, prepared, copy_prepared, version)
         except (PictureError, NotFoundError) as error:
             return Outcome(item, "failed", reason=str(error))
         except DatabaseError:
@@ -111,6 +114,13 @@ class ItemLoader:
         except Exception:  # one bad item must never stop the others
             logger.exception("item %s of import %s", item.key.hex(), item.import_id)
             return Outcome(item, "failed", reason=UNFORESEEN)
+
+    def _read(self, item: Item) -> tuple[bytes | None, Version | None]:
+        """The bytes of an item, None if they are those of the known version, and the version that a site names."""
+        if item.is_file:
+            return self._store.file_bytes(item.file or item.key), None
+        fetched = self._fetcher.fetch(item.url, item.known.version if item.known else None)
+        return None if fetched.unchanged else fetched.data, fetched.version
 
     def _unfetched(self, item: Item, error: FetchError, asked_at: float) -> Outcome:
         if error.status in REFUSED:

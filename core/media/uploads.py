@@ -106,7 +106,7 @@ def find_pictures(uploads: Sequence[Upload], max_bytes: int) -> Findings:
             refused.append(LeftOut(shown_name(upload.name), str(error)))
             continue
         for place, entry in enumerate(entries):
-            if _is_litter(entry.name):
+            if is_litter(entry.name):
                 hidden += 1
                 continue
             try:
@@ -202,5 +202,6 @@ def _decoded(entry: zipfile.ZipInfo) -> str:
     return entry.filename
 
 
-def _is_litter(name: str) -> bool:
+def is_litter(name: str) -> bool:
+    """Whether a file is hidden or a system's own, such as `.DS_Store`, which nobody means to index."""
     return any(part.startswith(".") or part.lower() in _LITTER for part in PurePosixPath(name).parts)

@@ -66,6 +66,25 @@ def test_a_pasted_web_page_is_fetched_again_and_its_bin_is_asked_about(app: App,
         expect(page.get_by_text(re.compile("^4 indexed$"))).to_be_visible()
 
 
+def test_a_placeholder_and_what_is_in_the_bin_are_told(app: App, page: Page) -> None:
+    with WebServer({f"/{number}.jpg": FILES[33] for number in range(6)} | {"/other.jpg": FILES[34]}) as site:
+        paste(page, app, "\n".join(site.url(f"/{number}.jpg") for number in range(6)))
+        page.get_by_role("button", name="Index 6 pictures").click()
+        expect(page.get_by_text("6 URLs gave the same picture, first 0.jpg.")).to_be_visible()
+        page.get_by_role("button", name="It is a placeholder").click()
+        page.get_by_text("6 could not be indexed").click()
+        expect(page.get_by_text("The site sends a placeholder instead of this picture.")).to_be_visible()
+        page.get_by_role("button", name="No placeholder").click()
+        expect(page.get_by_text(re.compile("^1 indexed · 5 already in the collection$"))).to_be_visible()
+        page.get_by_role("button", name="Delete").first.click()
+        expect(page.get_by_text(re.compile("was deleted, and 1 picture with it"))).to_be_visible()
+        paste(page, app, "\n".join([site.url("/0.jpg?another"), site.url("/other.jpg")]))
+        page.get_by_role("button", name="Index 2 pictures").click()
+        expect(page.get_by_text("1 picture is in your bin and stayed there.")).to_be_visible()
+        page.get_by_role("button", name="Restore them").click()
+        expect(page.get_by_text(re.compile("^1 indexed · 1 already in the collection$"))).to_be_visible()
+
+
 def test_sheets_and_columns_are_chosen(app: App, page: Page) -> None:
     book = Workbook()
     del book["Sheet"]

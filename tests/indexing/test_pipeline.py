@@ -27,6 +27,7 @@ from core.embedding.encoder import Encoder, Vectors, load_encoder
 from core.indexing.claims import Claims
 from core.indexing.imports import Import, Imports
 from core.indexing.item_loader import MAX_ATTEMPTS, MAX_REFUSALS, PER_HOST, UNFORESEEN
+from core.indexing.known_pictures import KnownPictures
 from core.indexing.pipeline import Indexer
 from core.media.fetcher import Fetcher
 from core.media.urls import key_of
@@ -295,7 +296,9 @@ def test_fetched_again_a_changed_picture_replaces_the_old_one_with_what_is_known
     assert ledger.fetch_again(again.id).name == "test, fetched again"
 
 
-def test_a_placeholder_for_all_urls_replaces_hardly_any_picture(run: Run, ledger: Imports, store: Store) -> None:
+def test_a_placeholder_for_all_urls_replaces_hardly_any_picture(
+    run: Run, ledger: Imports, store: Store, database: Database
+) -> None:
     now = dict[str, bytes]()
 
     def serve(visit: Visit) -> None:
@@ -308,9 +311,9 @@ def test_a_placeholder_for_all_urls_replaces_hardly_any_picture(run: Run, ledger
         while not ledger.read(again.id).done:
             run(again.id, lambda: False)
     assert store.count() >= 40
-    (same,) = ledger.same_pictures(again.id)
+    (same,) = KnownPictures(database).same_pictures(again.id)
     assert (same.count, same.example) == (40, site.url("/0.png"))
-    assert ledger.same_pictures(entry.id) == []
+    assert KnownPictures(database).same_pictures(entry.id) == []
 
 
 def test_of_several_urls_the_one_fetched_last_is_shown(run: Run, ledger: Imports, store: Store) -> None:
@@ -338,12 +341,12 @@ def test_urls_of_pictures_in_the_bin_are_known(run: Run, database: Database, led
         urls = [site.url(f"/{number}.jpg") for number in range(3)]
         finish(run, ledger, urls)
     keys = [key_of(url) for url in urls]
-    assert ledger.in_bin(keys) == set()
+    assert KnownPictures(database).in_bin(keys) == set()
     with database.connection() as connection:
         connection.execute(
             "UPDATE pictures SET removed_at = now() FROM sources WHERE picture = id AND key = %s", (keys[1],)
         )
-    assert ledger.in_bin([*keys, key_of("https://a.example/x.jpg")]) == {keys[1]}
+    assert KnownPictures(database).in_bin([*keys, key_of("https://a.example/x.jpg")]) == {keys[1]}
 
 
 def test_an_indexed_picture_finds_itself(

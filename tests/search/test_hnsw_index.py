@@ -29,6 +29,7 @@ from core.embedding.active_models import ActiveModels
 from core.embedding.copy_encoder import load_copy_encoder
 from core.embedding.loader import EncoderLoader
 from core.indexing.pipeline import Indexer
+from core.indexing.sources.reader import SourceReader
 from core.media.fetcher import Fetcher
 from core.search.hnsw_index import RECALL_MARGIN, IndexLimits, Measured, Probe, name
 from core.search.nearest import Nearest
@@ -288,7 +289,10 @@ def test_a_worker_makes_the_indexes_for_the_models_that_searches_use(
     indexer = Indexer(settings, database, store, fetcher)
     images = QueryImages(database, timedelta(days=1))
     verifier = Verifier(store)
-    tasks = Tasks(database, store, models, indexer, Comparisons(database), nearest, images, verifier, copy_models)
+    reader = SourceReader(settings, database, store, fetcher)
+    tasks = Tasks(
+        database, store, models, indexer, reader, Comparisons(database), nearest, images, verifier, copy_models
+    )
     worker, follower = Worker(database, tasks), Follower(models, nearest, copy_models)
     worker.start()
     follower.start()

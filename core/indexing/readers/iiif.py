@@ -42,6 +42,12 @@ def read_iiif(document: Mapping[str, Any]) -> Sheet:
     return Sheet(range(1, len(rows) + 1), rows, header=columns, pictures=0)
 
 
+def read_members(document: Any) -> Iterator[Mapping[str, Any]]:
+    """The objects, and collections by reference, that a parsed IIIF collection names; none of another document."""
+    if _is_collection(document):
+        yield from (member for _, member in _members(document, ()))
+
+
 def _is_collection(document: Mapping[str, Any]) -> bool:
     return str(document.get("type") or document.get("@type")) in ("Collection", "sc:Collection")
 

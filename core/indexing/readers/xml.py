@@ -11,6 +11,7 @@ from xml.parsers import expat
 from core.indexing.readers.table import Sheet
 
 _ROOT = re.compile(r"<(?:\?xml|!--|(?:\w+:)?(?:urlset|sitemapindex|rss|feed|rdf)\b)", re.IGNORECASE)
+_INDEX = re.compile(r"<(?:\w+:)?sitemapindex\b", re.IGNORECASE)
 _ITEMS = {"url", "item", "entry", "sitemap"}
 _IMAGES = {"enclosure", "content", "thumbnail"}
 
@@ -18,6 +19,11 @@ _IMAGES = {"enclosure", "content", "thumbnail"}
 def is_xml(text: str) -> bool:
     """Whether a text begins like a sitemap or a feed."""
     return _ROOT.match(text.lstrip("\ufeff \t\r\n")[:200]) is not None
+
+
+def is_sitemap_index(text: str) -> bool:
+    """Whether an XML text lists sitemaps instead of pages."""
+    return _INDEX.search(text[:5_000]) is not None
 
 
 def read_xml(text: str) -> Sheet | None:

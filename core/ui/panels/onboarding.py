@@ -115,7 +115,7 @@ def _show_step(tour: Tour, current: str | None) -> None:
 
 def _start() -> None:
     with notices(), st.spinner("Drawing…"):
-        engine().imports.submit_files(NAME, sample())
+        engine().imports.submit_files(NAME, sample(), restores=True)
         for name in ("tour-dismissed", "deleted-import"):
             state.pop(name, None)
 

@@ -132,7 +132,17 @@ def _table_lines(
 
 @st.cache_data(max_entries=8, ttl=2, show_spinner=False)
 def _in_bin(keys: tuple[bytes, ...]) -> set[bytes]:
-    return engine().imports.in_bin(keys)
+    return engine().known_pictures.in_bin(keys)
+
+
+def _ask_about_bin(source: str, noun: str, question: str, keys: list[bytes]) -> tuple[set[bytes], bool]:
+    """The keys of those that stay in the bin, and whether those that are there are restored instead."""
+    in_bin = _in_bin(tuple(keys)) if keys else set[bytes]()
+    if not in_bin:
+        return set(), False
+    label = f"{counted(len(in_bin), noun)} of these {question}"
+    choice = st.radio(label, [LEAVE, "Restore them"], horizontal=True, key=f"bin-{source}")
+    return (in_bin, False) if choice == LEAVE else (set(), True)
 
 
 @st.cache_data(max_entries=8, show_spinner="Reading the files…")
@@ -220,10 +230,8 @@ def _preview_lines(source: str, name: str, lines: list[ListedUrl], given: int | 
         return
     kept = [line for line in lines if line.key and line.url and not line.repeat_of]
     urls = [(line.key, line.url) for line in kept if line.key and line.url]
-    if in_bin := _in_bin(tuple(key for key, _ in urls)) if urls else set():
-        label = f"{counted(len(in_bin), 'URL')} of these lead to pictures in your bin"
-        if st.radio(label, [LEAVE, "Restore them"], horizontal=True, key=f"bin-{source}") == LEAVE:
-            urls = [(key, url) for key, url in urls if key not in in_bin]
+    left, restores = _ask_about_bin(source, "URL", "lead to pictures in your bin", [key for key, _ in urls])
+    urls = [(key, url) for key, url in urls if key not in left]
     metadata = {line.key: line.metadata for line in kept if line.key and line.metadata != NO_METADATA}
     found = tally(lines, given)
     left_out = [line for line in lines if line.problem or line.repeat_of]
@@ -243,7 +251,7 @@ def _preview_lines(source: str, name: str, lines: list[ListedUrl], given: int | 
         },
         expanded=bool(found.problems),
     )
-    _index_button(source, len(urls), _start_urls, source, name, urls, metadata)
+    _index_button(source, len(urls), _start_urls, source, name, urls, metadata, restores)
 
 
 def _preview_files(files: list[UploadedFile], found: Findings) -> None:
@@ -261,7 +269,9 @@ def _preview_files(files: list[UploadedFile], found: Findings) -> None:
         expanded=bool(found.refused),
     )
     name = files[0].name if len(files) == 1 else "Uploaded pictures"
-    _index_button("files", len(found.pictures), _start_files, name, files, found.pictures)
+    left, restores = _ask_about_bin("files", "file", "are in your bin", [file.key for file in found.pictures])
+    pictures = [file for file in found.pictures if file.key not in left]
+    _index_button("files", len(pictures), _start_files, name, files, pictures, restores)
 
 
 def _show_badges(ready: Badge, *others: Badge, total: str = "") -> None:
@@ -299,8 +309,10 @@ def _start_once(turn: int, action: Callable[..., bool], *args: object) -> None:
         st.session_state["index-turn"] = turn + 1
 
 
-def _start_urls(source: str, name: str, urls: list[tuple[bytes, str]], metadata: dict[bytes, Metadata]) -> bool:
-    started = start_import(lambda: engine().imports.submit(name, urls, metadata))
+def _start_urls(
+    source: str, name: str, urls: list[tuple[bytes, str]], metadata: dict[bytes, Metadata], restores: bool
+) -> bool:
+    started = start_import(lambda: engine().imports.submit(name, urls, metadata, restores=restores))
     if started and source == "paste":
         st.session_state["pasted"] = ""
     elif started:
@@ -308,9 +320,11 @@ def _start_urls(source: str, name: str, urls: list[tuple[bytes, str]], metadata:
     return started
 
 
-def _start_files(name: str, files: list[UploadedFile], pictures: list[FoundFile]) -> bool:
+def _start_files(name: str, files: list[UploadedFile], pictures: list[FoundFile], restores: bool) -> bool:
     with st.spinner("Storing the files…"):
-        started = start_import(lambda: engine().imports.submit_files(name, read_files(_uploads(files), pictures)))
+        started = start_import(
+            lambda: engine().imports.submit_files(name, read_files(_uploads(files), pictures), restores=restores)
+        )
     if started:
         _empty_uploader("files")
     return started

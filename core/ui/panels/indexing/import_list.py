@@ -10,7 +10,8 @@ import streamlit as st
 from core.collection.store import picture_name
 from core.errors import LookalikeError
 from core.indexing.failure_csv import as_csv
-from core.indexing.imports import RATE_WINDOW, Import, SamePicture
+from core.indexing.imports import RATE_WINDOW, Import
+from core.indexing.known_pictures import PLACEHOLDER, SamePicture
 from core.ui.app_status import engine, notices
 from core.ui.filters import import_parameter
 from core.ui.formatting import clock_time, counted, date_and_time, duration, escaped, shortened
@@ -68,8 +69,9 @@ def _show_import(entry: Import) -> None:
         st.caption(_progress(entry))
         _show_waits(entry)
         for same in repeated:
-            name = escaped(picture_name("", same.example))
-            st.caption(f":material/filter_none: {same.count:,} URLs gave the same picture, first {name}.")
+            _show_repeats(entry, same)
+        if entry.in_bin:
+            _show_in_bin(entry)
         if entry.failed:
             _show_failures(entry)
         _show_buttons(entry)
@@ -77,7 +79,34 @@ def _show_import(entry: Import) -> None:
 
 @st.cache_data(max_entries=50, ttl=60, show_spinner=False)
 def _same_pictures(import_id: int, already_there: int) -> list[SamePicture]:
-    return engine().imports.same_pictures(import_id)[:SHOWN_REPEATS]
+    return engine().known_pictures.same_pictures(import_id)[:SHOWN_REPEATS]
+
+
+def _show_repeats(entry: Import, same: SamePicture) -> None:
+    """That many URLs gave one picture, which may be a placeholder."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        name = escaped(picture_name("", same.example))
+        st.caption(f":material/filter_none: {same.count:,} URLs gave the same picture, first {name}.", width="content")
+        st.button(
+            "It is a placeholder",
+            key=f"placeholder-{entry.id}-{same.picture}",
+            type="tertiary",
+            help="These URLs then count as failed, and so does each later one that gives the very same file. "
+            "You can undo this.",
+            on_click=_mark_placeholder,
+            args=(entry.id, same),
+        )
+
+
+def _show_in_bin(entry: Import) -> None:
+    """How many pictures were left in the bin, and the way to restore them."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        verb = "is" if entry.in_bin == 1 else "are"
+        st.caption(
+            f":material/delete: {counted(entry.in_bin, 'picture')} {verb} in your bin and stayed there.",
+            width="content",
+        )
+        _button(entry, "Restore them", ":material/restore_from_trash:", engine().known_pictures.restore_from_bin)
 
 
 def _show_waits(entry: Import) -> None:
@@ -99,8 +128,8 @@ def _icon(entry: Import, repeated: bool) -> str:
 
 def _progress(entry: Import) -> str:
     parts = [f"{entry.indexed:,} indexed"]
-    if entry.already_there:
-        parts.append(f"{entry.already_there:,} already in the collection")
+    if entry.already_there > entry.in_bin:
+        parts.append(f"{entry.already_there - entry.in_bin:,} already in the collection")
     if entry.failed:
         parts.append(f"{entry.failed:,} failed")
     if entry.waiting:
@@ -180,6 +209,16 @@ def _attempt(action: Callable[[int], object], import_id: int) -> None:
         action(import_id)
 
 
+def _mark_placeholder(import_id: int, same: SamePicture) -> None:
+    _attempt(lambda _: engine().known_pictures.mark_placeholder(same.picture), import_id)
+    _same_pictures.clear()
+
+
+def _unmark_placeholders(import_id: int) -> None:
+    engine().known_pictures.unmark_placeholders(import_id)
+    _same_pictures.clear()
+
+
 def _delete(entry: Import) -> None:
     def delete(import_id: int) -> None:
         st.session_state["deleted-import"] = (entry, engine().imports.delete(import_id))
@@ -205,5 +244,7 @@ def _show_failures(entry: Import) -> None:
                 for group in groups[:SHOWN_REASONS]
             ]
         )
+        if any(group.reason == PLACEHOLDER for group in groups):
+            _button(entry, "No placeholder", ":material/undo:", _unmark_placeholders)
         if len(groups) > SHOWN_REASONS:
             st.caption(f"… and {len(groups) - SHOWN_REASONS:,} more reasons. The CSV lists them all.")
