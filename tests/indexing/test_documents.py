@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import io
 import json
 import re
 import time
 import zipfile
 from collections.abc import Sequence
+from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 import pytest
@@ -128,6 +130,7 @@ def test_markdown_is_read_as_the_page_that_it_makes() -> None:
         ("", ""),
     ]
     assert table.rows[-1][4] == "https://a.example/visit"
+    assert read_table("vases.txt", text.encode()).rows == table.rows, "known by its content, too"
 
 
 @pytest.mark.parametrize(
@@ -202,6 +205,44 @@ def test_each_url_of_a_page_is_in_some_column(pieces: list[tuple[str, str]], nam
     cells = {url for row in table.rows for cell in row for url in cell.split("\n")}
     for start in re.finditer("https://a.example/[a-z0-9.]*", plain(text)):
         assert any(start[0] in cell for cell in cells)
+
+
+LEAVES = st.sampled_from(["", "Vase", 7, None, True]) | ADDRESSES
+TREES = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("abc"), inner, max_size=4)
+)
+
+
+def leaves(tree: Any) -> list[Any]:
+    if isinstance(tree, dict | list):
+        return [leaf for each in (tree.values() if isinstance(tree, dict) else tree) for leaf in leaves(each)]
+    return [tree]
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(TREES, min_size=1, max_size=4), st.sampled_from(["document", "lines"]))
+def test_each_url_of_json_is_in_some_column(trees: list[Any], form: str) -> None:
+    given_urls = [plain(leaf) for tree in trees for leaf in leaves(tree) if isinstance(leaf, str) and "://" in leaf]
+    if not given_urls:
+        return
+    text = json.dumps(trees) if form == "document" else "\n".join(json.dumps([tree]) for tree in trees)
+    table = read_table("a.json", text.encode())
+    lines = [line for column in range(len(table.columns)) for line in table.lines(column)]
+    assert sum(count_urls(line.text) for line in lines) == len(given_urls)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.tuples(ADDRESSES, st.lists(ADDRESSES, max_size=3)), min_size=1, max_size=4))
+def test_each_url_of_a_sitemap_is_in_some_column(entries: list[tuple[str, list[str]]]) -> None:
+    items = [
+        f"<url><loc>{page}</loc>"
+        + "".join(f"<image:image><image:loc>{url}</image:loc></image:image>" for url in images)
+        + "</url>"
+        for page, images in entries
+    ]
+    table = read_table("a.xml", f"<urlset>{''.join(items)}</urlset>".encode())
+    cells = {url for row in table.rows for cell in row for url in cell.split("\n")}
+    assert {html.unescape(url) for page, images in entries for url in (page, *images)} <= cells
 
 
 # OpenDocument

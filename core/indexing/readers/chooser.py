@@ -7,7 +7,7 @@ from pathlib import PurePath
 from core.errors import UrlError
 from core.indexing.readers.delimited import read_delimited
 from core.indexing.readers.encoding import decoded
-from core.indexing.readers.html import is_html, read_html, read_markdown
+from core.indexing.readers.html import is_html, is_markdown, read_html, read_markdown
 from core.indexing.readers.iiif import is_iiif, read_iiif
 from core.indexing.readers.json import is_json, parse, read_json
 from core.indexing.readers.ods import is_ods, read_ods
@@ -17,7 +17,7 @@ from core.indexing.readers.xml import is_xml, read_xml
 from core.media.file_types import NOT_PICTURES, kind_of
 
 _OLD_OFFICE = b"\xd0\xcf\x11\xe0"
-_MARKDOWN = {".md", ".markdown"}  # hardly told from other text by its content
+_MARKDOWN, _TABLES = {".md", ".markdown"}, {".csv", ".tsv"}
 _SAVE_AS = "Save the list as .txt, .csv or .xlsx."
 
 
@@ -50,7 +50,8 @@ def read_sheets(name: str, data: bytes, encoding: str | None = None) -> list[She
         if text is None:
             raise UrlError(f"{name} contains no readable text. {_SAVE_AS}")
         sheet = read_document(text)
-        if sheet is None and PurePath(name).suffix.lower() in _MARKDOWN:
+        suffix = PurePath(name).suffix.lower()
+        if sheet is None and (suffix in _MARKDOWN or (suffix not in _TABLES and is_markdown(text))):
             sheet = read_markdown(text)
         sheets = [sheet or read_delimited(name, text)]
     else:

@@ -18,6 +18,7 @@ from markdown_it import MarkdownIt
 from core.indexing.readers.table import Sheet
 from core.indexing.readers.text import names_picture, plain, urls_in
 
+_MARKDOWN = re.compile(r"\[[^\]\n]*\](?:\(<?|:\s)\s*https?://")
 _START = re.compile(
     r"\s*(?><!--.*?-->\s*)*+<(?:!doctype\s+html|(?:html|head|body|meta|title|base|link|script|style|div|p|h\d|span|section"
     r"|article|main|header|table|tr|ul|ol|li|a|img|picture|figure|center|font|b|br)[\s/>])",
@@ -73,6 +74,12 @@ def read_html(text: str) -> Sheet | None:
     without either they stay, and are problems.
     """
     return _sheet(_read(text), text)
+
+
+def is_markdown(text: str) -> bool:
+    """Whether most lines with URLs write them as Markdown does."""
+    lines = [line for line in text.splitlines() if "://" in line]
+    return 0 < len(lines) < 2 * sum(_MARKDOWN.search(line) is not None for line in lines)
 
 
 def read_markdown(text: str) -> Sheet | None:
