@@ -18,7 +18,7 @@ from bench.report import Report
 from core.embedding.encoder import Vectors
 from core.embedding.loader import LoadState
 from core.media.decode import Picture, PixelBox
-from core.media.fetcher import Fetched
+from core.media.fetcher import Fetched, Version
 from core.settings import Settings
 
 ITEMS = 10_000
@@ -35,8 +35,8 @@ class _Fetcher:
     def __init__(self, settings: Settings) -> None:
         pass
 
-    def fetch(self, url: str) -> Fetched:
-        return Fetched(url.encode(), url)
+    def fetch(self, url: str, known: Version | None = None) -> Fetched:
+        return Fetched(url.encode(), Version(url))
 
     def close(self) -> None:
         pass

@@ -17,7 +17,7 @@ from core.database.embedding_tables import Vector
 from core.database.job_queue import PAIR_COPIES, nudge
 from core.embedding.active_models import ActiveModel
 from core.errors import LookalikeError
-from core.indexing.claims import Claims, Item, Outcome
+from core.indexing.claims import Claims, Item, Outcome, Status
 from core.indexing.item_loader import UNFORESEEN, Ready
 from core.indexing.known_pictures import IN_BIN, recognised
 from core.media.uploads import base_name
@@ -91,7 +91,7 @@ class BatchWriter:
             if reason is None or (reason == IN_BIN and (item.import_id in restoring or item.key in alive)):
                 left.append(entry)
             else:
-                status = "already_there" if reason == IN_BIN else "failed"
+                status: Status = "already_there" if reason == IN_BIN else "failed"
                 told.append(Outcome(item, status, picture=entry.id, reason=reason))
         return left, [*outcomes, *told]
 

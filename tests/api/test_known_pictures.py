@@ -39,7 +39,7 @@ def wait(client: TestClient, engine: Engine, import_id: int) -> dict[str, Any]:
 
 
 def test_a_placeholder_is_told_and_known_from_then_on(client: TestClient) -> None:
-    pages: dict[str, Page] = {f"/{number}.png": swatch(1) for number in range(6)} | {"/real.png": swatch(2)}
+    pages: dict[str, Page] = {**{f"/{number}.png": swatch(1) for number in range(6)}, "/real.png": swatch(2)}
     with WebServer(pages) as site:
         first = upsert(client, [site.url(path) for path in pages])
         (same,) = first["same_pictures"]
@@ -82,7 +82,7 @@ def test_fetch_again_asks_only_for_what_changed(client: TestClient, engine: Engi
     def serve(visit: Visit) -> None:
         data = now[visit.path]
         version = {"/tagged.png": {"ETag": f'"{hash(data)}"'}, "/dated.png": {"Last_Modified": str(hash(data))}}
-        headers = version.get(visit.path, {})
+        headers: dict[str, Any] = dict(version.get(visit.path, {}))
         asked = (visit.headers.get("If-None-Match"), visit.headers.get("If-Modified-Since"))
         if any(value in asked for value in headers.values()):
             visit.answer(status=304, **headers)

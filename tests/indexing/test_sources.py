@@ -19,7 +19,6 @@ from core.collection.store import NewPicture, Store, insert_pictures
 from core.database.connection import Database
 from core.errors import NotFoundError, SourceError
 from core.indexing.claims import Claims
-from core.indexing.sources import folder as folder_module
 from core.indexing.sources.reader import SourceReader
 from core.indexing.sources.registry import Reading, Source, Sources
 from core.media.decode import read_picture
@@ -173,7 +172,7 @@ def test_not_even_one_that_is_put_there_between_a_look_and_the_reading(
             path.symlink_to(secret if kind == "folder" else secret / "a.png")
         return facts
 
-    monkeypatch.setattr(folder_module.os, "stat", stat_then_swap)
+    monkeypatch.setattr(os, "stat", stat_then_swap)
     reading = library.read(source)
     assert swapped
     assert (reading.added, reading.import_id) == (0, None)
