@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -79,9 +80,18 @@ class SamePictureUrls(BaseModel):
     url: str = Field(description="The first of them.")
 
 
-class Told(BaseModel):
-    """What a curator should know of an import that is done; absent where there is nothing."""
+class WaitingItems(BaseModel):
+    """Items that are tried again later."""
 
+    reason: str
+    count: int
+    until: datetime = Field(description="When the first of them is tried again.")
+
+
+class Told(BaseModel):
+    """What a curator should know of an import; absent where there is nothing."""
+
+    waits: list[WaitingItems] = Field([], description="Why some of the waiting items wait, and until when.")
     same_pictures: list[SamePictureUrls] = Field([], description="Perhaps placeholders, the most frequent first.")
     in_bin: int = Field(0, description="How many of those that were already there are in the bin.")
 
@@ -250,6 +260,8 @@ def _progress(engine: Engine, found: Import) -> ImportProgress:
     told = dict[str, Any]()
     if found.done and found.already_there and (same := engine.known_pictures.same_pictures(found.id)):
         told["same_pictures"] = [SamePictureUrls(picture=s.picture, count=s.count, url=s.example) for s in same]
+    if found.waits:
+        told["waits"] = [WaitingItems(reason=w.reason, count=w.count, until=w.until) for w in found.waits]
     if found.in_bin:
         told["in_bin"] = found.in_bin
     return ImportProgress(

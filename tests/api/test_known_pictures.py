@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -111,3 +112,13 @@ def test_fetch_again_asks_only_for_what_changed(client: TestClient, engine: Engi
 def picture_of(client: TestClient, data: bytes) -> Any:
     found = client.post("/api/search", files={"file": data}, data={"top_k": "1"}).json()
     return UUID(found["matches"][0]["id"])
+
+
+def test_an_import_that_waits_says_why_and_until_when(client: TestClient, engine: Engine) -> None:
+    with WebServer() as site:
+        answer = client.post("/api/upsert?wait=2", json={"images": [site.url("/status?code=429&after=50")]})
+        assert answer.status_code == 202
+        (wait,) = answer.json()["waits"]
+        engine.imports.cancel(answer.json()["import"])
+    assert (wait["count"], wait["reason"]) == (1, "127.0.0.1 answered 429: requests are rate-limited.")
+    assert datetime.fromisoformat(wait["until"]) > datetime.now(UTC)
