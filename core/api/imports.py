@@ -47,6 +47,11 @@ class UpsertBody(BaseModel):
         json_schema_extra={"items": {"type": "string"}},
     )
     restore: bool = Field(False, description="Whether pictures that are in the bin are restored.")
+    refresh: bool = Field(
+        True,
+        description="Whether sites are asked again for what is in the collection, by `ETag` and `Last-Modified` where "
+        "they send them. A picture that changed at its URL replaces the old one, which goes to the bin.",
+    )
 
 
 class RejectedUrl(BaseModel):
@@ -159,7 +164,9 @@ async def upsert(
     if not urls.accepted:
         return error_answer(400, "There is no web address of a picture in the list.", **rejected)
     accepted = list(urls.accepted.items())
-    submitted = await run_in_threadpool(engine.imports.submit, "From the API", accepted, restores=body.restore)
+    submitted = await run_in_threadpool(
+        engine.imports.submit, "From the API", accepted, restores=body.restore, refreshes=body.refresh
+    )
     answer = {"import_id": submitted.id, "accepted": len(urls.accepted), **rejected}
     if not wait:
         return Submitted(**answer)

@@ -125,15 +125,20 @@ class Imports:
         metadata: Mapping[bytes, Metadata] | None = None,
         *,
         restores: bool = False,
+        refreshes: bool = False,
     ) -> Import:
         """Queue an import of URLs, each as (identity key, URL); the first URL of a key is used.
 
-        Whatever is already in the collection has the status "already_there" from the start and is not fetched again.
+        Whatever is already in the collection has the status "already_there" from the start and is not fetched again,
+        unless the import `refreshes`: then its site is asked, and a picture that changed at its URL replaces the old.
         Pictures in the bin are left there, unless the import `restores` them. `metadata` is by key, for those keys that
         have any. Raises DatabaseError.
         """
         known = metadata or {}
-        items = [NewItem(key, url, urlsplit(url).hostname or "", known.get(key, NO_METADATA)) for key, url in urls]
+        items = [
+            NewItem(key, url, urlsplit(url).hostname or "", known.get(key, NO_METADATA), changed=refreshes)
+            for key, url in urls
+        ]
         with self._database.connection() as connection:
             import_id = new_import(connection, name, restores=restores)
             add_items(connection, import_id, items)

@@ -17,8 +17,8 @@ from core.indexing.known_pictures import IN_BIN
 class NewItem:
     """A URL with its host, or a stored file with its name, and without a host, to be indexed.
 
-    `key` is that of the URL, or the SHA-256 of the file, unless that is `file`. `changed` is set if there is another
-    picture by now than the one that the key leads to.
+    `key` is that of the URL, or the SHA-256 of the file, unless that is `file`. `changed` is set if there may be
+    another picture by now than the one that the key leads to.
     """
 
     key: bytes

@@ -106,6 +106,12 @@ def test_fetch_again_asks_only_for_what_changed(client: TestClient, engine: Engi
         now["/tagged.png"] = swatch(6)  # back to the former picture, which is in the bin since
         again = client.post(f"/api/imports/{first['import']}/fetch_again")
         assert wait(client, engine, again.json()["import"])["counts"]["indexed"] == 1
+        now["/plain.png"] = swatch(10)
+        assert upsert(client, [site.url("/plain.png")], refresh=False)["counts"]["already_there"] == 1
+        assert upsert(client, [site.url("/plain.png")])["counts"]["indexed"] == 1
+        assert client.post("/api/query", files={"file": swatch(10)}, data={"top_k": "1"}).json() == [
+            site.url("/plain.png")
+        ]
     assert client.post("/api/imports/999999/fetch_again").status_code == 404
 
 

@@ -242,8 +242,7 @@ def test_a_kill_loses_nothing(
         connection.execute(f"INSERT INTO embeddings_{content.id} SELECT id, '[1,0,0,0,0,0,0,0]' FROM pictures")
     assert settings.postgres_url is not None
     url = settings.postgres_url.get_secret_value()
-    settings_of_it = {"POSTGRES_URL": url, "COPY_MODEL": str(file)}
-    with WorkerProcess(tmp_path, "worker", constants=SHORT_LEASES, **settings_of_it) as process:
+    with WorkerProcess(tmp_path, "worker", constants=SHORT_LEASES, POSTGRES_URL=url, COPY_MODEL=str(file)) as process:
         wait_until(lambda: bool(store.models("copy")) and store.missing(store.models("copy")[0]) < MANY)
         process.kill()
         [model] = store.models("copy")
