@@ -20,6 +20,6 @@ with drop:
 show_problem()
 show_llamaindex_offers()
 show_sources()
-st.subheader("Imports", anchor=False)
+st.header("Imports", anchor=False)
 show_imports()
 offer_sample_if_empty("sample-index")
