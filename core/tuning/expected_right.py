@@ -11,7 +11,7 @@ from core.tuning.logistic_curve import ShareCurve
 from core.tuning.precision_recall import missing
 from core.tuning.verdicts import StoredVerdict
 
-Array = NDArray[np.floating]
+Array = NDArray[np.float64]
 
 
 def chances_right(verdicts: Sequence[StoredVerdict], similarities: Array) -> Array | None:

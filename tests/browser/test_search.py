@@ -202,7 +202,8 @@ def test_on_a_phone_the_threshold_and_the_pages_are_where_the_thumb_is(app: App,
         drop(page, photo(3))
         expect(matches(page).first).to_be_in_viewport(ratio=0.9)
         page.get_by_test_id("stMain").evaluate("m => m.scrollTop = 400")
-        places = [page.get_by_role("slider", name="Threshold"), page.get_by_role("link", name="Collection")]
+        to_collection = page.locator(".st-key-bottom-nav").get_by_role("link", name="Collection")
+        places = [page.get_by_role("slider", name="Threshold"), to_collection]
         for place in places:
             expect(place).to_be_in_viewport(ratio=1)
             box = place.bounding_box()
@@ -211,7 +212,7 @@ def test_on_a_phone_the_threshold_and_the_pages_are_where_the_thumb_is(app: App,
         for tile in (tiles(page), page.get_by_role("button", name="Filters")):
             expect(tile).to_be_in_viewport()
         assert page.evaluate("document.documentElement.scrollWidth") == 390
-        page.get_by_role("link", name="Collection").tap()
+        to_collection.tap()
         expect(page.get_by_role("list", name="Pictures")).to_be_visible()
     finally:
         phone.close()
