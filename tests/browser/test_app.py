@@ -96,8 +96,12 @@ def test_pasted_urls_are_previewed_and_indexed_and_failures_are_shown(app: App, 
     page.goto(f"{app.url}/index")
     box = page.get_by_label("One URL per line")
     lines = [*urls_of(site)[:20], urls_of(site)[0], "ftp://a.example/x.jpg", site.url("/missing.jpg")]
-    box.fill("\n".join(lines))
-    box.press("Control+Enter")
+    expect(page.get_by_role("button", name="Index", exact=True)).to_be_disabled()
+    page.locator("[data-listening]").wait_for(state="attached")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=app.url)
+    page.evaluate("text => navigator.clipboard.writeText(text)", "\n".join(lines))
+    box.click()
+    page.keyboard.press("Control+v")  # and nothing else
     expect(page.get_by_text("21 ready")).to_be_visible()
     expect(page.get_by_text("1 repeated")).to_be_visible()
     expect(page.get_by_text("1 invalid")).to_be_visible()

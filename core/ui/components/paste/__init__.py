@@ -6,10 +6,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from core.ui.components.base import component
-from core.ui.components.events import handle_events, handled_events
+from core.ui.components.events import handle_events, handled_events, no_callback
 
 _component = component("paste")
 _KEY = "paste-anywhere"
+
+
+def read_lists_as_pasted() -> None:
+    """Make the page take a text as soon as it is pasted into a text area, without Ctrl+Enter."""
+    _component(key="paste-lists", data={"invitation": "", "handled": {}}, height=1, on_given_change=no_callback)
 
 
 def paste_anywhere(invitation: str, on_url: Callable[[str], None]) -> bool:

@@ -7,10 +7,11 @@ import { counted, eventLog, find, findParts, mounted } from "../base.js";
 
 /** @import { Mount } from "../base.js" */
 
-/** @typedef {{invitation: string}} Data */
+/** @typedef {{invitation: string}} Data  without an invitation, nothing is taken but what is pasted into a text area */
 
 const DROPZONE = '[data-testid="stFileUploader"]';
 const SAID_MS = 8000;
+const COMMIT_MS = 50; // until Streamlit knows the text as its own
 
 /** Whether it is a picture, as far as can be known here. @param {File} file */
 const isPicture = (file) => file.type.startsWith("image/");
@@ -48,6 +49,14 @@ function upload(files) {
 /** @param {Event} event @param {string} selector */
 const isIn = (event, selector) =>
   event.composedPath().some((node) => node instanceof Element && node.matches(selector));
+
+/** Do what Ctrl+Enter does in a text area of Streamlit, once the text is in it. @param {Event} event */
+function commit(event) {
+  const [area] = event.composedPath();
+  if (!(area instanceof HTMLTextAreaElement)) return;
+  const enter = { key: "Enter", code: "Enter", ctrlKey: true, bubbles: true, cancelable: true };
+  setTimeout(() => area.dispatchEvent(new KeyboardEvent("keydown", enter)), COMMIT_MS);
+}
 
 class Paste {
   /** @type {(name: string, value: unknown) => void} */
@@ -88,6 +97,7 @@ class Paste {
   update({ data, setStateValue }) {
     this.setState = setStateValue;
     this.parts.invitation.textContent = data.invitation;
+    if (!data.invitation) this.listeners = { paste: commit };
     for (const [name, listener] of Object.entries(this.listeners)) document.addEventListener(name, listener);
     this.root.setAttribute("data-listening", ""); // for whoever needs to know, such as a test
   }
