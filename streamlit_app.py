@@ -11,17 +11,15 @@ from core.ui.app_status import engine, status_line
 from core.ui.auto_refresh import auto_refresh
 from core.version import VERSION
 
-page = st.navigation(
-    [
-        # Without icons: Streamlit would make them the tab's icon too, and fetch that from Google's servers.
-        st.Page("pages/search.py", title="Search", default=True),
-        st.Page("pages/index.py", title="Index", url_path="index"),
-        st.Page("pages/collection.py", title="Collection", url_path="collection"),
-        st.Page("pages/duplicates.py", title="Duplicates", url_path="duplicates"),
-        st.Page("pages/tune.py", title="Tune", url_path="tune"),
-    ],
-    position="top",
-)
+pages = [
+    # Without icons: Streamlit would make them the tab's icon too, and fetch that from Google's servers.
+    st.Page("pages/search.py", title="Search", default=True),
+    st.Page("pages/index.py", title="Index", url_path="index"),
+    st.Page("pages/collection.py", title="Collection", url_path="collection"),
+    st.Page("pages/duplicates.py", title="Duplicates", url_path="duplicates"),
+    st.Page("pages/tune.py", title="Tune", url_path="tune"),
+]
+page = st.navigation(pages, position="top")
 
 if __name__ == "__main__":  # a visit: Streamlit runs this file again for each
     st.set_page_config(
@@ -33,6 +31,8 @@ if __name__ == "__main__":  # a visit: Streamlit runs this file again for each
     st.logo("core/ui/assets/logo.svg", size="large")
     st.html(Path("core/ui/assets/app.css"))
     top = st.container()
+    st.session_state["arrived"] = st.session_state.get("visited-page") != page.title
+    st.session_state["visited-page"] = page.title
     try:
         page.run()
     except Exception:
@@ -42,6 +42,9 @@ if __name__ == "__main__":  # a visit: Streamlit runs this file again for each
             "The app's log has the details.",
             icon=":material/error:",
         )
+    with st.container(key="bottom-nav", horizontal=True):  # for phones, as app.css says
+        for each in pages:
+            st.page_link(each)
     with top:
         auto_refresh(status_line)
 else:  # once a process: `streamlit run` imports this file and serves `app`

@@ -13,6 +13,7 @@ state = st.session_state
 app = engine()
 
 search_if_asked()
+st.html('<h1 class="page-name">Collection</h1>')
 try:
     if app.database_state.state == "ready":
         offer_undo()

@@ -1,6 +1,7 @@
 import streamlit as st
 
 from core.ui.auto_refresh import auto_refresh
+from core.ui.components.paste import read_lists_as_pasted
 from core.ui.panels.indexing.import_forms import show_files_form, show_list_form, show_paste_form, show_problem
 from core.ui.panels.indexing.import_list import show_imports
 from core.ui.panels.indexing.llamaindex_offers import show_llamaindex_offers
@@ -11,6 +12,7 @@ st.title("Index pictures", anchor=False)
 st.caption("Add pictures by URL or as files. Once they are indexed, searches find them.")
 auto_refresh(show_tour)
 paste, upload, drop = st.tabs(["Paste URLs", "Upload a list", "Upload pictures"])
+read_lists_as_pasted()
 with paste:
     show_paste_form()
 with upload:
@@ -20,6 +22,6 @@ with drop:
 show_problem()
 show_llamaindex_offers()
 show_sources()
-st.subheader("Imports", anchor=False)
+st.header("Imports", anchor=False)
 show_imports()
 offer_sample_if_empty("sample-index")

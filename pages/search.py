@@ -8,10 +8,14 @@ from core.ui.formatting import counted
 from core.ui.panels.empty_state import empty_state, index_link
 from core.ui.panels.onboarding import offer_sample, show_tour
 from core.ui.panels.search.match_results import show_results
-from core.ui.panels.search.query import chips
-from core.ui.panels.search.query_chips import show_query
-from core.ui.panels.search.query_inputs import show_inputs
+from core.ui.panels.search.query import chips, come_back
+from core.ui.panels.search.query_editor import edit_if_asked
+from core.ui.panels.search.query_inputs import on_phone, show_inputs, take_url
+from core.ui.panels.search.query_tiles import read_query
 from core.ui.panels.search.search_options import show_options
+
+WAYS = "Drop a picture anywhere on this page, paste one with Ctrl+V, or enter its URL."
+WAYS_ON_A_PHONE = "Take a photo, choose one, or enter its URL."
 
 
 def first_steps() -> None:
@@ -20,29 +24,31 @@ def first_steps() -> None:
 
 
 app = engine()
+come_back(st.session_state["arrived"])
 tour = st.container()
-with st.container(key="search-page"):  # by which app.css knows it
-    left, right = st.columns([1, 4.1], gap="medium")
 try:
     ready = app.database_state.state == "ready"
     count = app.store.count() if ready else 0
-    with left:
-        show_inputs()
-        query = show_query() if count else None
-        where = show_options()
-        aside = st.container()
-        paste_anywhere()
-    with right:
+    with st.container(key="search-page"):  # by which app.css knows it
+        if chips():
+            st.html('<h1 class="page-name">Search</h1>')
+        above = st.container()
+        where, aside = show_options()
         if ready and not count:
             empty_state("There is nothing to search yet", "First index some pictures, or try a sample.", first_steps)
-        elif query is not None:
-            show_results(query, where, aside)
         elif ready and not chips():
-            empty_state(
-                "Which of your pictures look like it?",
-                "Drop a picture anywhere on this page, paste one with Ctrl+V, or enter its URL. "
-                f"It is compared with {counted(count, 'picture')}.",
+            st.title("Which of your pictures look like it?", anchor=False, text_alignment="center")
+            st.markdown(
+                f"{WAYS_ON_A_PHONE if on_phone() else WAYS} It is compared with {counted(count, 'picture')}.",
+                text_alignment="center",
             )
+        show_inputs(above)
+        if paste_anywhere("Drop it anywhere to search for it", take_url):
+            st.rerun()
+        if count and chips():
+            asked = read_query(above)
+            show_results(asked, where, aside, above)
+            edit_if_asked(asked)
 except LookalikeError as error:
     st.error(str(error), icon=":material/error:")
 with tour:

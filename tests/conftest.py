@@ -32,7 +32,7 @@ TEMPLATE = "migrated"
 LONGEST = [
     *("test_search", "test_worker", "test_match_gallery", "test_outage", "test_app", "test_chaos"),
     *("test_reembedding", "test_crop", "test_crash", "test_tune", "test_imports", "test_copy_backfill"),
-    *("test_collection", "test_duplicates", "test_picture_grid"),
+    *("test_collection", "test_accessibility", "test_duplicates", "test_picture_grid"),
 ]
 """Files that take half a minute and more, the longest first, so that no worker of pytest-xdist is left alone with one
 at the end; those that mostly wait (for leases, for kills) take turns with those that keep a browser busy."""

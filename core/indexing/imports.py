@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
+from psycopg import sql
 from psycopg.rows import class_row, dict_row
 
 from core.collection.metadata import NO_METADATA, Metadata
@@ -20,6 +21,12 @@ from core.errors import NotFoundError
 from core.indexing.known_pictures import IN_BIN
 from core.indexing.new_items import NewItem, add_items, new_import
 from core.media.uploads import DroppedFile
+
+_ONLY_ITS_OWN = sql.SQL("""removed_at IS NULL
+    AND id IN (SELECT picture FROM items WHERE import = %(id)s AND status = 'indexed')
+    AND NOT EXISTS (
+        SELECT FROM items JOIN imports ON imports.id = items.import AND deleted_at IS NULL
+        WHERE items.picture = pictures.id AND items.import <> %(id)s)""")
 
 CANCELLED = "Cancelled before it was fetched."
 """The reason of items that were waiting when their import was cancelled; `retry_failed` resumes them."""
@@ -282,6 +289,14 @@ class Imports:
                 (CANCELLED, import_id, import_id),
             ).rowcount
 
+    def deletable(self, import_id: int) -> int:
+        """How many pictures `delete` would remove, to be confirmed before. Raises DatabaseError."""
+        with self._database.connection() as connection:
+            ((count,),) = connection.execute(
+                sql.SQL("SELECT count(*) FROM pictures WHERE {}").format(_ONLY_ITS_OWN), {"id": import_id}
+            ).fetchall()
+        return int(count)
+
     def delete(self, import_id: int) -> int:
         """Delete an import, and remove the pictures that only it added. Returns how many; `restore` undoes it. To
         delete it again changes nothing, and returns the same. Raises DatabaseError."""
@@ -292,14 +307,10 @@ class Imports:
             )
             if deleted.rowcount:
                 connection.execute(
-                    """UPDATE pictures SET removed_at = now() WHERE id = ANY(ARRAY(
-                           SELECT id FROM pictures
-                           WHERE removed_at IS NULL
-                             AND id IN (SELECT picture FROM items WHERE import = %(id)s AND status = 'indexed')
-                             AND NOT EXISTS (
-                                 SELECT FROM items JOIN imports ON imports.id = items.import AND deleted_at IS NULL
-                                 WHERE items.picture = pictures.id AND items.import <> %(id)s)
-                           ORDER BY id FOR NO KEY UPDATE))""",
+                    sql.SQL(
+                        """UPDATE pictures SET removed_at = now() WHERE id = ANY(ARRAY(
+                               SELECT id FROM pictures WHERE {} ORDER BY id FOR NO KEY UPDATE))"""
+                    ).format(_ONLY_ITS_OWN),
                     {"id": import_id},
                 )
             ((removed,),) = connection.execute(

@@ -66,6 +66,11 @@ class ShareCurve:
         """The probability that each verdict is right by the curve in its own row of `fits`, of shape (n,)."""
         return _logistic(np.einsum("nf,nf->n", self._design[:-1], fits))
 
+    def at(self, fit: Array, similarities: Array) -> Array:
+        """The probability that matches are right by one curve of shape (1, 3), for similarities of shape (m,); beyond
+        the candidates it is that of the nearest one."""
+        return _logistic(self._features(np.clip(similarities, self._low, self._high)) @ fit[0])
+
     def over(self, fits: Array, counts: Array) -> Array:
         """Precision and recall at every threshold, of shape (2, curves, STEPS + 1).
 

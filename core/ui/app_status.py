@@ -96,21 +96,19 @@ def _show_copy_model() -> None:
 
 
 def _show_fallback(clip: LoadState, retry: Callable[[], None]) -> None:
-    """Say that the built-in encoder is used in CLIP's place, what that means, and how far CLIP is."""
-    with st.container(border=True, key="fallback"):
-        text, buttons = st.columns([3, 1], vertical_alignment="center")
-        text.markdown(
-            ":orange[:material/inventory_2: **Working without CLIP.**] The built-in encoder finds copies and close "
-            "look-alikes. It does not support text searches, and is weaker at finding other things of the same kind."
+    """A pill in the page's header, which moves nothing: that the built-in encoder is used in CLIP's place, what that
+    means, and how far CLIP is."""
+    with st.container(key="fallback"), st.popover("Without CLIP", icon=":material/inventory_2:", type="tertiary"):
+        st.markdown(
+            "**Working without CLIP.** The built-in encoder finds copies and close look-alikes. It does not support "
+            "text searches, and is weaker at finding other things of the same kind."
         )
         if clip.state == "failed":
-            with buttons, st.container(horizontal=True, horizontal_alignment="right", gap="small"):
-                st.button("Try CLIP again", key="retry-clip", icon=":material/refresh:", on_click=retry)
-                with st.popover("Why?", type="tertiary"):
-                    st.markdown(escaped(_without_errno(clip.message)))
-                    st.caption("Once CLIP is loaded, the collection is re-embedded with it.")
-    if clip.state != "failed":
-        _progress(clip, "Downloading CLIP")
+            st.markdown(escaped(_without_errno(clip.message)))
+            st.caption("Once CLIP is loaded, the collection is re-embedded with it.")
+            st.button("Try CLIP again", key="retry-clip", icon=":material/refresh:", on_click=retry)
+        else:
+            _progress(clip, "Downloading CLIP")
 
 
 def _without_errno(message: str) -> str:

@@ -4,7 +4,8 @@ The query parameters choose: `n` matches, their `best` similarity, `threshold`, 
 matches, `total` pictures in the collection, `slow` seconds that each run but the first takes, `copies` to make most
 pictures a copy of the one seven places before (of 28, seven are not), `notes` for notes and a badge, `marks` for
 suggested thresholds, `caution` for a warning, `same` to find out in the second run that the third is the same picture,
-`queries` for what matches are compared with, and `judging` for verdicts.
+`queries` for what matches are compared with, `judging` for verdicts, `tiles` for the parts of a query, `alike` for
+where matches are very alike, `more` for matches that can be fetched, and `right` for how likely each is right.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ def size(place: int) -> tuple[int, int]:
 def main() -> None:
     from core.ui.components.comparing_table import Edit, Facts, QuerySide
     from core.ui.components.match_gallery import Mark, MatchCard, match_gallery
+    from core.ui.components.query_strip import QueryTile
 
     st.set_page_config(page_title="Match gallery", layout="wide")
     asked = st.query_params
@@ -80,6 +82,9 @@ def main() -> None:
     def ask_again() -> None:
         state.query += 1
 
+    def ask_for_more() -> None:
+        state.more = state.get("more", 0) + 20
+
     def grow() -> None:
         state.total += 1
 
@@ -90,7 +95,7 @@ def main() -> None:
         st.button("Another query", on_click=ask_again)
 
     # A quick fall from the best and a long tail, as a search gives: the curve is the only thing made up.
-    places = [(293 * rank + 130 + state.query) % len(PHOTOS) for rank in range(count)]
+    places = [(293 * rank + 130 + state.query) % len(PHOTOS) for rank in range(count + state.get("more", 0))]
     cards: list[MatchCard] = [
         {
             "id": f"p{place}",
@@ -161,6 +166,11 @@ def main() -> None:
             "known_tags": ["boat", "loan"],
         }
 
+    tiles: list[QueryTile] = [
+        {"number": 1, "label": "mine.jpg", "src": "/api/thumb/3", "note": "", "negative": False, "problem": ""},
+        {"number": 2, "label": "other.jpg", "src": "/api/thumb/9", "note": "excluded", "negative": True, "problem": ""},
+        {"number": 3, "label": "this part", "src": "", "note": "", "negative": False, "problem": "It is gone."},
+    ]
     cards = [card for card in cards if card["id"] not in gone]
     result = match_gallery(
         cards,
@@ -176,6 +186,11 @@ def main() -> None:
         queries=queries if asked.get("queries") else (),
         facts=facts,
         on_edit=edit,
+        tiles=tiles if asked.get("tiles") else (),
+        on_tile=lambda number, event: state.setdefault("tile_events", []).append([number, event]),
+        alike_from=float(asked["alike"]) if asked.get("alike") else None,
+        on_more=ask_for_more if asked.get("more") else None,
+        rights={card["id"]: card["similarity"] for card in cards} if asked.get("right") else None,
         verdicts=state.setdefault("verdicts", {}) if asked.get("judging") else None,
         on_verdict=lambda id, right: state.verdicts.update({id: right}),
     )
@@ -187,6 +202,7 @@ def main() -> None:
         "more_like": result.more_like,
         "less_like": result.less_like,
         "edits": edits,
+        "tile_events": state.get("tile_events"),
         "verdicts": state.get("verdicts"),
         "runs": state.runs,
     }

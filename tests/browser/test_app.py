@@ -96,8 +96,12 @@ def test_pasted_urls_are_previewed_and_indexed_and_failures_are_shown(app: App, 
     page.goto(f"{app.url}/index")
     box = page.get_by_label("One URL per line")
     lines = [*urls_of(site)[:20], urls_of(site)[0], "ftp://a.example/x.jpg", site.url("/missing.jpg")]
-    box.fill("\n".join(lines))
-    box.press("Control+Enter")
+    expect(page.get_by_role("button", name="Index", exact=True)).to_be_disabled()
+    page.locator("[data-listening]").wait_for(state="attached")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=app.url)
+    page.evaluate("text => navigator.clipboard.writeText(text)", "\n".join(lines))
+    box.click()
+    page.keyboard.press("Control+v")  # and nothing else
     expect(page.get_by_text("21 ready")).to_be_visible()
     expect(page.get_by_text("1 repeated")).to_be_visible()
     expect(page.get_by_text("1 invalid")).to_be_visible()
@@ -186,6 +190,39 @@ def test_a_picture_is_pasted_anywhere(full: App, page: Page) -> None:
     expect(page.get_by_role("list", name="Matches").get_by_role("img").first).to_be_visible()
 
 
+GIVE = """([kind, type, text]) => {
+    const transfer = new DataTransfer();
+    if (type === "file") transfer.items.add(new File(["words"], text, { type: "application/pdf" }));
+    else transfer.setData(type, text);
+    const event = kind === "paste"
+        ? new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true, composed: true, cancelable: true })
+        : new DragEvent(kind, { dataTransfer: transfer, bubbles: true, composed: true, cancelable: true });
+    document.querySelector("[data-testid=stMain]").dispatchEvent(event);
+}"""
+
+
+def test_urls_and_pictures_of_other_pages_are_given_anywhere(full: App, site: WebServer, page: Page) -> None:
+    urls = urls_of(site)
+    page.goto(full.url)
+    expect(page.get_by_text("Which of your pictures look like it?")).to_be_visible()
+    page.locator("[data-listening]").wait_for(state="attached")
+    page.evaluate(GIVE, ["drop", "file", "notes.pdf"])
+    expect(page.get_by_text(re.compile(r"^Not a picture: notes\.pdf\."))).to_be_visible()
+    page.evaluate(GIVE, ["dragover", "text/uri-list", urls[12]])
+    target = page.get_by_text("Drop it anywhere to search for it")
+    expect(target).to_be_visible()
+    page.evaluate(GIVE, ["drop", "text/html", f'<a href="https://a.example/page"><img src="{urls[12]}"></a>'])
+    expect(target).to_be_hidden()
+    first = page.get_by_role("list", name="Matches").get_by_role("link").first
+    expect(first).to_have_attribute("href", urls[12])
+    page.evaluate(GIVE, ["paste", "text/plain", f" {urls[14]}\n"])
+    expect(first).to_have_attribute("href", urls[14])
+    page.get_by_role("link", name="Tune").click()
+    expect(page.get_by_role("heading", name="Tune the threshold")).to_be_visible()
+    page.get_by_role("link", name="Search", exact=True).click()  # the last search is still there
+    expect(first).to_have_attribute("href", urls[14])
+
+
 def test_search_by_url(full: App, site: WebServer, page: Page) -> None:
     page.goto(full.url)
     box = page.get_by_label("Image URL")
@@ -200,11 +237,11 @@ def test_threshold_and_top_k_are_kept_in_the_url(full: App, page: Page) -> None:
     page.goto(f"{full.url}/?threshold=0.3&top_k=20")
     upload(page, "photo.jpg", PHOTOS[5].read_bytes())
     slider = page.get_by_role("slider", name=re.compile("hreshold"))
-    expect(slider).to_have_attribute("aria-valuenow", re.compile("^30"))
+    expect(slider).to_have_attribute("aria-valuetext", re.compile("from 30.%$"))
     before = full.get("/api/health")
     slider.focus()
     for _ in range(4):
-        page.keyboard.press("PageUp")
+        page.keyboard.press("PageDown")
     expect(page).to_have_url(re.compile(r"threshold=0\.5\b"))
     expect(page).to_have_url(re.compile("top_k=20"))
     assert before["pictures"] == full.get("/api/health")["pictures"]

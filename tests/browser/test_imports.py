@@ -148,6 +148,7 @@ def test_an_import_is_deleted_with_its_pictures_and_restored(app: App, page: Pag
         submit(page, app, [site.url(f"/{number}") for number in range(len(files))])
         expect(page.get_by_text(re.compile("^20 indexed$"))).to_be_visible()
         page.get_by_role("button", name="Delete").first.click()
+        page.get_by_role("button", name="Delete the import").click()
         expect(page.get_by_text(re.compile("was deleted, and 20 pictures with it"))).to_be_visible()
         assert app.get("/api/health")["pictures"] == before
         page.get_by_role("button", name="Undo").click()

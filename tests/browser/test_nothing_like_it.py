@@ -47,6 +47,7 @@ def test_of_a_foreign_photo_it_says_that_there_is_probably_nothing_like_it(app: 
         )
     )
     expect(page.locator(".advice svg")).to_be_visible()
+    page.get_by_role("button", name="Details").click()
     expect(page.get_by_role("button", name=re.compile("^Same thing"))).to_be_visible()  # nothing is kept from view
     cuts = app.post("/api/search", files={"file": FOREIGN.read_bytes()})["cuts"]
     assert (cuts["nothing"], cuts["verdict"]) == (True, "nothing")

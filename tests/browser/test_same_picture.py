@@ -123,7 +123,7 @@ def test_the_table_shows_why_two_are_alike(app: App, page: Page) -> None:
 
 def test_the_same_picture_shows_whatever_the_threshold(app: App, page: Page) -> None:
     same = search(page, app, collage((2, 5, 11, 13)))
-    page.get_by_role("slider", name="Threshold").press("End")
-    expect(page.locator('[data-part="count"]')).to_have_text("0 of 20 reach 100\u202f%; 4 more are the same picture")
+    page.get_by_role("slider", name="Threshold").press("Home")
+    expect(page.locator('[data-part="sentence"]')).to_have_text("0 of 20 reach 100\u202f%; 4 more are the same picture")
     expect(same).to_have_count(4)
     expect(page.get_by_text(re.compile("^No picture reaches"))).to_be_hidden()

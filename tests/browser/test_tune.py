@@ -99,6 +99,7 @@ def test_verdicts_give_a_threshold_that_keeps_its_word(
 def test_searches_begin_at_the_saved_threshold_until_it_is_reset(app: App, page: Page, classes: dict[str, str]) -> None:
     query = f"{app.url}/?q={quote(json.dumps([{'picture': min(classes)}]))}"
     page.goto(query)
+    page.get_by_role("button", name="Details").click()
     saved = page.get_by_role("button", name=re.compile("^Saved"))
     expect(saved).to_have_attribute("aria-pressed", "true")
     expect(page.get_by_text(re.compile(r"^Saved threshold, from \d+ verdicts\."))).to_be_visible()
@@ -110,6 +111,7 @@ def test_searches_begin_at_the_saved_threshold_until_it_is_reset(app: App, page:
     page.get_by_text("History", exact=True).click()
     expect(page.get_by_text(re.compile("^Reset ·"))).to_be_visible()
     page.goto(query)
+    page.get_by_role("button", name="Details").click()
     expect(page.get_by_role("button", name=re.compile("^Same (thing|kind)"), pressed=True)).to_have_count(1)
     expect(saved).to_have_count(0)
     open_tune(page, app)
@@ -133,7 +135,7 @@ def test_matches_are_judged_on_the_gallery_by_click_and_by_key(app: App, page: P
     before = given(page)
     query = f"{app.url}/?q={quote(json.dumps([{'picture': max(classes)}]))}&threshold=0"
     page.goto(query)
-    cards = page.get_by_role("list", name="Matches").get_by_role("listitem")
+    cards = page.get_by_role("list", name="Matches").get_by_role("listitem").filter(has=page.locator(".picture"))
     expect(cards.nth(4)).to_be_visible()
     cards.nth(1).hover()
     cards.nth(1).get_by_role("button", name=re.compile("^Right")).click()

@@ -10,7 +10,7 @@ import streamlit as st
 def empty_state(title: str, text: str, way_on: Callable[[], None] | None = None) -> None:
     """A card with a title, a sentence and, where given, the buttons or links that `way_on` draws."""
     with st.container(border=True, horizontal_alignment="center"):
-        st.subheader(title, anchor=False, text_alignment="center")
+        st.header(title, anchor=False, text_alignment="center")
         st.markdown(text, text_alignment="center")
         if way_on is not None:
             with st.container(horizontal=True, horizontal_alignment="center", vertical_alignment="center"):

@@ -7,16 +7,14 @@ from pathlib import Path
 import streamlit as st
 
 from core.errors import LookalikeError
-from core.indexing.sample_tour import Tour, read_tour
+from core.indexing.sample_tour import Tour, read_tour, remove_sample
 from core.media.sample_images import DRAWN, NAME, REPEATED, sample
 from core.search.query_parts import Part, write_parts
+from core.tuning.precision_recall import MIN_VERDICTS
 from core.ui.app_status import engine, notices
 from core.ui.formatting import counted
 from core.ui.panels.empty_state import index_link
-from core.ui.panels.search.query import PARAMETER
-
-VERDICTS = 10
-"""Verdicts after which the tour moves on to tuning."""
+from core.ui.panels.search.query import PARAMETER, forget_query
 
 TUNE = Path("pages/tune.py")
 
@@ -55,7 +53,8 @@ def show_tour() -> None:
         if state.setdefault("tour-state", now) != now:
             state["tour-state"] = now
             st.rerun()
-        _offer_undo(tour)
+        if (removed := state.pop("sample-removed", None)) is not None:  # not before: a rerun takes a notice with it
+            st.toast(f"The sample was removed, {counted(removed, 'picture')} with it.", icon=":material/delete:")
         if tour is None:
             return
         _show(tour)
@@ -80,7 +79,7 @@ def _show(tour: Tour) -> None:
 def _steps(tour: Tour) -> list[tuple[str, bool]]:
     steps = [("Index", tour.done == tour.total), ("Search", "matches" in state)]
     if TUNE.exists():
-        steps += [("Judge", tour.verdicts >= VERDICTS), ("Tune", tour.tuned)]
+        steps += [("Judge", tour.verdicts >= MIN_VERDICTS), ("Tune", tour.tuned)]
     return steps
 
 
@@ -101,12 +100,12 @@ def _show_step(tour: Tour, current: str | None) -> None:
                     st.switch_page("pages/search.py", query_params={PARAMETER: query})
             case "Judge":
                 st.markdown(
-                    f"Mark {VERDICTS} matches as right or wrong with ✓ and ✗ on the cards: {tour.verdicts} so far.",
+                    f"Mark {MIN_VERDICTS} matches as right or wrong with ✓ and ✗ on the cards: {tour.verdicts} so far.",
                     width="content",
                 )
                 st.page_link("pages/search.py", label="Search", icon=":material/arrow_forward:")
             case "Tune":
-                st.markdown("With some more verdicts, the Tune page suggests a threshold.", width="content")
+                st.markdown("From your verdicts, the Tune page suggests a threshold.", width="content")
                 st.page_link("pages/tune.py", label="Tune", icon=":material/arrow_forward:")
             case _:
                 st.markdown("That is all. Now remove the sample and index your own pictures.", width="content")
@@ -116,32 +115,15 @@ def _show_step(tour: Tour, current: str | None) -> None:
 def _start() -> None:
     with notices(), st.spinner("Drawing…"):
         engine().imports.submit_files(NAME, sample(), restores=True)
-        for name in ("tour-dismissed", "deleted-import"):
-            state.pop(name, None)
+        state.pop("tour-dismissed", None)
 
 
 def _remove(tour: Tour) -> None:
     with notices():
-        entry = engine().imports.read(tour.import_id)
-        state["deleted-import"] = (entry, engine().imports.delete(tour.import_id))
-        state.pop("matches", None)
+        removed = remove_sample(engine().database, tour.import_id)
+        forget_query()
+        state["sample-removed"] = removed
 
 
 def _dismiss() -> None:
     state["tour-dismissed"] = True
-
-
-def _offer_undo(tour: Tour | None) -> None:
-    """After the sample was removed, an undo."""
-    entry, removed = state.get("deleted-import", (None, 0))
-    if tour is not None or entry is None or entry.name != NAME:
-        return
-    with st.container(border=True, horizontal=True, vertical_alignment="center", key="tour-undo"):
-        st.markdown(f":material/delete: The sample was removed, {counted(removed, 'picture')} with it.")
-        st.button("Undo", key="undo-sample", icon=":material/undo:", on_click=_restore, args=(entry.id,))
-
-
-def _restore(import_id: int) -> None:
-    with notices():
-        engine().imports.restore(import_id)
-        del state["deleted-import"]

@@ -87,6 +87,24 @@ export class CardList {
     this.parts.clear.onclick = () => this.select([...this.selected], false);
     this.listenToCards();
     this.listenToSize();
+    /** @param {KeyboardEvent} event */
+    this.onHelp = (event) => {
+      const [target] = event.composedPath();
+      const typing = target instanceof Element && target.matches("input:not([type=checkbox], [type=range]), textarea");
+      const { keys } = this.parts;
+      if (event.key === "?" && !typing && !keys.open && !this.root.parentNode?.querySelector("dialog[open]")) {
+        this.showKeys();
+        event.preventDefault();
+      }
+    };
+  }
+
+  /** Tell what the keys do. */
+  showKeys() {
+    const { keys, selectKeyName, verdictKeys, verdictSaid } = this.parts;
+    selectKeyName.textContent = this.selectKey === " " ? "Space" : this.selectKey.toUpperCase();
+    verdictKeys.hidden = verdictSaid.hidden = this.selectKey === " ";
+    keys.showModal();
   }
 
   /**
@@ -96,6 +114,7 @@ export class CardList {
    * @param {{items: T[], revision: string, scope: string, selected: string[], selectable: boolean, label: string}} sent
    */
   take({ items, revision, scope, selected, selectable, label }) {
+    document.addEventListener("keydown", this.onHelp);
     this.selectable = selectable;
     this.root.classList.toggle("selectable", selectable);
     this.parts.picks.hidden = !selectable;
@@ -366,6 +385,7 @@ export class CardList {
   }
 
   close() {
+    document.removeEventListener("keydown", this.onHelp);
     this.sendSelection.cancel();
   }
 }

@@ -13,8 +13,9 @@ from core.ui.components.base import component
 _component = component("crop")
 
 
-def crop(picture: bytes, *, box: CropBox | None, key: str, alt: str) -> CropBox | None:
-    """Show a picture, a JPEG, and let a part of it be drawn; None is the whole.
+def crop(picture: bytes, *, box: CropBox | None, key: str, alt: str, original: str = "") -> CropBox | None:
+    """Show a picture, a JPEG, and let a part of it be drawn; None is the whole. The `original`, the URL of the same
+    picture in full, takes its place once it is loaded.
 
     Returns the box that was just drawn, else `box`: keep it, and give it back in the next run. A drag is reported at
     its end, and keys after a pause. `key` names this crop in the page, `alt` describes the picture in words.
@@ -31,6 +32,7 @@ def crop(picture: bytes, *, box: CropBox | None, key: str, alt: str) -> CropBox 
         key=key,
         data={
             "src": f"data:image/jpeg;base64,{b64encode(picture).decode()}",
+            "original": original,
             "alt": alt,
             "box": box,
             "turn": (state.get("box") or {}).get("turn", 0),

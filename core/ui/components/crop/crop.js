@@ -9,7 +9,7 @@ import { clamp, findParts, mounted, whenQuiet } from "../base.js";
  *
  * @typedef {[number, number, number, number]} Box
  * @typedef {[number, number]} Point  x and y, as fractions of the picture's sides
- * @typedef {{src: string, alt: string, box: Box | null, turn: number}} Data
+ * @typedef {{src: string, original: string, alt: string, box: Box | null, turn: number}} Data
  * @typedef {{cursor: string, to: (point: Point) => Box}} Grip
  */
 
@@ -68,6 +68,7 @@ function nearEnd(at, low, high, reach) {
 /** One mounted picture, and the box on it. */
 class Crop {
   box = WHOLE;
+  src = "";
   /** @type {Box | null} the box, or null for the whole picture, that both sides know */
   agreed = null;
   /** @type {number | null} counts what was sent, so that an answer to an earlier box is known as stale */
@@ -101,12 +102,23 @@ class Crop {
     this.setState = setStateValue;
     this.turn ??= data.turn;
     const { picture } = this.parts;
-    if (picture.src !== data.src) picture.src = data.src;
+    this.showPicture(data);
     picture.alt = data.alt;
     if (data.turn < this.turn || same(data.box, this.agreed)) return;
     this.agreed = data.box;
     this.releaseSoon.cancel();
     if (!this.drag) this.show(data.box ?? WHOLE);
+  }
+
+  /** The thumbnail at once, and the original when it is there. @param {Data} data */
+  showPicture({ src, original }) {
+    const { picture } = this.parts;
+    if (src === this.src) return;
+    this.src = picture.src = src;
+    if (!original) return;
+    const full = new Image();
+    full.onload = () => src === this.src && (picture.src = original);
+    full.src = original;
   }
 
   /** @param {Box} box */

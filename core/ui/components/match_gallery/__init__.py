@@ -1,9 +1,9 @@
-"""Scored matches under a threshold that is moved in the browser: `match_gallery.html`, `.css` and `.js`, on the cards
-of `cards`.
+"""A query and its matches under a threshold that is moved in the browser: `match_gallery.html`, `.css` and `.js`, on
+the cards of `cards`, with the query as tiles of `query_strip`.
 
 A match opens on the comparing table, in the browser. Python learns of a threshold only when the handle is let go of, of
-verdicts, of a selection, of what the table does to a picture, of a picture whose facts it shows, and of a request for
-all of them, or for more or less like a picture.
+verdicts, of a selection, of what the table does to a picture, of a picture whose facts it shows, of what is done to the
+query, and of a request for all facts, for more or less like a picture, or for more matches.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from core.ui.components.base import component
 from core.ui.components.cards import Card
 from core.ui.components.comparing_table import Edit, Facts, Outlines, QuerySide, Warmth
 from core.ui.components.events import handle_events, handled_events, no_callback, revision_of, selected_ids
+from core.ui.components.query_strip import QueryTile, TileEvent
 
 _component = component("match_gallery")
 
@@ -81,9 +82,15 @@ def match_gallery(
     on_threshold: Callable[[float], None],
     selectable: bool = True,
     label: str = "Matches",
+    tiles: Sequence[QueryTile] = (),
+    on_tile: Callable[[int, TileEvent], None] | None = None,
+    empty: str = "There are no matches to show.",
+    alike_from: float | None = None,
+    on_more: Callable[[], None] | None = None,
     marks: Sequence[Mark] = (),
     advice: str = "",
     caution: bool = False,
+    rights: Mapping[str, float] | None = None,
     verdicts: Mapping[str, bool] | None = None,
     on_verdict: Callable[[str, bool | None], None] | None = None,
     queries: Sequence[QuerySide] = (),
@@ -98,8 +105,13 @@ def match_gallery(
     collection. `key` names this gallery in the page, and `search` what was searched for: while it is the same, what
     is selected stays so though the matches change; without it the selection lapses with them. `on_threshold` is called
     with the new threshold when the handle is let go of, before the script runs. `selectable` puts a checkbox on each
-    card. `label` names the list of pictures for screen readers. `marks` are a few suggested thresholds, `advice` is a
-    sentence beside them; `caution` makes that sentence a notice that cannot be overlooked. `verdicts` says of pictures
+    card. `label` names the list of pictures for screen readers. `tiles` are the parts of the query, on the strip that
+    stays on the screen; `on_tile` is called with a part's number and what is done to it, before the script runs.
+    `empty` is said when there are no matches. From `alike_from` (a cosine) on, matches are headed *Very alike*, the
+    others *Perhaps*; without it all are *Look-alikes*. `on_more` is called when more matches are asked for; without it
+    that is not offered. `marks` are a few suggested thresholds, `advice` is a
+    sentence beside them; `caution` makes that sentence a notice that cannot be overlooked. `rights` says by id how
+    likely each match is right, 0 to 1, where that is known. `verdicts` says of pictures
     by id whether they are right, and puts a button for yes and for no on each card; `on_verdict` is called with an id
     and the new verdict, None when it was undone, before the script runs. `queries` are what the comparing table shows
     beside a match; `facts` is called with the id of the match whose facts it shows, `warmth` with that of the match of
@@ -129,8 +141,19 @@ def match_gallery(
         if on_edit is not None:
             on_edit(id, cast(Edit, what), tag)
 
+    def act(number: str, event: str) -> None:
+        if on_tile is not None:
+            on_tile(int(number), cast(TileEvent, event))
+
     def handle_logs() -> bool:
-        return handle_events(key, "verdicts", judge) | handle_events(key, "edits", edit)
+        found = [handle_events(key, name, act) for name, act in logs.items()]
+        return any(found)
+
+    def fetch_more() -> None:
+        if on_more is not None:
+            on_more()
+
+    logs = {"verdicts": judge, "edits": edit, "acts": act}
 
     if handle_logs():
         st.rerun()
@@ -146,10 +169,15 @@ def match_gallery(
             "selected": selected_ids(state, scope),
             "selectable": selectable,
             "total": total,
+            "more": on_more is not None,
+            "tiles": list(tiles),
+            "empty": empty,
+            "alike": None if alike_from is None else per_mille(alike_from),
             "label": label,
             "marks": [{**mark, "at": per_mille(mark["at"])} for mark in marks],
             "advice": advice,
             "caution": caution,
+            "rights": None if rights is None else [rights[match["id"]] for match in ranked],
             "verdicts": None if verdicts is None else dict(verdicts),
             "handled": handled_events(key),
             "queries": list(queries),
@@ -160,6 +188,8 @@ def match_gallery(
         on_selected_change=no_callback,
         on_verdicts_change=handle_logs,
         on_edits_change=handle_logs,
+        on_acts_change=handle_logs,
+        on_beyond_change=fetch_more,
         on_looked_at_change=no_callback,
         on_asked_why_change=no_callback,
         on_open_change=no_callback,

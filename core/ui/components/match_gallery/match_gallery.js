@@ -1,30 +1,36 @@
 // @ts-check
-import { clamp, eventLog, find, grouped, mounted, whenQuiet } from "../base.js";
+import { clamp, counted, eventLog, find, grouped, mounted, whenQuiet } from "../base.js";
 import { CardList, shapeOf, showText } from "../cards/cards.js";
 import { ComparingTable } from "../comparing_table/comparing_table.js";
-import { countReaching, histogram, percent, percentTenths, range, STEP, steppedBy } from "./scale.js";
+import { QueryStrip } from "../query_strip/query_strip.js";
+import { countReaching, histogram, percent, percentTenths, range, Span, steppedBy } from "./scale.js";
 
 /** @import { Mount } from "../base.js" */
 /** @import { Card } from "../cards/cards.js" */
 /** @import { Facts, QuerySide } from "../comparing_table/comparing_table.js" */
 /** @import { Outlines } from "../comparing_table/stage.js" */
+/** @import { QueryTile } from "../query_strip/query_strip.js" */
 
 /**
  * Thresholds and scores are whole numbers from 0 to 1000 (tenths of a percent), so nothing here rounds. First come the
  * matches that are the same picture as the query, as their `relation` says; they show whatever the threshold. Then come
  * the look-alikes, best first. So those that show are always a prefix. `leader` is the place of the match that a copy
- * is folded under, or null.
+ * is folded under, or null. Matches from `alike` on are very alike; `rights` is how likely each is right, if known.
  *
  * @typedef {Card & {score: number, leader: number | null, badge: string, relation: string,
  *   outlines: Outlines | null}} Match
  * @typedef {{label: string, at: number, reason: string}} Mark
  * @typedef {{matches: Match[], revision: string, scope: string, threshold: number, turn: number, selected: string[],
- *   selectable: boolean, total: number, label: string, marks: Mark[], advice: string, caution: boolean,
+ *   selectable: boolean, total: number, more: boolean, label: string, marks: Mark[], advice: string, caution: boolean,
+ *   alike: number | null, rights: number[] | null, tiles: QueryTile[], empty: string,
  *   verdicts: Record<string, boolean> | null, handled: Record<string, number>,
  *   queries: QuerySide[], facts: Facts | null}} Data
  */
 
 /** @typedef {"yes" | "no" | "undo"} Verdict */
+
+const LABEL = 130; // pixels that a heading beside another one leaves to that one
+const ROOMY = 700; // pixels from which on a row has room for two headings
 
 /**
  * Scored matches under a threshold that is moved in the browser.
@@ -37,6 +43,19 @@ class MatchGallery extends CardList {
   room = 0; // pixels that a row is wide
   same = 0; // matches that are the same picture
   total = 0; // pictures in the collection
+  more = false; // whether Python can fetch more matches
+  span = new Span([]); // the thresholds that the scale shows
+  /** @type {number | null} the score from which matches are very alike */
+  alikeFrom = null;
+  /** @type {Float64Array} of the first so many matches, how many are right by the verdicts */
+  right = new Float64Array(0);
+  /** What stands at the end of rows, so that the last pictures of a band are no larger than those above them. */
+  fills = Array.from({ length: 3 }, () => {
+    const fill = document.createElement("li");
+    fill.className = "fill";
+    fill.role = "presentation";
+    return fill;
+  });
   /** @type {Set<number>} the places of the cards below the threshold, a row of them, which are the last ones shown */
   below = new Set();
   /** @type {Match[]} the others */
@@ -67,17 +86,23 @@ class MatchGallery extends CardList {
     this.log = this.newLog();
     this.edits = eventLog((log) => this.setState("edits", log));
     this.table = this.makeTable(parent);
-    this.announce = whenQuiet(() => (parts.live.textContent = parts.count.textContent));
+    this.acts = eventLog((log) => this.setState("acts", log));
+    this.strip = new QueryStrip(parent, (number, event) => this.acts.add(String(number), event));
+    this.announce = whenQuiet(() => (parts.live.textContent = this.announcement()));
     this.releaseSoon = whenQuiet(() => this.release());
     this.listenToScale();
+    this.listenToLine();
+    this.listenToDetails();
     new ResizeObserver(([{ contentRect }]) => (this.room = contentRect.width)).observe(this.root);
+    parts.showMore.onclick = () => this.setTrigger("beyond", "more");
     parts.closest.onclick = () => {
       this.moveTo(this.items[this.same].score);
       this.release();
       this.focusCard(this.same);
     };
     parts.marks.onclick = (/** @type {MouseEvent} */ { target }) => {
-      const mark = this.marks?.[[...parts.marks.children].indexOf(target)];
+      const button = /** @type {Element} */ (target).closest("button");
+      const mark = this.marks?.[[...parts.marks.children].indexOf(button)];
       if (!mark) return;
       this.moveTo(mark.at);
       this.release();
@@ -113,9 +138,16 @@ class MatchGallery extends CardList {
   update({ data, setStateValue, setTriggerValue }) {
     this.setState = setStateValue;
     this.setTrigger = setTriggerValue;
+    document.addEventListener("pointerdown", this.onPointer);
     this.total = data.total;
+    this.more = data.more;
+    this.strip.take(data.tiles);
+    this.parts.emptyText.dataset.empty = data.empty;
     this.turn ??= data.turn;
-    this.suggest(data);
+    if (data.alike !== this.alikeFrom) {
+      this.alikeFrom = data.alike;
+      this.parts.alikeName.textContent = data.alike === null ? "Look-alikes" : "Very alike";
+    }
     const first = this.revision === undefined;
     const held = this.focused() ? this.items[this.current].id : null;
     const unfolded = this.scope === data.scope
@@ -124,6 +156,7 @@ class MatchGallery extends CardList {
     if (!unfolded) this.log = this.newLog(); // without the verdicts on another search's matches
     const renewed = this.take({ ...data, items: data.matches });
     if (renewed) this.restart(unfolded ?? new Set());
+    this.suggest(data);
     const order = data.turn >= this.turn && data.threshold !== this.ordered;
     if (order) this.ordered = data.threshold;
     // What was let go of comes back as an order, perhaps late: it must not undo the keys pressed since.
@@ -159,33 +192,59 @@ class MatchGallery extends CardList {
     this.reaching = -1; // not known yet
     this.same = items.filter(({ relation }) => relation).length;
     this.alike = items.slice(this.same);
-    parts.toolbar.hidden = items.length === 0;
-    const bars = histogram(this.alike.map(({ score }) => score));
-    parts.all.setAttribute("d", bars);
-    parts.reaching.setAttribute("d", bars);
+    parts.control.hidden = parts.foot.hidden = items.length === 0;
+    parts.handle.setAttribute("aria-valuemax", items.length);
+    this.marks = undefined;
     this.showSelection();
   }
 
+  /** Fit the scale to the scores and to what is marked on it. */
+  showSpan() {
+    const { parts, alike, marks } = this;
+    const scores = alike.map(({ score }) => score);
+    this.span = new Span([...scores, ...(marks ?? []).map(({ at }) => at)]);
+    parts.plot.dataset.span = [this.span.high, this.span.low];
+    const bars = histogram(scores, this.span);
+    parts.all.setAttribute("d", bars);
+    parts.reaching.setAttribute("d", bars);
+  }
+
   /** The suggested thresholds, a button and a tick each, and the sentence about them. @param {Data} data */
-  suggest({ marks, advice, caution }) {
+  suggest({ marks, advice, caution, rights }) {
     const { parts } = this;
-    parts.suggestion.hidden = !advice && marks.length === 0;
+    parts.notice.hidden = !advice;
+    parts.warning.hidden = !caution;
     this.root.classList.toggle("caution", caution);
-    if (parts.advice.textContent !== advice) parts.advice.textContent = parts.advice.title = advice;
+    const place = caution ? parts.warning : parts.details;
+    if (parts.notice.parentElement !== place) place.append(parts.notice);
+    if (parts.advice.textContent !== advice) parts.advice.textContent = advice;
+    this.countRight(rights ?? []);
     if (JSON.stringify(marks) === JSON.stringify(this.marks)) return;
     this.marks = marks;
+    this.showSpan();
     parts.marks.replaceChildren(...marks.map(({ label, at, reason }) => {
       const button = document.createElement("button");
       button.type = "button";
-      button.title = reason;
-      button.textContent = `${label} ${percent(at)}`;
+      const name = document.createElement("strong");
+      name.textContent = `${label} ${percent(at)}`;
+      const why = document.createElement("span");
+      why.textContent = reason;
+      button.append(name, " ", why);
       return button;
     }));
-    parts.ticks.replaceChildren(...marks.map(({ at }) => {
+    parts.ticks.replaceChildren(...marks.map(({ label, at }) => {
       const tick = document.createElement("span");
-      tick.style.setProperty("--place", String(at / 1000));
+      tick.title = label;
+      tick.style.setProperty("--place", String(this.span.placeOf(at)));
       return tick;
     }));
+  }
+
+  /** How many of the first so many matches are right: sums, so that a step of the threshold adds up nothing.
+   * @param {number[]} rights */
+  countRight(rights) {
+    this.right = new Float64Array(rights.length ? rights.length + 1 : 0);
+    rights.forEach((right, place) => (this.right[place + 1] = this.right[place] + right));
   }
 
   // The cards
@@ -249,7 +308,7 @@ class MatchGallery extends CardList {
       this.showSelection();
     }
     if (focused && this.focused() !== focused) this.focusCard(this.current); // what held it is gone
-    parts.scale.style.setProperty("--at", threshold / 1000);
+    parts.scale.style.setProperty("--at", this.span.placeOf(threshold));
     parts.value.textContent = percentTenths(threshold);
     for (const [at, button] of [...parts.marks.children].entries()) {
       const pressed = String(this.marks?.[at].at === threshold);
@@ -276,13 +335,37 @@ class MatchGallery extends CardList {
     }
     /** @type {HTMLElement[]} */
     const nodes = shown.map((place) => cards[place]);
-    const { sameBand, alikeBand, belowBand } = parts;
-    const isAlike = (/** @type {number} */ place) => place >= this.same && items[place].leader === null;
-    const others = this.same ? shown.findIndex((place) => isAlike(place) && !below.has(place)) : -1;
-    if (below.size) nodes.splice(nodes.length - below.size, 0, belowBand);
-    if (others >= 0) nodes.splice(others, 0, alikeBand);
-    if (this.same) nodes.unshift(sameBand);
-    for (const band of [sameBand, alikeBand, belowBand]) if (!nodes.includes(band)) band.remove();
+    const from = this.alikeFrom ?? 0;
+    /** @param {(score: number) => boolean} fits */
+    const firstOf = (fits) =>
+      shown.findIndex((place) =>
+        place >= this.same && items[place].leader === null && !below.has(place) && fits(items[place].score)
+      );
+    const { belowBand } = parts;
+    /** @type {[HTMLElement, number][]} each heading, and the place in `shown` that it stands before */
+    const bands = [
+      [parts.sameBand, this.same ? 0 : -1],
+      [parts.alikeBand, firstOf((score) => score >= from)],
+      [parts.perhapsBand, firstOf((score) => score < from)],
+      [belowBand, below.size ? shown.length - below.size : -1],
+    ];
+    const starts = bands.filter(([, start]) => start >= 0);
+    const widths = starts.map(([, start], place) => this.widthOf(shown.slice(start, starts[place + 1]?.[1])));
+    let used = 0; // pixels of the row that a band would join; more than a row once it has wrapped
+    const ends = starts.map(([band], place) => {
+      const first = this.widthOf(shown.slice(starts[place][1], starts[place][1] + 1));
+      const fits = this.room > ROOMY && used > LABEL && used < this.room * 0.6 && used + first < this.room * 0.9;
+      const joins = fits && band !== belowBand;
+      band.classList.toggle("joined", joins);
+      const wrapped = used > this.room;
+      used = (joins ? used : 0) + widths[place];
+      return wrapped;
+    });
+    starts.toReversed().forEach(([band, start], place) => {
+      nodes.splice(start, 0, band);
+      if (ends[starts.length - place - 1]) nodes.splice(start, 0, this.fills[place]);
+    });
+    for (const node of [...bands.map(([band]) => band), ...this.fills]) if (!nodes.includes(node)) node.remove();
     const [first] = below;
     if (belowBand.nextSibling !== cards[first]) belowBand.remove(); // else the cards around it would move
     /** @type {HTMLElement | null} */
@@ -306,11 +389,22 @@ class MatchGallery extends CardList {
     return [place, leader].find((candidate) => shown.includes(candidate)) ?? last;
   }
 
+  /** The height of a row, at least. */
+  rowHeight() {
+    this.room ||= this.root.clientWidth;
+    return Math.min(this.row, (this.row / 600) * this.room);
+  }
+
+  /** Pixels that matches need in one row. @param {number[]} places */
+  widthOf(places) {
+    const height = this.rowHeight();
+    return places.reduce((sum, place) => sum + shapeOf(this.items[place]) * height, 0);
+  }
+
   /** The places of the first matches that do not reach the threshold, as many as fit in a row. */
   rowBelow() {
-    const { items, reaching, row } = this;
-    this.room ||= this.root.clientWidth;
-    const height = Math.min(row, (row / 600) * this.room);
+    const { items, reaching } = this;
+    const height = this.rowHeight();
     let [end, width] = [reaching, 0];
     while (end < items.length) {
       width += shapeOf(items[end]) * height;
@@ -327,23 +421,107 @@ class MatchGallery extends CardList {
 
   /** The sentences about how many matches reach the threshold. */
   showCount() {
-    const { parts, items, threshold, alike } = this;
+    const { parts, items, threshold, alike, reaching, right } = this;
     const line = percent(threshold);
     const below = items.slice(0, this.same).filter(({ score }) => score < threshold).length;
-    const reaching = this.reaching - below;
-    const verb = reaching === 1 ? "reaches" : "reach";
-    const least = this.reaching === items.length && reaching < this.total ? "At least " : "";
+    const verb = reaching - below === 1 ? "reaches" : "reach";
+    const all = reaching === items.length && reaching < this.total;
     const more = below ? `; ${grouped(below)} more ${below === 1 ? "is" : "are"} the same picture` : "";
-    const text = `${least}${grouped(reaching)} of ${grouped(this.total)} ${verb} ${line}${more}`;
-    parts.handle.setAttribute("aria-valuenow", threshold / 10);
-    parts.handle.setAttribute("aria-valuetext", `${line}, ${text}`);
-    parts.empty.hidden = this.reaching > 0;
+    const least = all ? "At least " : "";
+    const text = counted(reaching, "picture");
+    showText(parts.right, right.length ? `about ${grouped(Math.round(right[reaching]))} of them right` : "");
+    parts.sentence.textContent = `${least}${grouped(reaching - below)} of ${
+      grouped(this.total)
+    } ${verb} ${line}${more}`;
+    parts.handle.setAttribute("aria-valuenow", reaching);
+    parts.handle.setAttribute("aria-valuetext", `${text}, from ${line}`);
+    parts.empty.hidden = reaching > 0;
     parts.closest.hidden = alike.length === 0;
     parts.emptyText.textContent = alike.length
       ? `No picture reaches ${line}. The closest is ${percentTenths(alike[0].score)}.`
-      : "There are no matches to show.";
+      : parts.emptyText.dataset.empty;
+    parts.beyond.hidden = !all || !this.more || reaching === 0;
+    parts.beyondText.textContent = `All ${grouped(items.length)} that were fetched reach ${line}.`;
     if (parts.count.textContent !== text) this.announce();
     parts.count.textContent = text;
+  }
+
+  announcement() {
+    const { count, right } = this.parts;
+    return [count.textContent, right.textContent].filter(Boolean).join(", ");
+  }
+
+  onPointer = (/** @type {Event} */ _event) => {};
+
+  listenToDetails() {
+    const { why, details, toolbar } = this.parts;
+    /** @param {boolean} on */
+    const show = (on) => {
+      details.hidden = !on;
+      why.setAttribute("aria-expanded", String(on));
+    };
+    why.onclick = () => show(details.hidden);
+    toolbar.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+      if (event.key !== "Escape" || details.hidden) return;
+      show(false);
+      why.focus();
+    });
+    toolbar.addEventListener("focusout", (/** @type {FocusEvent} */ { relatedTarget }) => {
+      if (relatedTarget && !toolbar.contains(relatedTarget)) show(false);
+    });
+    this.onPointer = (/** @type {Event} */ event) => {
+      if (!event.composedPath().includes(toolbar)) show(false);
+    };
+  }
+
+  /**
+   * The line above the row of what was left out: dragged down, it lets that row in, and dragged up, it leaves the last
+   * row of matches out. A row at a time, so that what moves stays under the pointer.
+   */
+  listenToLine() {
+    const { belowBand, cards } = this.parts;
+    let [from, frame, y] = [/** @type {number | null} */ (null), 0, 0];
+    const follow = () => {
+      frame = 0;
+      const { bottom, top } = belowBand.getBoundingClientRect();
+      const half = this.row / 2;
+      if (y > bottom + half && this.below.size) {
+        this.moveTo(Math.min(...[...this.below].map((place) => this.items[place].score)));
+      } else if (y < top - half) {
+        const last = this.lastRow();
+        if (last >= this.same) this.moveTo(Math.min(1000, this.items[last].score + 1));
+      }
+    };
+    belowBand.onpointerdown = (/** @type {PointerEvent} */ event) => {
+      if (event.button !== 0) return;
+      event.preventDefault();
+      cards.setPointerCapture(event.pointerId); // the line itself leaves the page when it moves
+      from = this.threshold;
+    };
+    cards.addEventListener("pointermove", (/** @type {PointerEvent} */ event) => {
+      if (from === null) return;
+      y = event.clientY;
+      frame ||= requestAnimationFrame(follow);
+    });
+    /** @param {boolean} kept */
+    const end = (kept) => {
+      if (from === null) return;
+      cancelAnimationFrame(frame);
+      if (!kept) this.moveTo(from);
+      [from, frame] = [null, 0];
+      this.release();
+    };
+    cards.addEventListener("pointerup", () => end(true));
+    cards.addEventListener("pointercancel", () => end(false));
+  }
+
+  /** The place of the first match in the last row above the line, or -1. */
+  lastRow() {
+    const above = this.shown.filter((place) => !this.below.has(place));
+    const last = above.at(-1);
+    if (last === undefined) return -1;
+    const top = this.cards[last].offsetTop;
+    return above.find((place) => place >= this.same && this.cards[place].offsetTop === top) ?? -1;
   }
 
   /** Send Python the threshold that was let go of. */
@@ -360,8 +538,7 @@ class MatchGallery extends CardList {
     /** @param {PointerEvent} event */
     const thresholdAt = (event) => {
       const box = handle.parentElement.getBoundingClientRect();
-      const share = clamp((event.clientX - box.left) / box.width, 0, 1);
-      return Math.round((share * 1000) / STEP) * STEP;
+      return this.span.at(clamp((event.clientX - box.left) / box.width, 0, 1));
     };
     /** @param {number} threshold */
     const end = (threshold) => {
@@ -505,6 +682,8 @@ class MatchGallery extends CardList {
   close() {
     super.close();
     this.table.close();
+    this.strip.unmount();
+    document.removeEventListener("pointerdown", this.onPointer);
     this.announce.cancel();
     this.releaseSoon.cancel();
     if (this.drag) cancelAnimationFrame(this.drag.frame);

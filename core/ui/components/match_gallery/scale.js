@@ -4,16 +4,17 @@ import { clamp } from "../base.js";
 
 export const STEP = 5; // a drag and an arrow key move by half a percent
 
-/** @type {Record<string, number>} */
+/** What a key adds to the threshold: as on the scale, there are more pictures to the right, where it is lower.
+ * @type {Record<string, number>} */
 const KEYS = {
-  ArrowLeft: -STEP,
-  ArrowDown: -STEP,
-  ArrowRight: STEP,
-  ArrowUp: STEP,
-  PageDown: -50,
-  PageUp: 50,
-  Home: -1000,
-  End: 1000,
+  ArrowLeft: STEP,
+  ArrowDown: STEP,
+  ArrowRight: -STEP,
+  ArrowUp: -STEP,
+  PageDown: 50,
+  PageUp: -50,
+  Home: 1000,
+  End: -1000,
 };
 
 /** @param {number} score */
@@ -52,16 +53,42 @@ export function countReaching(matches, threshold) {
   return low;
 }
 
+/** The thresholds that the scale shows: those between which the scores lie, the highest at the left. */
+export class Span {
+  /** @param {number[]} scores */
+  constructor(scores) {
+    this.high = Math.min(1000, Math.ceil((Math.max(0, ...scores) + 1) / 50) * 50);
+    this.low = clamp(Math.floor((Math.min(1000, ...scores) - 1) / 50) * 50, 0, this.high - 50);
+  }
+
+  /** Where a threshold lies, from 0 at the left to 1. @param {number} threshold */
+  placeOf(threshold) {
+    return clamp((this.high - threshold) / (this.high - this.low), 0, 1);
+  }
+
+  /** The threshold at a place, to half a percent. @param {number} place */
+  at(place) {
+    return Math.round((this.high - place * (this.high - this.low)) / STEP) * STEP;
+  }
+}
+
+const BARS = 60;
+
 /**
- * The histogram as an SVG path, one bar a percent. Heights go by square root, so that a single match still shows.
+ * The histogram as an SVG path. Heights go by square root, so that a single match still shows.
  *
  * @param {number[]} scores
+ * @param {Span} span
  */
-export function histogram(scores) {
-  const bins = new Array(100).fill(0);
-  for (const score of scores) bins[Math.min(99, Math.floor(score / 10))] += 1;
+export function histogram(scores, span) {
+  const bins = new Array(BARS).fill(0);
+  for (const score of scores) bins[Math.min(BARS - 1, Math.floor(span.placeOf(score) * BARS))] += 1;
   const top = Math.sqrt(Math.max(...bins, 1));
+  /** @param {number} at */
+  const place = (at) => (at / BARS).toFixed(4);
   return bins
-    .map((count, at) => (count ? `M${at + 0.1} 1V${(1 - Math.sqrt(count) / top).toFixed(3)}h.8V1z` : ""))
+    .map((count, at) =>
+      count ? `M${place(at + 0.1)} 1V${(1 - Math.sqrt(count) / top).toFixed(3)}H${place(at + 0.9)}V1z` : ""
+    )
     .join("");
 }

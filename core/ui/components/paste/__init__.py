@@ -1,18 +1,37 @@
-"""Pasting and dropping a picture anywhere on a page that has one file uploader."""
+"""Pasting and dropping pictures, and URLs of pictures, anywhere on a page that has one file uploader: `paste.html`,
+`.css` and `.js`."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 
-import streamlit as st
+from core.ui.components.base import component
+from core.ui.components.events import handle_events, handled_events, no_callback
 
-_paste = st.components.v2.component(
-    "lookalike_paste",
-    html="<span></span>\n",
-    js=Path(__file__).with_name("paste.js").read_text(encoding="utf-8"),
-)
+_component = component("paste")
+_KEY = "paste-anywhere"
 
 
-def paste_anywhere() -> None:
-    """Make the page take a picture from Ctrl+V or a drop anywhere, for its file uploader."""
-    _paste(key="paste-anywhere", height=1)
+def read_lists_as_pasted() -> None:
+    """Make the page take a text as soon as it is pasted into a text area, without Ctrl+Enter."""
+    _component(key="paste-lists", data={"invitation": "", "handled": {}}, height=1, on_given_change=no_callback)
+
+
+def paste_anywhere(invitation: str, on_url: Callable[[str], None]) -> bool:
+    """Make the page take what is pasted or dropped anywhere: pictures for its file uploader, and URLs, with which
+    `on_url` is called. `invitation` shows while something is dragged over the page.
+
+    Returns whether a URL came in during this run rather than before it: then run again.
+    """
+
+    def take() -> bool:
+        return handle_events(_KEY, "given", lambda url, _: on_url(url))
+
+    late = take()
+    _component(
+        key=_KEY,
+        data={"invitation": invitation, "handled": handled_events(_KEY)},
+        height=1,
+        on_given_change=take,
+    )
+    return late

@@ -27,7 +27,7 @@ SHEET = """<style>
 .sheet figure {margin: 0; font-size: 0.8125rem}
 .sheet div {display: flex; gap: 2px}
 .sheet img {width: 50%; height: 5rem; object-fit: cover; border-radius: 0.25rem}
-.sheet img.goes {opacity: 0.45}
+.sheet img.goes {outline: 3px dashed #b91c1c; outline-offset: -3px}
 </style>"""
 
 

@@ -44,6 +44,9 @@ def show_paste_form() -> None:
         key="pasted",
         persist_state="session",
     )
+    if not text.strip():
+        st.button("Index", key="index-nothing", type="primary", icon=":material/library_add:", disabled=True)
+        return
     try:
         document = _pasted_document(text)
     except LookalikeError as error:

@@ -181,15 +181,22 @@ def _show_buttons(entry: Import) -> None:
                 args=(imports.fetch_again, entry.id),
             )
         if not entry.waiting:
-            st.button(
-                "Delete",
-                key=f"delete-{entry.id}",
-                icon=":material/delete:",
-                type="tertiary",
-                help="Deletes the import and removes the pictures that no other import has. You can undo this.",
-                on_click=_delete,
-                args=(entry,),
-            )
+            _show_deletion(entry)
+
+
+def _show_deletion(entry: Import) -> None:
+    """A button that says how many pictures go with the import, and asks once."""
+    with st.popover(
+        "Delete", icon=":material/delete:", type="tertiary", key=f"ask-delete-{entry.id}", on_change="rerun"
+    ) as box:
+        if not box.open:
+            return
+        count = engine().imports.deletable(entry.id)
+        st.markdown(
+            f"**{counted(count, 'picture')}** {'goes' if count == 1 else 'go'} to the bin: what no other import has. "
+            "You can undo this."
+        )
+        st.button("Delete the import", key=f"delete-{entry.id}", type="primary", on_click=_delete, args=(entry,))
 
 
 def _show_links(entry: Import) -> None:

@@ -20,7 +20,7 @@ SHOWN_READINGS = 20
 
 def show_sources() -> None:
     """The form that adds a source, and the sources, refreshed every second."""
-    st.subheader("Sources", anchor=False)
+    st.header("Sources", anchor=False)
     st.caption(
         "A source is read again and again: new pictures come in, changed ones are fetched again, "
         "and those that vanish are kept."

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from uuid import UUID
 
+import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -14,6 +16,7 @@ from core.search.query_parts import Part
 from core.search.query_vector import Query
 from core.search.score import per_mille
 from core.search.suggested_thresholds import SuggestedThresholds
+from core.tuning.expected_right import chances_right
 from core.tuning.verdicts import Verdict, judged_query
 from core.ui.app_status import engine, model_label, notices
 from core.ui.components.cards import name_apart, picture_card
@@ -23,6 +26,8 @@ from core.ui.formatting import counted, percent
 from core.ui.panels.search.compared import edit_match, outlines, query_sides, read_facts, read_warmth
 from core.ui.panels.search.match_actions import show_actions
 from core.ui.panels.search.query import NEGATIVE, NEW, add_parts
+from core.ui.panels.search.query_tiles import ShownQuery, act_on_tile
+from core.ui.panels.search.search_options import TOP_KS, fetch_more
 from core.ui.picture_drawer import show_picture
 from core.ui.undo import offer_undo
 from core.verification.relation import relation
@@ -34,12 +39,25 @@ QUESTIONS = {
 """The suggested cuts, by the question that each answers: its label, and why it is there."""
 
 
-def show_results(query: Query, where: Filter, aside: DeltaGenerator) -> None:
-    """Draw the matches of a query among the pictures that a filter keeps; `aside` is for what can be done with all of
-    them. Raises DatabaseError or EncoderError."""
+def show_results(asked: ShownQuery, where: Filter, aside: DeltaGenerator, above: DeltaGenerator) -> None:
+    """Draw the query and its matches among the pictures that a filter keeps; `aside` is for what can be done with all
+    of them, and `above` for what is wrong with the link. Raises DatabaseError or EncoderError."""
+    if asked.query is None:
+        match_gallery(
+            [],
+            threshold=0.0,
+            total=0,
+            key="gallery",
+            on_threshold=lambda _: None,
+            tiles=asked.tiles,
+            on_tile=act_on_tile,
+            empty=asked.lacking,
+        )
+        return
+    query = asked.query
     _forget_threshold_of_other_query(query)
     matches = _find_matches(query, where)
-    threshold = _threshold(matches)
+    threshold = _threshold(matches, above)
     offer_undo()
     judged = engine().verdicts.of_query(query.model, judged_query(query).key)
     cards = [_card(match, matches, note) for match, note in zip(matches.found, matches.notes, strict=True)]
@@ -51,9 +69,14 @@ def show_results(query: Query, where: Filter, aside: DeltaGenerator) -> None:
         key="gallery",
         search=revision_of(repr(_wanted(query, where))),
         on_threshold=lambda value: _keep_threshold(value, matches.cuts),
+        tiles=asked.tiles,
+        on_tile=act_on_tile,
+        alike_from=_alike_from(matches.cuts),
+        on_more=fetch_more if st.session_state["top_k"] < TOP_KS[-1] else None,
         marks=_marks(matches),
         advice=_advice(matches),
         caution=bool(matches.cuts and matches.cuts.nothing and not matches.same),
+        rights=_rights(matches, judged),
         verdicts={str(id): right for id, right in judged.items()},
         on_verdict=lambda id, right: _save_verdict(matches, id, right),
         queries=query_sides(query),
@@ -110,6 +133,19 @@ def _mark_same(matches: Matches) -> None:
         st.rerun()
 
 
+def _rights(matches: Matches, judged: Mapping[UUID, bool]) -> dict[str, float] | None:
+    """How likely each match is right, by its id: what was judged is known, and the rest is as right as matches as
+    similar were for other queries. None while the verdicts are too few. Raises DatabaseError."""
+    verdicts = engine().verdicts.read(matches.query.model, matches.query.kind)
+    chances = chances_right(verdicts, np.array([match.similarity for match in matches.found], float))
+    if chances is None:
+        return None
+    sure = {**dict.fromkeys(matches.same, True), **judged}
+    return {
+        str(match.id): float(sure.get(match.id, chance)) for match, chance in zip(matches.found, chances, strict=True)
+    }
+
+
 def _card(match: Match, matches: Matches, note: str) -> MatchCard:
     return {
         **picture_card(engine().settings, match, note),
@@ -121,17 +157,17 @@ def _card(match: Match, matches: Matches, note: str) -> MatchCard:
     }
 
 
-def _threshold(matches: Matches) -> float:
+def _threshold(matches: Matches, above: DeltaGenerator) -> float:
     """The threshold in the URL, else the one saved for such queries, else the suggested or the default one."""
     try:
         value = float(st.query_params["threshold"])
         if 0 <= value <= 1:
             return value
-        st.warning(f"The threshold in the URL must be between 0 and 1, and {value:g} is not.")
+        above.warning(f"The threshold in the URL must be between 0 and 1, and {value:g} is not.")
     except KeyError:
         pass
     except ValueError:
-        st.warning("The threshold in the URL is not a number; the suggested one is used.")
+        above.warning("The threshold in the URL is not a number; the suggested one is used.")
     if matches.saved_threshold and matches.saved_threshold.threshold is not None:
         return matches.saved_threshold.threshold
     if matches.cuts:
@@ -139,9 +175,16 @@ def _threshold(matches: Matches) -> float:
     return matches.default
 
 
+def _alike_from(cuts: SuggestedThresholds | None) -> float | None:
+    """The cosine from which matches are very alike: the cut for the same thing. None where nothing is suggested."""
+    if cuts is None:
+        return None
+    return 1.0 if cuts.nothing else cuts.thing
+
+
 def _keep_threshold(value: float, cuts: SuggestedThresholds | None) -> None:
     """Remember a threshold, and the question it answers if it is a suggested cut: the next query starts with that."""
-    st.query_params["threshold"] = f"{value:.3f}".rstrip("0").rstrip(".")
+    st.query_params["threshold"] = st.session_state["kept-threshold"] = f"{value:.3f}".rstrip("0").rstrip(".")
     chosen = [question for question in QUESTIONS if cuts and per_mille(getattr(cuts, question)) == per_mille(value)]
     st.session_state["question"] = chosen[0] if chosen else "balanced"
 
@@ -151,6 +194,7 @@ def _forget_threshold_of_other_query(query: Query) -> None:
     state = st.session_state
     if state.setdefault("threshold-for", query.parts) != query.parts:
         st.query_params.pop("threshold", None)
+        state.pop("kept-threshold", None)
         state["threshold-for"] = query.parts
 
 
@@ -194,7 +238,7 @@ def _summary(matches: Matches) -> str:
     )
     if matches.approximate:
         share = f" (finds about {percent(matches.recall)} of the matches)" if matches.recall is not None else ""
-        sentence += f" Approximate{share}: choose *Exact* under *Search options* to compare every picture."
+        sentence += f" Approximate{share}: choose *Exact* under *Options* to compare every picture."
     if matches.query.kind == "words":
         sentence += " Text searches score lower than picture searches: 20 to 35\u202f% is high."
     return sentence

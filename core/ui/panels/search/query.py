@@ -36,6 +36,16 @@ class Chip:
     part: Part
 
 
+def come_back(arrived: bool) -> None:
+    """Bring the last query of this visit back, and its threshold, when the page is come back to without another."""
+    state = st.session_state
+    if not arrived or PARAMETER in st.query_params or not state.get("written-query"):
+        return
+    st.query_params[PARAMETER] = state["written-query"]
+    if threshold := state.get("kept-threshold"):
+        st.query_params["threshold"] = threshold
+
+
 def chips() -> list[Chip]:
     """The parts of the query, as the URL has them at first and after a step back."""
     state = st.session_state
@@ -85,6 +95,13 @@ def clear_query() -> None:
     """Remove all chips."""
     clear_problems()
     _write([])
+
+
+def forget_query() -> None:
+    """Forget the last search of this visit: its pictures are gone."""
+    for name in ("matches", "written-query", "chips", "kept-threshold"):
+        st.session_state.pop(name, None)
+    st.query_params.pop(PARAMETER, None)
 
 
 def report_problem(title: str, error: LookalikeError) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.errors import LookalikeError, UrlError
 from core.media.urls import clean
@@ -36,15 +37,31 @@ class _Input:
     mode: str
 
 
-def show_inputs() -> None:
-    """Draw the inputs, and process what was dropped or typed since the last run."""
+def show_inputs(above: DeltaGenerator) -> None:
+    """Draw the inputs, and process what was dropped or typed since the last run; problems are said `above`."""
     if engine().database_state.state == "ready":
         chips()
-        with st.container():  # one place for all problems: were the uploader to move, both would show for a moment
+        with above.container():  # of one place: were the uploader to move, both would show for a moment
             _process()
+    with st.container(key="inputs" if chips() else "first-inputs"):
+        _draw()
+
+
+def on_phone() -> bool:
+    """Whether the browser says that it is a phone's: there the uploader offers the camera, and nothing is dropped."""
+    return "Mobi" in (st.context.headers.get("User-Agent") or "")
+
+
+def take_url(url: str) -> None:
+    """Search with a URL that was pasted or dropped on the page; call it in a callback."""
+    _keep([_Input("text", url, b"", _mode())])
+
+
+def _draw() -> None:
+    """The inputs: in the middle of the page while nothing is searched for, else a panel that the strip opens."""
     key = f"upload-{st.session_state.get('uploads', 0)}"
     st.file_uploader(
-        "Drop a picture, or press Ctrl+V",
+        "Take or choose a photo" if on_phone() else "Drop a picture, or press Ctrl+V",
         type="image",
         accept_multiple_files=True,
         key=key,
@@ -82,6 +99,8 @@ def _process() -> None:
         except LookalikeError as error:
             report_problem("This cannot be searched for", error)
         else:
+            if given.kind == "text" and given.name == st.session_state.get("box", "").strip():
+                st.session_state["box"] = ""  # one that failed stays, to be mended
             if given.mode == EXCLUDE:
                 part = part.model_copy(update={"weight": NEGATIVE})
             add_parts([part], given.mode)
@@ -124,12 +143,11 @@ def _keep_text() -> None:
 
 
 def _keep(given: Iterable[_Input]) -> None:
-    """Remember what was given, and empty the inputs: what they held is a chip soon."""
+    """Remember what was given, and empty the uploader: what it held is a tile soon."""
     clear_problems()
     state = st.session_state
     state.setdefault("inputs", []).extend(given)
     state["uploads"] = state.get("uploads", 0) + 1
-    state["box"] = ""
 
 
 def _mode() -> str:
