@@ -65,7 +65,8 @@ def finish(settings: Settings, database: Database, store: Store, in_use: ActiveM
 
     def work(photos: Sequence[Path], copy_model: ActiveModel | None) -> Import:
         with WebServer({f"/{path.parent.name}/{path.name}": path for path in photos}) as site:
-            id = imports.submit("test", [(key_of(url), url) for url in map(site.url, site.pages)]).id
+            urls = [(key_of(url), url) for url in map(site.url, site.pages)]
+            id = imports.submit("test", urls, restores=True).id
             while not imports.read(id).done:
                 indexer.run(id, in_use, lambda: False, copy_model)
             return imports.read(id)
