@@ -18,8 +18,9 @@ from core.embedding.encoder import Encoder
 from core.errors import DatabaseError, FetchError, NotFoundError, PictureError
 from core.indexing.claims import Claims, Item, Outcome
 from core.indexing.host_limits import HostGate
-from core.media.decode import Picture, read_picture
+from core.media.decode import Picture
 from core.media.fetcher import Fetcher
+from core.media.isolation.pool import IMPORTS, read_picture
 from core.settings import Settings
 
 if TYPE_CHECKING:
@@ -90,14 +91,13 @@ class ItemLoader:
             return self._attempt(item, encoder, copy_encoder, place)
 
     def _attempt(self, item: Item, encoder: Encoder, copy_encoder: Encoder | None, place: ExitStack) -> Ready | Outcome:
-        settings = self._settings
         asked_at = time.monotonic()
         try:
             data = self._store.file_bytes(item.key) if item.is_file else self._fetcher.fetch(item.url).data
             self.hosts.answered(item.host)
             place.close()
             with self._decoding:
-                picture = read_picture(data, max_bytes=settings.max_file_bytes, max_pixels=settings.max_pixels)
+                picture = read_picture(data, self._settings, IMPORTS)
                 prepared = encoder.prepare(picture.image, picture.box)
                 if copy_encoder is None:
                     return Ready(item, picture, prepared)

@@ -132,7 +132,7 @@ class Fetcher:
     def _body(self, host: str, answer: requests.Response) -> bytes:
         if answer.status_code not in ACCEPTED:
             raise _refusal(host, answer)
-        too_large = FetchError(f"{host} sends more than {self._max_bytes / 1e6:,.4g} MB, the limit for a picture.")
+        too_large = FetchError(f"{host} sends more than {self._max_bytes / 1e6:,.4g} MB, the limit by MAX_FILE_MB.")
         if (answer.raw.length_remaining or 0) > self._max_bytes:
             raise too_large
         if "," in answer.headers.get("content-encoding", ""):  # compressed twice, it may be an endless bomb
