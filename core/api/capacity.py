@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from tempfile import SpooledTemporaryFile
+from typing import IO
 
 import anyio
 from limits import parse_many
@@ -16,11 +18,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from core.api.errors import TOO_LARGE, error_answer
 from core.process import memory_limit
 
-CALLS_AT_ONCE = 16
+CALLS_AT_ONCE = 8
 """Calls with a body that are worked on at a time. Each holds one of the 40 threads that all calls share."""
 
 BYTES_AT_ONCE = min(1_024_000_000, max(256_000_000, memory_limit() // 16))
-"""Bytes of all bodies in memory at a time."""
+"""Bytes of all bodies at a time; what is beyond IN_MEMORY of one is on disk."""
+
+IN_MEMORY, CHUNK = 1_000_000, 1 << 18
 
 WAITING, PATIENCE = 200, 20.0
 """Calls that wait for their turn, and the seconds that they do."""
@@ -67,7 +71,7 @@ class WithinCapacity:
             await self._post(scope, receive, send)
 
     async def _post(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body, held = bytearray(), 0
+        body, held = SpooledTemporaryFile(IN_MEMORY), 0  # noqa: SIM115  closed below
         try:
             with anyio.fail_after(BODY_SECONDS) as deadline:
                 more = True
@@ -79,10 +83,10 @@ class WithinCapacity:
                     if self._bytes + len(part) > BYTES_AT_ONCE:
                         raise _TooMuchError
                     self._bytes, held = self._bytes + len(part), held + len(part)
-                    body += part
+                    body.write(part)
                     deadline.deadline += len(part) / BYTES_PER_SECOND
                     more = message.get("more_body", False)
-            await self._in_turn(scope, bytes(body), receive, send)
+            await self._in_turn(scope, body, receive, send)
         except _TooMuchError:
             await _refusal(503, BUSY, RETRY_AFTER)(scope, receive, send)
         except TimeoutError:
@@ -90,9 +94,10 @@ class WithinCapacity:
         except HTTPException as error:  # it has become larger than it may be
             await _refusal(error.status_code, TOO_LARGE)(scope, receive, send)
         finally:
+            body.close()
             self._bytes -= held
 
-    async def _in_turn(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
+    async def _in_turn(self, scope: Scope, body: IO[bytes], receive: Receive, send: Send) -> None:
         """Pass the call on once there is a place for it."""
         self._places = self._places or anyio.Semaphore(CALLS_AT_ONCE)
         if self._waiting >= WAITING:
@@ -138,12 +143,19 @@ def leave_place(request: Request) -> None:
         place.leave()
 
 
-def _replayed(body: bytes, receive: Receive) -> Receive:
+def _replayed(body: IO[bytes], receive: Receive) -> Receive:
     """What a body that has been read whole is received by."""
-    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+    left = body.tell()
+    body.seek(0)
+    begun = False
 
     async def replay() -> Message:
-        return messages.pop() if messages else await receive()
+        nonlocal left, begun
+        if begun and not left:
+            return await receive()
+        part = body.read(min(left, CHUNK))
+        left, begun = left - len(part), True
+        return {"type": "http.request", "body": part, "more_body": left > 0}
 
     return replay
 

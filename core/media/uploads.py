@@ -208,7 +208,7 @@ def _entries(upload: Upload) -> list[_Entry]:
 def _count(file: IO[bytes], mark: bytes) -> int:
     """How often some bytes occur in a file, of which little is in memory at a time."""
     found, rest = 0, b""
-    while chunk := file.read(1 << 22):
+    while chunk := file.read(1 << 18):
         found += (rest + chunk).count(mark)
         rest = chunk[-len(mark) + 1 :]
     return found
