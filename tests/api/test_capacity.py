@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import anyio
 import pytest
 from starlette.applications import Starlette
@@ -139,7 +141,7 @@ def test_only_this_site_and_those_in_the_settings_may_frame_it() -> None:
         ({"allowed_hosts": "*.a.example"}, ["x.a.example"], ["a.example.evil"]),
     ],
 )
-def test_other_names_are_not_answered(settings: dict[str, object], known: list[str], unknown: list[str]) -> None:
+def test_other_names_are_not_answered(settings: dict[str, Any], known: list[str], unknown: list[str]) -> None:
     client = site(**settings)
     assert [client.get("/", headers={"Host": host}).status_code for host in known] == [200] * len(known)
     assert [client.get("/", headers={"Host": host}).status_code for host in unknown] == [400] * len(unknown)

@@ -9,6 +9,7 @@ import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import psutil
@@ -150,7 +151,7 @@ def test_idle_processes_end(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_dropped_files_are_read_from_disk_and_from_memory(tmp_path: Path) -> None:
     paths = some_photos(3)
     with paths[0].open("rb") as first:
-        files = [first, io.BytesIO(paths[1].read_bytes()), io.BytesIO(b"no picture")]
+        files: list[IO[bytes]] = [first, io.BytesIO(paths[1].read_bytes()), io.BytesIO(b"no picture")]
         names = ["one.jpg", "two.jpg", "three.jpg"]
         found = find_pictures(names, files, SETTINGS)
         assert ([file.name for file in found.pictures], [file.name for file in found.refused]) == (names[:2], names[2:])

@@ -57,7 +57,8 @@ def first_page(data: bytes) -> Image.Image:
             short, long = sorted(page.get_size())
             if short <= 0 or long > 100 * short:
                 raise PictureError("The first page of this PDF has no usable size.")
-            return page.render(scale=PDF_SIDE / short, may_draw_forms=False).to_pil().convert("RGB")
+            drawn: Image.Image = page.render(scale=PDF_SIDE / short, may_draw_forms=False).to_pil()
+            return drawn.convert("RGB")
     except pypdfium2.PdfiumError as error:
         if "password" in str(error).lower():
             raise PictureError("This PDF is protected by a password. Save it without one.") from None

@@ -37,7 +37,7 @@ def transfer_of(data: bytes) -> int | None:
 
 def as_sdr(image: Image.Image, transfer: int) -> Image.Image:
     """An RGB image in PQ or HLG as sRGB."""
-    coded = np.asarray(image, dtype=np.float32) / 255
+    coded: Channel = (np.asarray(image, dtype=np.float32) / 255).astype(np.float32)
     light = (_pq(coded) if transfer == PQ else _hlg(coded)) / WHITE
     light = (light @ _FROM_2020.T).clip(0)
     brightest = light.max(axis=2, keepdims=True)
