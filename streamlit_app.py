@@ -49,9 +49,8 @@ if __name__ == "__main__":  # a visit: Streamlit runs this file again for each
         auto_refresh(status_line)
 else:  # once a process: `streamlit run` imports this file and serves `app`
     from starlette.middleware import Middleware
-    from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-    from core.api.access import allowed_hosts
+    from core.api.headers import KnownHosts, SafeHeaders
     from core.api.routes import routes
     from core.process import keep_freed_memory, keep_numpy_to_one_core
     from core.settings import load_settings
@@ -71,5 +70,5 @@ else:  # once a process: `streamlit run` imports this file and serves `app`
         __file__,
         routes=routes(engine, settings),
         lifespan=lifespan,
-        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=allowed_hosts(settings), www_redirect=False)],
+        middleware=[Middleware(SafeHeaders, settings), Middleware(KnownHosts, settings)],
     )

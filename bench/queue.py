@@ -66,7 +66,7 @@ class _Loader:
         pass
 
 
-def _read_picture(data: bytes, **limits: int) -> Picture:
+def _read_picture(data: bytes, *_: object) -> Picture:
     digest = hashlib.sha256(data).digest()
     phash = int.from_bytes(digest[:8], signed=True)
     box = 0.0, 0.0, *IMAGE.size

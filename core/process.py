@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import platform
 import sys
 import threading
 from contextlib import suppress
+from pathlib import Path
 
 MOST_BATCHES = 4
 """More batches would need more memory and more loaded pictures."""
@@ -25,6 +27,18 @@ slowest of them after every layer, so anything else that runs on one core, such 
 
 NICENESS = 10
 """On Linux a thread this nice gets a ninth of the time of a normal one competing for the same core."""
+
+
+@functools.cache
+def memory_limit() -> int:
+    """The memory in bytes that this process may use: the machine's, or its container's if that is less."""
+    import psutil
+
+    limits = [psutil.virtual_memory().total]
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):  # cgroup 2 and 1
+        with suppress(OSError, ValueError):
+            limits.append(int(Path(path).read_text()))
+    return min(limits)
 
 
 def step_aside() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
+from limits import parse_many
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
@@ -77,21 +79,62 @@ class Settings(BaseSettings):
         description="Seconds until a fetch that failed temporarily is retried; "
         "each further retry waits four times as long.",
     )
-    max_file_mb: float = Field(20.0, gt=0, le=200, description="Largest picture file, in MB.")
-    max_megapixels: float = Field(50.0, gt=0, le=500, description="Largest picture, in millions of pixels.")
     library_dirs: str = Field(
         "",
         description="Folders of this server that may be read as sources, with all below them, separated by commas. "
         "Unset: none.",
     )
+    max_file_mb: float = Field(64.0, gt=0, le=1000, description="Largest picture file, in MB.")
+    max_megapixels: float = Field(
+        500.0,
+        gt=0,
+        le=1000,
+        description="Largest picture, in millions of pixels, if `READER_MB` allows it.",
+    )
+    reader_mb: float | None = Field(
+        None,
+        gt=0,
+        description="Memory in MB that reading one file may take; several are read side by side. "
+        "Unset: an eighth of the machine's, 512 at least and 2,048 at most.",
+    )
+    reader_seconds: float = Field(
+        20.0, gt=0, description="Seconds of computing that reading one picture may take; lists and ZIPs take six times."
+    )
     keep_queries_days: int = Field(
         7, ge=1, le=365, description="Days that query pictures are kept, so that links to searches work."
+    )
+    rate_limit: str = Field(
+        "",
+        description="How often one client may call the API, such as `300/minute` or `20/second; 1000/hour`. "
+        "Unset: no limit.",
+    )
+    embedded_by: str = Field(
+        "",
+        description="Sites whose pages may show this one in a frame, such as `https://intranet.example`, separated by "
+        "spaces. Unset: none but this one.",
     )
     allowed_hosts: str = Field(
         "",
         description="Host names that the app answers to, separated by commas. "
-        "Unset: the loopback names while `HOST` is one of them, else any.",
+        "Unset: the loopback names, and any IP address while `HOST` is not loopback.",
     )
+
+    @field_validator("rate_limit")
+    @classmethod
+    def _is_rate(cls, value: str) -> str:
+        if value:
+            try:
+                parse_many(value)
+            except ValueError:
+                raise ValueError("must be a number per time, such as 300/minute") from None
+        return value
+
+    @field_validator("embedded_by")
+    @classmethod
+    def _are_origins(cls, value: str) -> str:
+        if not all(re.fullmatch(r"https?://[\w.*-]+(:\d+)?", site) for site in value.split()):
+            raise ValueError("must be addresses such as https://intranet.example, separated by spaces")
+        return value
 
     @field_validator("postgres_url")
     @classmethod

@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ValidationError
 from pydantic_core import PydanticCustomError
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -20,6 +21,9 @@ from core.api.errors import encodable, sentence_of
 
 MAX_FIELDS = 40
 """Fields of a form that are read, repeated ones included."""
+
+MAX_NESTED, MAX_VALUES = 20_000, 1_000_000
+"""Brackets and commas in JSON that is read: millions of them hold up everybody for seconds."""
 
 REF = "#/components/schemas/{model}"
 """The path of models in the OpenAPI description."""
@@ -66,8 +70,11 @@ async def read_json(request: Request) -> Any:
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise HTTPException(415, "Send JSON with the header 'Content-Type: application/json'.")
+    body = await request.body()
+    if body.count(b"[") + body.count(b"{") > MAX_NESTED or body.count(b",") > MAX_VALUES:
+        raise HTTPException(400, "The body holds too many lists, objects or values. Send them in several calls.")
     try:
-        return json.loads(await request.body())
+        return await run_in_threadpool(json.loads, body)
     except (ValueError, RecursionError):
         raise HTTPException(400, "The body is not valid JSON.") from None
 

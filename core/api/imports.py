@@ -17,6 +17,7 @@ from starlette.requests import Request
 
 from core.api.access import CurrentEngine, guard
 from core.api.bodies import checked, described_body, number, read_json
+from core.api.capacity import leave_place
 from core.api.errors import Error, ErrorsAsJson, encodable, error_answer, errors
 from core.engine import Engine
 from core.errors import NotFoundError, UrlError
@@ -170,6 +171,7 @@ async def upsert(
     answer = {"import_id": submitted.id, "accepted": len(urls.accepted), **rejected}
     if not wait:
         return Submitted(**answer)
+    leave_place(request)
     found = await _wait_for(request, engine, submitted, min(wait, MAX_WAIT))
     response.status_code = 200 if found.done else 202
     progress = await run_in_threadpool(_progress, engine, found)

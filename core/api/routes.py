@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute, Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from core.api import docs, health, imports, pictures, search, sources
+from core.api.capacity import WithinCapacity
 from core.api.errors import (
     TOO_LARGE,
     error_answer,
@@ -59,7 +60,10 @@ def routes(engine: Callable[[], Engine], settings: Settings) -> list[BaseRoute]:
         redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
-        middleware=[Middleware(_Bounded, settings.max_file_bytes + FORM_ALLOWANCE)],
+        middleware=[
+            Middleware(_Bounded, settings.max_file_bytes + FORM_ALLOWANCE),
+            Middleware(WithinCapacity, settings.rate_limit),
+        ],
         exception_handlers={
             LookalikeError: on_lookalike_error,
             HTTPException: on_http_error,

@@ -13,9 +13,10 @@ from uuid import UUID
 from psycopg import Connection
 
 from core.collection.curation import lock_tagging, spellings
+from core.collection.isolated_table import isolated_rows
 from core.collection.metadata import add_metadata
 from core.collection.store import FilePicture, NewPicture, insert_pictures
-from core.collection.table_reader import TableRow, read_table_rows
+from core.collection.table_reader import TableRow
 from core.database.connection import Database
 from core.database.embedding_tables import Model, make_embeddings
 from core.database.job_queue import index_job, nudge
@@ -251,7 +252,7 @@ def import_table(
     TransferError if the file is not such a table, or DatabaseError; batches read by then stay.
     """
     imported = ImportedTable()
-    for rows in read_table_rows(name, file):
+    for rows in isolated_rows(database.settings, name, file):
         with database.connection() as connection:
             if model is None:
                 model = _adopted_model(connection, rows)

@@ -8,13 +8,14 @@ import json
 from base64 import b64decode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import IO, Any
 from uuid import UUID
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 from PIL import Image
@@ -35,6 +36,16 @@ BATCH = 500
 
 MAX_LINE = 16_000_000
 """Longest line of CSV, in bytes, which is also how much is parsed at a time."""
+
+
+MAX_CELL = 1_000_000
+"""Bytes of a cell of a Parquet file that is read: thumbnails have some 10,000, embeddings 2,000."""
+
+UNREAD = "\0unread"
+"""The column that names the cells of a row that have more."""
+
+MAX_PART = 100_000_000
+"""Bytes of cells that are in memory at a time."""
 
 
 def read_table_rows(name: str, file: IO[bytes]) -> Iterator[list[TableRow]]:
@@ -80,20 +91,51 @@ def _parquet(name: str, file: IO[bytes]) -> Iterator[_Batch]:
     try:
         table = pq.ParquetFile(file)
         columns = _known(name, table.schema_arrow.names)
+        texts = [column for column in columns if _is_text(table.schema_arrow.field(column).type)]
+        table = pq.ParquetFile(file, read_dictionary=texts)  # a text that stands in many rows is in memory once
     except (pa.ArrowException, OSError):
         raise TransferError(f"{name} is incomplete or damaged and cannot be read. Copy it again.") from None
     number, batches = 1, table.iter_batches(BATCH, columns=columns)
     while True:
         try:
-            values = next(batches).to_pydict()
+            record = next(batches)
         except StopIteration:
             return
+        except MemoryError:  # also an ArrowException
+            raise
         except (pa.ArrowException, OSError, ValueError):
             yield pd.DataFrame(), [(number + 1, "The file is damaged from here on.")]
             return
-        rows = len(values[columns[0]])
-        yield _batch(values, range(number + 1, number + 1 + rows)), []
-        number += rows
+        long = {name: _too_long(record.column(name)) for name in columns}
+        for start in range(0, len(record), part := max(1, MAX_PART // (1 + sum(top for top, _ in long.values())))):
+            some = record.slice(start, part)
+            values = {
+                name: [
+                    None if row in long[name][1] else cell.as_py() for row, cell in enumerate(some.column(name), start)
+                ]
+                for name in columns
+            }
+            rows = len(some)
+            values[UNREAD] = [[name for name in columns if row in long[name][1]] for row in range(start, start + rows)]
+            yield _batch(values, range(number + 1, number + 1 + rows)), []
+            number += rows
+
+
+def _is_text(kind: Any) -> bool:
+    types = pa.types
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_binary(kind))
+
+
+def _too_long(cells: Any) -> tuple[int, set[int]]:
+    """The most bytes of a cell that is read, and the rows whose cell has more than MAX_CELL. One text may stand for
+    many cells, and take no more space in the file."""
+    texts = cells.dictionary if pa.types.is_dictionary(cells.type) else cells
+    if not _is_text(texts.type):
+        return 0, set()
+    sizes = [size or 0 for size in pc.binary_length(texts).to_pylist()]
+    places = cells.indices.to_pylist() if pa.types.is_dictionary(cells.type) else range(len(sizes))
+    most = max((size for size in sizes if size <= MAX_CELL), default=0)
+    return most, {row for row, place in enumerate(places) if place is not None and sizes[place] > MAX_CELL}
 
 
 def _csv(name: str, file: IO[bytes]) -> Iterator[_Batch]:
@@ -142,6 +184,9 @@ def _csv(name: str, file: IO[bytes]) -> Iterator[_Batch]:
     yield pd.DataFrame(), unreadable
 
 
+EARLIEST = datetime(1970, 1, 2, tzinfo=UTC)
+"""No picture was indexed before. Browsers, spreadsheets and pandas show what is later, in every time zone."""
+
 MAX_FIELDS = 200
 """Most fields of a picture that are read from a row."""
 
@@ -170,7 +215,7 @@ class TableRow:
 
 def read_row(number: int, cells: Mapping[str, Any]) -> TableRow:
     """One row, with a note for each cell that is not imported."""
-    notes = list[str]()
+    notes = [f"The cell of “{name}” has more than {MAX_CELL // 1_000_000} MB." for name in cells.get(UNREAD) or ()]
     urls, refused = _urls(cells.get("urls"))
     notes += refused
     tags = list[str]()
@@ -242,6 +287,9 @@ def _picture(cells: Mapping[str, Any], notes: list[str]) -> FilePicture | None:
         moment = cells.get("indexed_at") or datetime.now(UTC)
         moment = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        if not EARLIEST <= moment <= datetime.now(UTC) + timedelta(days=1):
+            notes.append("The date is impossible, so it counts as indexed now.")
+            moment = datetime.now(UTC)
         picture = FilePicture(sha256, phash, width, height, size, _text(cells["mime"]), moment, thumbnail)
         id = UUID(_text(cells["id"])) if cells.get("id") else picture.id if len(sha256) == 32 else None
     except (KeyError, ValueError, TypeError, AttributeError, OverflowError):
@@ -252,7 +300,7 @@ def _picture(cells: Mapping[str, Any], notes: list[str]) -> FilePicture | None:
         and -(1 << 63) <= phash < 1 << 63
         and 0 < width < 1 << 31
         and 0 < height < 1 << 31
-        and 0 < size < 1 << 63
+        and 0 < size < 1 << 53
         and picture.mime in MIMES.values()
     )
     if not plausible:

@@ -57,6 +57,7 @@ class Database:
 
     def __init__(self, settings: Settings, name: str = APPLICATION) -> None:
         """`name` is the application name of its connections."""
+        self.settings = settings
         url = settings.postgres_url
         self._embedded = None if url else EmbeddedPostgres(settings.data_dir)
         self._conninfo = self._embedded.conninfo if self._embedded else url.get_secret_value() if url else ""

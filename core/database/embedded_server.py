@@ -121,7 +121,7 @@ class EmbeddedPostgres:
     def _gate(self) -> Iterator[None]:
         """Allow only one thread of one process at a time to start or stop the server."""
         deadline = time.monotonic() + 2 * START_SECONDS
-        with (self.data_dir / "postgres.lock").open("a") as file:
+        with open(self.data_dir / "postgres.lock", "a", opener=_private) as file:
             while True:
                 with suppress(BlockingIOError):
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -319,3 +319,10 @@ def _system_user() -> pwd.struct_passwd:
             "The embedded Postgres cannot run as root here; start Lookalike as an ordinary user."
         ) from error
     return pwd.getpwnam(SYSTEM_USER)
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a lock that no other user can open, to hold up the start by it, whoever made it before."""
+    file = os.open(path, flags, 0o600)
+    os.fchmod(file, 0o600)
+    return file

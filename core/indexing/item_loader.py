@@ -18,8 +18,9 @@ from core.embedding.encoder import Encoder
 from core.errors import DatabaseError, FetchError, NotFoundError, PictureError
 from core.indexing.claims import Claims, Item, Outcome
 from core.indexing.host_limits import HostGate
-from core.media.decode import Picture, read_picture
+from core.media.decode import Picture
 from core.media.fetcher import Fetcher, Version
+from core.media.isolation.pool import IMPORTS, read_picture
 from core.settings import Settings
 
 if TYPE_CHECKING:
@@ -92,7 +93,6 @@ class ItemLoader:
             return self._attempt(item, encoder, copy_encoder, place)
 
     def _attempt(self, item: Item, encoder: Encoder, copy_encoder: Encoder | None, place: ExitStack) -> Ready | Outcome:
-        settings = self._settings
         asked_at = time.monotonic()
         try:
             data, version = self._read(item)
@@ -101,7 +101,7 @@ class ItemLoader:
             if data is None:
                 return Outcome(item, "already_there", picture=item.known.picture if item.known else None)
             with self._decoding:
-                picture = read_picture(data, max_bytes=settings.max_file_bytes, max_pixels=settings.max_pixels)
+                picture = read_picture(data, self._settings, IMPORTS)
                 prepared = encoder.prepare(picture.image, picture.box)
                 copy_prepared = copy_encoder.prepare(picture.image, picture.box) if copy_encoder else None
                 return Ready(item, picture, prepared, copy_prepared, version)

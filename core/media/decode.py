@@ -6,17 +6,19 @@ import functools
 import hashlib
 import io
 import math
-import threading
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from typing import ClassVar
+import pickle
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import imagehash
 import numpy as np
-from PIL import ExifTags, Image, ImageCms, ImageFile
+from PIL import ExifTags, Image, ImageChops, ImageCms, ImageFile
 
 from core.errors import PictureError, PictureTooLargeError
 from core.media.file_types import NOT_PICTURES, kind_of
+from core.media.formats.bounds import check_work, memory_needed
+from core.media.formats.documents import first_page, is_raw, raw_preview
+from core.media.formats.hdr import as_sdr, transfer_of
 
 MIMES = {
     "AVIF": "image/avif",
@@ -24,29 +26,37 @@ MIMES = {
     "GIF": "image/gif",
     "HEIF": "image/heif",
     "JPEG": "image/jpeg",
+    "JPEG2000": "image/jp2",
+    "JXL": "image/jxl",
+    "PDF": "application/pdf",
     "PNG": "image/png",
+    "RAW": "image/x-raw",
     "TIFF": "image/tiff",
     "WEBP": "image/webp",
 }
-"""The only Pillow decoders that untrusted bytes may reach, of more than forty."""
+"""The only Pillow decoders that untrusted bytes may reach, of more than forty; PDF, and camera RAW
+other than DNG and its kin, which are TIFF."""
 
 MIN_SIDE = 16
 """Pixels. Anything smaller is a tracking pixel or a bullet and means nothing to a model."""
 
-MAX_ASPECT = 20
-"""Long side to short side. A model sees a square, so that little can be made out of a longer strip."""
+MAX_ASPECT = 50
+"""Long side to short side. Handscrolls reach 25; a model sees a square, so that little can be made out of more."""
 
 WORKING_SIDE = 512
-"""Pixels of the short side below which a picture is never reduced: models take 224 to 448."""
+"""Pixels of the short side below which a picture is not reduced, unless it is long: models take 224 to 448."""
+
+WORKING_AREA = 32
+"""How many squares of the working side a reduced picture may have at most: the strip of a scroll stays that small."""
+
+NO_LIMIT = 1 << 62
+"""Bytes of memory: no limit."""
 
 THUMBNAIL_SIDE = 256
 THUMBNAIL_QUALITY = 80
 
 MAX_PROFILE = 4_000_000
 """Bytes of a colour profile. Printer profiles reach two million."""
-
-BIG = 10_000_000
-"""Pixels above which pictures are decoded one at a time, so that 32 threads never hold 32 large pictures."""
 
 ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
 """Kinds whose further frames are looked at when the first is blank, as in an animation that fades in."""
@@ -78,9 +88,7 @@ _EXIF_TURNS = {
 }
 
 # The caller sets the limit. Pillow's own must only be no lower than the highest allowed MAX_MEGAPIXELS.
-Image.MAX_IMAGE_PIXELS = 500_000_000
-
-_big_pictures = threading.Lock()
+Image.MAX_IMAGE_PIXELS = 1_000_000_000
 
 
 PixelBox = tuple[float, float, float, float]
@@ -112,52 +120,75 @@ class Picture:
     thumbnail: bytes
 
 
-def read_picture(data: bytes, *, max_bytes: int, max_pixels: int, side: int = WORKING_SIDE) -> Picture:
-    """Decode a file of any supported format, detected from its content alone.
+@dataclass(frozen=True, slots=True)
+class PackedPicture:
+    """A picture on its way from a reader process: its RGB pixels, row by row, and all else."""
+
+    picture: Picture
+    size: tuple[int, int]
+    pixels: Any
+
+
+def read_packed(data: bytes, **limits: int) -> PackedPicture:
+    """`read_picture` for a reader process. Raises PictureError."""
+    picture = read_picture(data, **limits)
+    pixels = pickle.PickleBuffer(picture.image.tobytes())
+    return PackedPicture(replace(picture, image=_NO_IMAGE), picture.image.size, pixels)
+
+
+def unpacked(packed: PackedPicture) -> Picture:
+    """The picture that a reader process has packed."""
+    return replace(packed.picture, image=Image.frombytes("RGB", packed.size, packed.pixels))
+
+
+_NO_IMAGE = Image.new("RGB", (1, 1))
+
+
+def read_picture(
+    data: bytes, *, max_bytes: int, max_pixels: int, max_memory: int = NO_LIMIT, side: int = WORKING_SIDE
+) -> Picture:
+    """Decode a file of any supported format, detected from its content alone. Files that others made are read by
+    `core.media.isolation.pool.read_picture`, which calls this in a process with limits on memory and time.
 
     Of an animation, the first frame that is not blank is read, within MAX_FRAMES and `max_pixels`; of a document, the
-    first page. `side` is the short side in pixels that the picture may be reduced to. Raises PictureError with a
-    sentence (PictureTooLargeError, a subclass, when a limit is exceeded), and nothing else.
+    first page; of a camera RAW, its full-size preview. `side` is the short side in pixels that the picture may be
+    reduced to. Raises PictureError with a
+    sentence (PictureTooLargeError, a subclass, when a limit is exceeded), or MemoryError, which it also raises
+    when decoding would take more than `max_memory` bytes.
     """
     if len(data) > max_bytes:
         raise PictureTooLargeError(
-            f"The file has {len(data) / 1e6:,.1f} MB, and at most {max_bytes / 1e6:,.4g} are taken: make it smaller."
+            f"The file has {len(data) / 1e6:,.1f} MB, and MAX_FILE_MB allows {max_bytes / 1e6:,.4g}: make it smaller."
         )
     kind = kind_of(data)
     if kind in NOT_PICTURES:
         raise PictureError(f"This is {NOT_PICTURES[kind]}")
     try:
-        return _read(data, kind, max_pixels, side)
+        return _read(data, kind, max_pixels, max_memory, side)
     except PictureError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise _too_many_pixels(max_pixels) from None
     except Exception as error:  # noqa: BLE001  decoders raise anything on malicious bytes
+        if is_out_of_memory(error):
+            raise MemoryError from None
         if "truncated" in str(error).lower() or isinstance(error, EOFError):
             raise PictureError("The picture's file is truncated. Save or download it again.") from None
         raise PictureError("The picture is damaged and cannot be read. Save or download it again.") from None
 
 
-def _read(data: bytes, kind: str, max_pixels: int, side: int) -> Picture:
-    if kind == "HEIF":
-        _register_heif()
-    with Image.open(io.BytesIO(data), formats=[kind]) as file:
-        full = file.size
-        _check_size(*full, max_pixels)
-        drafted = (
-            file.draft(None, (side, side)) if kind == "JPEG" else None
-        )  # to 1/2, 1/4 or 1/8, never below that side
-        in_memory = full if file.info.get("progressive") else file.size  # libjpeg keeps all coefficients of those
-        turn: AbstractContextManager[object] = _big_pictures if math.prod(in_memory) > BIG else nullcontext()
-        with turn:
-            file.load()
-            box: PixelBox = drafted[1] if drafted else (0.0, 0.0, *file.size)
-            orientation, profile = _orientation(file), file.info.get("icc_profile")
-            frame = _on_ground(_eight_bits(file))
-            if kind in ANIMATED:
-                frame = _first_shown(file, frame, max_pixels)
-            small, box = _reduced(frame, box, side)
-        image = _srgb(small, profile)
+def _read(data: bytes, kind: str, max_pixels: int, max_memory: int, side: int) -> Picture:
+    shown = _Shown(data, kind, side, max_pixels, max_memory)
+    try:
+        frame, full, box, orientation, profile = shown.read()
+    except OSError as error:
+        if kind != "JPEG" or "truncated" not in str(error):
+            raise
+        frame, full, box, orientation, profile = shown.completed()
+    small, box = _reduced(frame, box, side)
+    image = _srgb(small, profile)
+    if kind in ("AVIF", "HEIF") and (transfer := transfer_of(data)):
+        image = as_sdr(image, transfer)
     if orientation in _EXIF_TURNS:
         box = _turned(box, image.size, orientation)
         image = image.transpose(_EXIF_TURNS[orientation])
@@ -174,6 +205,71 @@ def _read(data: bytes, kind: str, max_pixels: int, side: int) -> Picture:
         mime=MIMES[kind],
         thumbnail=_jpeg(thumbnail),
     )
+
+
+_OUT_OF_MEMORY = ("out of memory", "memory allocation", "cannot allocate", "bad_alloc", "malloc", "security limit")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a decoder failed because it got no memory: many raise something else than MemoryError."""
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in _OUT_OF_MEMORY)
+
+
+_Decoded = tuple[Image.Image, tuple[int, int], PixelBox, int, bytes | None]
+"""A frame on its ground, the size of the whole, its area in the frame, its orientation and colour profile."""
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """The frame of a file that is shown."""
+
+    data: bytes
+    kind: str
+    side: int
+    max_pixels: int
+    max_memory: int
+
+    def read(self, padding: bytes = b"") -> _Decoded:
+        """The frame; `padding` follows the file."""
+        if self.kind == "PDF":
+            page = first_page(self.data)
+            _check_size(*page.size, self.max_pixels)
+            return page, page.size, (0.0, 0.0, *page.size), 1, None
+        if self.kind == "RAW":
+            return replace(self, data=raw_preview(self.data), kind="JPEG").read()
+        _register(self.kind)
+        with Image.open(io.BytesIO(self.data + padding), formats=[self.kind]) as file:
+            if self.kind == "TIFF" and is_raw(file, self.data):
+                return replace(self, kind="RAW").read()
+            full = file.size
+            _check_size(*full, self.max_pixels)
+            check_work(file, self.data)
+            # to 1/2, 1/4 or 1/8, never below that side
+            drafted = file.draft(None, (self.side, self.side)) if self.kind == "JPEG" else None
+            if memory_needed(file, full) > self.max_memory:
+                raise MemoryError
+            file.load()
+            box: PixelBox = drafted[1] if drafted else (0.0, 0.0, *file.size)
+            orientation, profile = _orientation(file), file.info.get("icc_profile")
+            frame = _on_ground(_eight_bits(file))
+            if self.kind in ANIMATED:
+                frame = _first_shown(file, frame, self.max_pixels)
+            return frame, full, box, orientation, profile
+
+    def completed(self) -> _Decoded:
+        """The frame of a JPEG that lacks only its end. Raises OSError when it lacks any of its picture.
+
+        Where something is missing, a decoder takes what follows for it; so whatever follows, the picture is the same
+        only if nothing is.
+        """
+        whole = replace(self, data=self.data.rstrip(b"\xff"))
+        one, other = (whole.read(byte * PADDING + END_OF_IMAGE) for byte in (b"\x00", b"\x5a"))
+        if ImageChops.difference(one[0].convert("RGB"), other[0].convert("RGB")).getbbox():
+            raise OSError("image file is truncated")
+        return one
+
+
+PADDING, END_OF_IMAGE = 65_536, b"\xff\xd9"
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
@@ -193,7 +289,8 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
 
 def _too_many_pixels(max_pixels: int) -> PictureTooLargeError:
     return PictureTooLargeError(
-        f"The picture has more than {max_pixels / 1e6:,.4g} million pixels, which is the limit: make it smaller."
+        f"The picture has more than the {max_pixels / 1e6:,.4g} million pixels that MAX_MEGAPIXELS allows: "
+        "make it smaller."
     )
 
 
@@ -274,7 +371,7 @@ def _sampled(image: Image.Image) -> Image.Image:
 
 
 def _reduced(image: Image.Image, box: PixelBox, side: int) -> tuple[Image.Image, PixelBox]:
-    factor = min(image.size) // side
+    factor = max(min(image.size) // side, math.isqrt((math.prod(image.size) - 1) // (WORKING_AREA * side * side)) + 1)
     if factor <= 1:
         return image, box
     left, top, right, bottom = box
@@ -333,7 +430,13 @@ def _phash(image: Image.Image) -> int:
 
 
 @functools.cache
-def _register_heif() -> None:
-    import pillow_heif
+def _register(kind: str) -> None:
+    """Load the plug-in for a kind that Pillow does not know by itself."""
+    if kind == "HEIF":
+        import pillow_heif
 
-    pillow_heif.register_heif_opener()
+        pillow_heif.register_heif_opener()
+    elif kind == "JXL":
+        from pillow_jxl import JpegXLImagePlugin
+
+        JpegXLImagePlugin.DECODE_THREADS = 0  # as many as processes are enough

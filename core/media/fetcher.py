@@ -184,7 +184,9 @@ class Fetcher:
     def _body(self, host: str, answer: requests.Response, what: What) -> bytes:
         if answer.status_code not in ACCEPTED:
             raise _refusal(host, answer, what)
-        too_large = FetchError(f"{host} sends more than {self._max_bytes / 1e6:,.4g} MB, the limit for a {what}.")
+        too_large = FetchError(
+            f"{host} sends more than {self._max_bytes / 1e6:,.4g} MB, the limit for a {what}, which MAX_FILE_MB sets."
+        )
         if (answer.raw.length_remaining or 0) > self._max_bytes:
             raise too_large
         if "," in answer.headers.get("content-encoding", ""):  # compressed twice, it may be an endless bomb

@@ -14,12 +14,9 @@ NOT_PICTURES = {
     "empty": "an empty file: there is no picture in it.",
     "page": "a web page, not a picture. Use the URL of the picture itself.",
     "svg": "an SVG drawing, which cannot be searched. Export it as PNG.",
-    "pdf": "a PDF document, not a picture. Export its page as JPEG or PNG.",
     "text": "a text, not a picture.",
     "video": "a video, not a picture. Use a still of it.",
     "photoshop": f"a Photoshop file, which {_USE_JPEG}",
-    "jpeg 2000": f"a JPEG 2000 picture, which {_USE_JPEG}",
-    "jpeg xl": f"a JPEG XL picture, which {_USE_JPEG}",
     "zip": "a ZIP or office file, not a picture. Unpack it first.",
     "unknown": "a file of an unsupported type. Use JPEG, PNG, WebP, GIF, AVIF, HEIC, TIFF or BMP.",
 }
@@ -36,12 +33,18 @@ _MAGIC = (
     (b"MM\0*", "TIFF"),
     (b"II+\0", "TIFF"),
     (b"MM\0+", "TIFF"),
-    (b"%PDF-", "pdf"),
+    (b"%PDF-", "PDF"),
     (b"8BPS", "photoshop"),
-    (b"\0\0\0\x0cjP  ", "jpeg 2000"),
-    (b"\xff\x4f\xff\x51", "jpeg 2000"),
-    (b"\xff\x0a", "jpeg xl"),
-    (b"\0\0\0\x0cJXL ", "jpeg xl"),
+    (b"\0\0\0\x0cjP  ", "JPEG2000"),
+    (b"\xff\x4f\xff\x51", "JPEG2000"),
+    (b"\xff\x0a", "JXL"),
+    (b"\0\0\0\x0cJXL ", "JXL"),
+    (b"FUJIFILMCCD-RAW", "RAW"),
+    (b"IIU\0", "RAW"),  # Panasonic
+    (b"IIRO", "RAW"),  # Olympus
+    (b"IIRS", "RAW"),
+    (b"MMOR", "RAW"),
+    (b"FOVb", "RAW"),  # Sigma
     (b"PK\x03\x04", "zip"),
     (b"\x1a\x45\xdf\xa3", "video"),  # Matroska and WebM
     (b"OggS", "video"),
@@ -57,8 +60,8 @@ _PAGE = re.compile(rb"<!doctype html|<(html|head|body|script|meta|title|iframe|d
 def kind_of(data: bytes) -> str:
     """The type of a file by its first HEAD bytes.
 
-    A Pillow format name (JPEG, PNG, GIF, BMP, TIFF, WEBP, AVIF or HEIF) for a possible picture, else a key of
-    NOT_PICTURES.
+    A Pillow format name (JPEG, PNG, GIF, BMP, TIFF, WEBP, AVIF, HEIF, JPEG2000 or JXL), PDF or RAW for a possible
+    picture, else a key of NOT_PICTURES.
     """
     head = data[:HEAD]
     if not head:
@@ -79,6 +82,8 @@ def _kind_of_iso_file(head: bytes) -> str:
     brands = {head[8:12], *(head[at : at + 4] for at in range(16, min(size, len(head)), 4))}
     if brands & {b"avif", b"avis"}:
         return "AVIF"
+    if b"crx " in brands:  # Canon's CR3
+        return "RAW"
     return "HEIF" if brands & _HEIF else "video"
 
 

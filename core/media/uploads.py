@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
 from pathlib import PurePosixPath
+from typing import IO
 
 from core.errors import PictureError
 from core.media.file_types import NOT_PICTURES, kind_of
 
 MAX_ZIP_BYTES = 500_000_000
-"""Bytes of a ZIP, which is held in memory while it is searched and unpacked."""
+"""Bytes of a ZIP."""
 
 MAX_ENTRIES = 2_000
 """Files in a ZIP."""
@@ -38,10 +39,22 @@ _UNPACK = "Unpack it, and drop the pictures themselves."
 
 @dataclass(frozen=True)
 class Upload:
-    """A file as it was dropped."""
+    """A file as it was dropped: its bytes, or an open file."""
 
     name: str
-    data: bytes
+    data: bytes | IO[bytes]
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        return len(self.data) if isinstance(self.data, bytes) else self.data.seek(0, io.SEEK_END)
+
+    def open(self) -> IO[bytes]:
+        """The file, at its start."""
+        if isinstance(self.data, bytes):
+            return io.BytesIO(self.data)
+        self.data.seek(0)
+        return self.data
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +159,7 @@ def _identified(entry: _Entry, max_bytes: int) -> bytes:
         raise PictureError("Its compression method is not supported. Unpack it, and drop the file itself.")
     if entry.size > max_bytes:
         raise PictureError(
-            f"The file has {entry.size / 1e6:,.1f} MB, and at most {max_bytes / 1e6:,.4g} are taken: make it smaller."
+            f"The file has {entry.size / 1e6:,.1f} MB, and MAX_FILE_MB allows {max_bytes / 1e6:,.4g}: make it smaller."
         )
     try:
         data = entry.read()
@@ -161,14 +174,14 @@ def _identified(entry: _Entry, max_bytes: int) -> bytes:
 def _entries(upload: Upload) -> list[_Entry]:
     """The files in a ZIP, or the upload itself when it is no ZIP. Raises PictureError."""
     if not upload.name.lower().endswith(".zip"):
-        return [_Entry(shown_name(upload.name), len(upload.data), zipfile.ZIP_STORED, lambda: upload.data)]
-    if len(upload.data) > MAX_ZIP_BYTES:
+        return [_Entry(shown_name(upload.name), upload.size, zipfile.ZIP_STORED, lambda: upload.open().read())]
+    if upload.size > MAX_ZIP_BYTES:
         raise PictureError(f"This ZIP is larger than {MAX_ZIP_BYTES // 1_000_000} MB. Split it.")
     too_many = PictureError(f"This ZIP has more than {MAX_ENTRIES:,} files, which is the limit. Split it.")
-    if upload.data.count(_DIRECTORY_ENTRY) > 2 * MAX_ENTRIES:  # zipfile would make an object of each
+    if _count(upload.open(), _DIRECTORY_ENTRY) > 2 * MAX_ENTRIES:  # zipfile would make an object of each
         raise too_many
     try:
-        archive = zipfile.ZipFile(io.BytesIO(upload.data))
+        archive = zipfile.ZipFile(upload.open())
     except Exception:  # noqa: BLE001  a broken ZIP makes zipfile raise all sorts
         raise PictureError("This ZIP cannot be read. Create it again, or drop the pictures themselves.") from None
     entries = [entry for entry in archive.infolist() if not entry.filename.endswith("/")]  # is_dir() needs a name
@@ -179,7 +192,7 @@ def _entries(upload: Upload) -> list[_Entry]:
     unpacked = sum(entry.file_size for entry in entries)
     if unpacked > MAX_UNPACKED:
         raise PictureError(f"This ZIP unpacks to more than {MAX_UNPACKED // 1_000_000_000} GB. Split it.")
-    if unpacked > MAX_RATIO * len(upload.data):
+    if unpacked > MAX_RATIO * upload.size:
         raise PictureError(f"This ZIP unpacks to more than {MAX_RATIO} times its size, unlike pictures. {_UNPACK}")
     return [
         _Entry(
@@ -190,6 +203,15 @@ def _entries(upload: Upload) -> list[_Entry]:
         )
         for entry in entries
     ]
+
+
+def _count(file: IO[bytes], mark: bytes) -> int:
+    """How often some bytes occur in a file, of which little is in memory at a time."""
+    found, rest = 0, b""
+    while chunk := file.read(1 << 18):
+        found += (rest + chunk).count(mark)
+        rest = chunk[-len(mark) + 1 :]
+    return found
 
 
 def _decoded(entry: zipfile.ZipInfo) -> str:

@@ -18,8 +18,9 @@ from core.collection.store import Store
 from core.database.connection import Database
 from core.duplicates.near_copies import MAX_DISTANCE
 from core.errors import FetchError, NotFoundError, PictureError
-from core.media.decode import Picture, read_picture
+from core.media.decode import Picture
 from core.media.fetcher import Fetcher
+from core.media.isolation.pool import QUERIES, read_picture
 from core.search.query_images import QueryImages
 from core.settings import Settings
 
@@ -104,8 +105,7 @@ class Originals:
         return _MISSING
 
     def _decode(self, data: bytes) -> Picture:
-        settings = self._settings
-        return read_picture(data, max_bytes=settings.max_file_bytes, max_pixels=settings.max_pixels, side=FULL_SIDE)
+        return read_picture(data, self._settings, QUERIES, side=FULL_SIDE)
 
     # The cache: a page must not fail because a disk is full or read-only.
 

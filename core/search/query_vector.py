@@ -19,8 +19,9 @@ from core.database.embedding_tables import Model, Vector
 from core.embedding.active_models import ActiveModel
 from core.errors import NotFoundError, PictureError, QueryError
 from core.media.crop import crop_image
-from core.media.decode import MIN_SIDE, WORKING_SIDE, PixelBox, read_picture
+from core.media.decode import MIN_SIDE, WORKING_SIDE, PixelBox
 from core.media.fetcher import Fetcher
+from core.media.isolation.pool import QUERIES, read_picture
 from core.media.uploads import base_name
 from core.media.urls import clean
 from core.search.query_images import QueryImages
@@ -136,7 +137,7 @@ class QueryEncoder:
     def keep(self, name: str, data: bytes) -> Part:
         """Check a picture and keep it to search with; returns the part that refers to it. Raises PictureError or
         DatabaseError."""
-        read_picture(data, max_bytes=self._settings.max_file_bytes, max_pixels=self._settings.max_pixels)
+        read_picture(data, self._settings, QUERIES)
         return Part(upload=self._uploads.keep(name, data))
 
     def keep_url(self, url: str) -> Part:
@@ -240,12 +241,8 @@ class QueryEncoder:
         """A picture or its crop, its area in that image unless it is all of it, and the thumbnail of the whole
         picture."""
         left, top, right, bottom = part.crop or (0.0, 0.0, 1.0, 1.0)
-        picture = read_picture(
-            data,
-            max_bytes=self._settings.max_file_bytes,
-            max_pixels=self._settings.max_pixels,
-            side=ceil(WORKING_SIDE / min(right - left, bottom - top)),
-        )
+        side = ceil(WORKING_SIDE / min(right - left, bottom - top))
+        picture = read_picture(data, self._settings, QUERIES, side=side)
         image, box = (crop_image(picture.image, part.crop), None) if part.crop else (picture.image, picture.box)
         if min(image.size) < MIN_SIDE:
             raise PictureError(

@@ -574,7 +574,7 @@ def test_what_is_packed_twice_is_not_unpacked(fetcher: Fetcher) -> None:
         assert str(refused(fetcher, site.url("/a"))) == "127.0.0.1 sent a response that cannot be decompressed."
 
 
-TOO_LARGE = "127.0.0.1 sends more than 5 MB, the limit for a picture."
+TOO_LARGE = "127.0.0.1 sends more than 5 MB, the limit for a picture, which MAX_FILE_MB sets."
 
 
 @pytest.mark.parametrize("packing", PACKERS)

@@ -91,7 +91,7 @@ def test_a_zip_is_looked_through_folders_and_all() -> None:
     [
         (Upload("notes.txt", b"Only text."), "This is a text, not a picture."),
         (Upload("empty.jpg", b""), "an empty file"),
-        (Upload("big.jpg", b"\xff\xd8\xff" + bytes(MAX_BYTES)), "The file has 1.0 MB, and at most 1 are taken"),
+        (Upload("big.jpg", b"\xff\xd8\xff" + bytes(MAX_BYTES)), "The file has 1.0 MB, and MAX_FILE_MB allows 1"),
         (Upload("page.jpg", b"<!doctype html><p>Hello"), "a web page"),
         (Upload("drawing.png", b"<svg xmlns='http://www.w3.org/2000/svg'/>"), "SVG drawing"),
         (Upload("list.xlsx", packed({"xl/media/image1.png": photo(0)})), "ZIP or office file"),

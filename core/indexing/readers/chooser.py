@@ -55,7 +55,7 @@ def read_sheets(name: str, data: bytes, encoding: str | None = None) -> list[She
             sheet = read_markdown(text)
         sheets = [sheet or read_delimited(name, text)]
     else:
-        what = NOT_PICTURES[kind].split(",")[0] if kind in NOT_PICTURES else "a picture"
+        what = NOT_PICTURES[kind].split(",")[0] if kind in NOT_PICTURES else "a PDF" if kind == "PDF" else "a picture"
         raise UrlError(f"{name} is {what}, not a list of URLs. {_SAVE_AS}")
     if not any(sheet.rows for sheet in sheets):
         raise UrlError(f"{name} is empty.")

@@ -12,6 +12,7 @@ from pathlib import PurePath
 
 from core.indexing.readers.table import Sheet, filled
 from core.indexing.readers.text import is_url, names_picture
+from core.media.urls import MAX_LENGTH
 
 _DELIMITERS = {".csv": ",;\t|", ".tsv": "\t", ".txt": "\t"}
 _NO_DELIMITER = "\x1f"
@@ -146,7 +147,7 @@ def _rejoined(row: Sequence[str], width: int | None) -> Sequence[str]:
 
 def _goes_on(url: str, rest: str, *, width_known: bool, iiif: bool) -> bool:
     """Whether a cell is the rest of the URL before it."""
-    if "://" not in url or "://" in rest or any(character.isspace() for character in url + rest):
+    if len(url) > MAX_LENGTH or "://" not in url or "://" in rest or any(map(str.isspace, url + rest)):
         return False
     if _IIIF_REST.match(rest) or (_PARAMETER.search(url) and rest):
         return True

@@ -27,8 +27,9 @@ _START = re.compile(
 _WHOLE = re.compile(r"\s*(?><!--.*?-->\s*)*+<(?:!doctype\s+html|html[\s>])", re.IGNORECASE | re.DOTALL)
 _XHTML = re.compile(r"<html[\s>]", re.IGNORECASE)
 _CANDIDATE = re.compile(r"[\s,]*+([^\s,](?:\S*[^\s,])?)(?:,+|\s+([^,]*)(?:,|$)|$|(?=\s))")
+_SEPARATORS = " \t\r\n\f\v,"
 _DESCRIPTOR = re.compile(r"\s*(\d{1,9}(?:\.\d{1,9})?)[wx]")
-_CSS_URL = re.compile(r"url\(\s*(?:\"([^\"]*)\"|'([^']*)'|([^)\"']*))\s*\)", re.IGNORECASE)
+_CSS_URL = re.compile(r"url\(\s*+(?:\"([^\"]*)\"|'([^']*)'|([^()\"'\s]*+))\s*+\)", re.IGNORECASE)
 _BREAKS = re.compile(r"[\t\r\n]+")
 _SOURCES = ("data-src", "data-original", "data-lazy-src", "data-lazy", "data-full", "data-image", "src")
 _SETS = ("data-srcset", "data-lazy-srcset", "srcset")
@@ -247,7 +248,9 @@ class _Page:
             return
         sizes = _sizes(attributes)
         sizes += [(0.0, attributes[name]) for name in (*_SOURCES, "href", "xlink:href") if attributes.get(name)]
-        sizes += self._sets[-1] if self._sets else []
+        if self._sets:
+            sizes += self._sets[-1]
+            self._sets[-1] = []  # a <picture> has one <img>
         self._add(sizes, attributes.get("alt") or attributes.get("title") or "")
 
     def _add(self, sizes: list[tuple[float, str]], title: str) -> None:
@@ -287,7 +290,8 @@ def _sizes(attributes: Mapping[str, str]) -> list[tuple[float, str]]:
     """The candidates of an element's `srcset`, with their widths or densities."""
     sizes = list[tuple[float, str]]()
     for name in _SETS:
-        for found in _CANDIDATE.finditer(attributes.get(name) or ""):
+        # Separators at the end, before which nothing stands, would be read anew from each of them.
+        for found in _CANDIDATE.finditer((attributes.get(name) or "").rstrip(_SEPARATORS)):
             number = _DESCRIPTOR.match(found[2] or "")
             sizes.append((float(number[1]) if number else 1.0, found[1]))
     return sizes

@@ -11,16 +11,15 @@ from streamlit.typing import UploadedFile
 from core.collection.metadata import NO_METADATA, Metadata, title_column
 from core.errors import LookalikeError
 from core.indexing.imports import Import
+from core.indexing.isolated_lists import pasted_document, pasted_lines, uploaded_table
 from core.indexing.url_lists import (
     ListedUrl,
     ListTable,
-    read_lines,
-    read_pasted_document,
-    read_table,
     tally,
     url_columns,
 )
-from core.media.uploads import MAX_ZIP_BYTES, Findings, FoundFile, Upload, find_pictures, read_files
+from core.media.isolation.dropped import find_pictures, read_files
+from core.media.uploads import MAX_ZIP_BYTES, Findings, FoundFile
 from core.ui.app_status import engine
 from core.ui.formatting import counted, escaped, shortened
 
@@ -88,7 +87,7 @@ def show_files_form() -> None:
         key=_uploader_key("files"),
     )
     if files:
-        found = _found_pictures(files, [file.file_id for file in files], settings.max_file_bytes)
+        found = _found_pictures(files, [file.file_id for file in files])
         _preview_files(files, found)
 
 
@@ -111,19 +110,19 @@ def start_import(submit: Callable[[], Import]) -> bool:
 
 @st.cache_data(max_entries=8, show_spinner="Reading the list…")
 def _pasted_lines(text: str) -> list[ListedUrl]:
-    return read_lines(text)
+    return pasted_lines(engine().settings, text)
 
 
 @st.cache_data(max_entries=8, show_spinner="Reading the list…")
 def _pasted_document(text: str) -> ListTable | None:
-    return read_pasted_document(text)
+    return pasted_document(engine().settings, text)
 
 
 @st.cache_data(max_entries=8, show_spinner="Reading the file…")
 def _uploaded_table(
     name: str, data: bytes, encoding: str | None = None, sheets: tuple[str, ...] | None = None
 ) -> ListTable:
-    return read_table(name, data, encoding, sheets)
+    return uploaded_table(engine().settings, name, data, encoding, sheets)
 
 
 @st.cache_data(max_entries=8, show_spinner="Reading the table…")
@@ -149,13 +148,8 @@ def _ask_about_bin(source: str, noun: str, question: str, keys: list[bytes]) -> 
 
 
 @st.cache_data(max_entries=8, show_spinner="Reading the files…")
-def _found_pictures(_files: list[UploadedFile], ids: list[str], max_bytes: int) -> Findings:
-    return find_pictures(_uploads(_files), max_bytes)
-
-
-def _uploads(files: list[UploadedFile]) -> list[Upload]:
-    """The uploaded files; the bytes are Streamlit's own, not copies."""
-    return [Upload(file.name, file.getvalue()) for file in files]
+def _found_pictures(_files: list[UploadedFile], ids: list[str]) -> Findings:
+    return find_pictures([file.name for file in _files], _files, engine().settings)
 
 
 def _uploader_key(source: str) -> str:
@@ -325,9 +319,8 @@ def _start_urls(
 
 def _start_files(name: str, files: list[UploadedFile], pictures: list[FoundFile], restores: bool) -> bool:
     with st.spinner("Storing the files…"):
-        started = start_import(
-            lambda: engine().imports.submit_files(name, read_files(_uploads(files), pictures), restores=restores)
-        )
+        dropped = read_files([file.name for file in files], files, pictures, engine().settings)
+        started = start_import(lambda: engine().imports.submit_files(name, dropped, restores=restores))
     if started:
         _empty_uploader("files")
     return started
