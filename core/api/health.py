@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Literal
 
 from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
+from starlette.requests import Request
 
-from core.api.access import CurrentEngine
+from core.api.access import CurrentEngine, has_token
 from core.api.errors import ErrorsAsJson, errors
 from core.embedding.active_models import Reembedding
 from core.embedding.copy_encoder import OFF
@@ -18,6 +20,25 @@ from core.errors import DatabaseError
 from core.version import VERSION
 
 router = APIRouter(route_class=ErrorsAsJson, tags=["health"])
+
+
+DISK_LOW = 200_000_000
+"""Bytes below which the disk counts as full: Postgres alone may write 64 MB of its log before it can free any."""
+
+Status = Literal["ok", "starting", "degraded"]
+
+
+class Up(BaseModel):
+    """All that is told to callers without the API token, where there is one."""
+
+    status: Status
+
+
+class DiskHealth(BaseModel):
+    """The disk that DATA_DIR is on; `message` is a sentence when it is nearly full, else ""."""
+
+    free_bytes: int
+    message: str
 
 
 class DatabaseHealth(BaseModel):
@@ -55,10 +76,9 @@ class WorkerHealth(BaseModel):
     message: str | None
 
 
-class Health(BaseModel):
+class Health(Up):
     """The state of the app. `reembedding` is present while the collection is being re-embedded for another model."""
 
-    status: Literal["ok", "starting", "degraded"]
     database: DatabaseHealth
     model: ModelHealth
     worker: WorkerHealth
@@ -68,6 +88,7 @@ class Health(BaseModel):
     version: str
     reembedding: Reembedding | None = None
     copy_model: CopyModelHealth
+    disk: DiskHealth
 
 
 @router.get(
@@ -76,8 +97,16 @@ class Health(BaseModel):
     response_model_exclude_unset=True,
     responses={503: {"model": Health, "description": "The database is unavailable"}, **errors()},
 )
-def health(engine: CurrentEngine, response: Response) -> Health:
-    """The state of the database, the model and the worker. This call needs no token."""
+def health(engine: CurrentEngine, request: Request, response: Response) -> Health | Up:
+    """The state of the database, the model, the worker and the disk. This call needs no token; without it, only the
+    status is told."""
+    found = _health(engine, response)
+    if has_token(engine.settings, request.headers.get("authorization")):
+        return found
+    return Up(status=found.status)
+
+
+def _health(engine: Engine, response: Response) -> Health:
     database, model = engine.database_state, engine.model_state
     pictures: int | None = None
     problem = database.message
@@ -92,8 +121,10 @@ def health(engine: CurrentEngine, response: Response) -> Health:
     working = usable and model.state == "ready" and engine.can_search
     awaited, change = engine.model_selection.awaited, engine.reembedding
     worker = engine.worker.state if engine.worker else ("starting" if engine.settings.workers else "off")
+    problem_of_worker, disk = engine.worker.problem if engine.worker else None, _disk(engine)
+    failing = problem or model.state == "failed" or problem_of_worker or disk.message
     return Health(
-        status="ok" if working else "starting" if not problem and model.state != "failed" else "degraded",
+        status="degraded" if failing else "ok" if working else "starting",
         database=DatabaseHealth(state="failed" if problem else database.state, message=problem),
         model=ModelHealth(
             name=model.model,
@@ -103,12 +134,22 @@ def health(engine: CurrentEngine, response: Response) -> Health:
             total_bytes=model.total_bytes,
             **({"awaited": awaited} if awaited else {}),
         ),
-        worker=WorkerHealth(state=worker, message=engine.worker.problem if engine.worker else None),
+        worker=WorkerHealth(state=worker, message=problem_of_worker),
         pictures=pictures,
         version=VERSION,
         **({"reembedding": change} if change else {}),
         copy_model=_copy_model(engine),
+        disk=disk,
     )
+
+
+def _disk(engine: Engine) -> DiskHealth:
+    folder = engine.settings.data_dir.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    low = f"Only {free / 1e6:,.0f} MB are free on the disk of DATA_DIR: make room, or imports will fail."
+    return DiskHealth(free_bytes=free, message=low if free < DISK_LOW else "")
 
 
 def _copy_model(engine: Engine) -> CopyModelHealth:

@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 
 from bench.support.data import changed, some_photos
 from bench.support.webserver import WebServer
+from core.api import health
 from core.engine import Engine
 from tests.conftest import client_of
 
@@ -160,6 +161,14 @@ def test_health_tells_of_every_part(client: TestClient, engine: Engine) -> None:
     assert body["model"]["state"] == "ready"
     assert body["worker"]["state"] == "running"
     assert body["pictures"] == engine.store.count()
+    assert body["disk"]["free_bytes"] > 0
+
+
+def test_a_full_disk_is_told(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "DISK_LOW", 1 << 60)
+    body = client.get("/api/health").json()
+    assert body["status"] == "degraded"
+    assert "make room" in body["disk"]["message"]
 
 
 def test_a_token_guards_every_call_but_health(client: TestClient, engine: Engine) -> None:
@@ -175,7 +184,8 @@ def test_a_token_guards_every_call_but_health(client: TestClient, engine: Engine
             ("GET", thumbnail),
         ]:
             assert guarded.request(method, path).status_code == 401
-        assert guarded.get("/api/health").status_code == 200
+        assert guarded.get("/api/health").json() == {"status": "ok"}, "strangers are told no more"
+        assert guarded.get("/api/health", headers={"Authorization": "Bearer t0ken"}).json()["version"]
         answer = guarded.post(
             "/api/search", files={"file": PHOTOS[0].read_bytes()}, headers={"Authorization": "Bearer t0ken"}
         )
