@@ -25,6 +25,8 @@ MAX_FIELDS = 40
 MAX_NESTED, MAX_VALUES = 20_000, 1_000_000
 """Brackets and commas in JSON that is read: millions of them hold up everybody for seconds."""
 
+INVALID = "The body is not valid JSON."
+
 REF = "#/components/schemas/{model}"
 """The path of models in the OpenAPI description."""
 
@@ -71,12 +73,15 @@ async def read_json(request: Request) -> Any:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise HTTPException(415, "Send JSON with the header 'Content-Type: application/json'.")
     body = await request.body()
-    if body.count(b"[") + body.count(b"{") > MAX_NESTED or body.count(b",") > MAX_VALUES:
+    opened = body.count(b"[") + body.count(b"{")
+    if opened > MAX_NESTED or body.count(b",") > MAX_VALUES:
+        if opened != body.count(b"]") + body.count(b"}"):
+            raise HTTPException(400, INVALID)
         raise HTTPException(400, "The body holds too many lists, objects or values. Send them in several calls.")
     try:
         return await run_in_threadpool(json.loads, body)
     except (ValueError, RecursionError):
-        raise HTTPException(400, "The body is not valid JSON.") from None
+        raise HTTPException(400, INVALID) from None
 
 
 def is_form(request: Request) -> bool:

@@ -240,7 +240,7 @@ ROWS = [
         "query file too large",
         post("/api/query", FORM, form(file=b"\0" * 20_000_001)),
         "413 Request Entity Too Large",
-        '{"error":"The file has 20.0 MB, and at most 20 are taken: make it smaller."}',
+        '{"error":"The file has 20.0 MB, and MAX_FILE_MB allows 20: make it smaller."}',
     ),
     Row(
         "query too large",

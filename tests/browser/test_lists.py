@@ -79,6 +79,7 @@ def test_a_placeholder_and_what_is_in_the_bin_are_told(app: App, page: Page) -> 
         page.get_by_role("button", name="No placeholder").click()
         expect(page.get_by_text(re.compile("^1 indexed · 5 already in the collection$"))).to_be_visible()
         page.get_by_role("button", name="Delete").first.click()
+        page.get_by_role("button", name="Delete the import").click()
         expect(page.get_by_text(re.compile("was deleted, and 1 picture with it"))).to_be_visible()
         paste(page, app, "\n".join([site.url("/0.jpg?another"), site.url("/other.jpg")]))
         page.get_by_role("button", name="Index 2 pictures").click()

@@ -40,5 +40,6 @@ def settings_for(url: str, data_dir: Path) -> Settings:
         postgres_url=SecretStr(url),
         data_dir=data_dir,
         allow_private_urls=True,
+        max_file_mb=20,
         clip_model=MODEL_SETTING,
     )
