@@ -81,8 +81,9 @@ def fingers(page: Page) -> Callable[..., None]:
     return touch
 
 
-OPENING = """(picture) => new Promise((done) => {
-    const dialog = picture.getRootNode().querySelector('dialog');
+OPENING = """(picture) => new Promise((done, fail) => {
+    setTimeout(() => fail(new Error('it did not open')), 10_000);
+    const dialog = picture.getRootNode().querySelector('dialog.comparing-table');
     const start = performance.now();
     picture.click();
     const image = dialog.querySelector('.match img');

@@ -422,7 +422,7 @@ def bomb() -> bytes:
         (
             "list.txt",
             b"%PDF-1.7\n",
-            "list.txt is a PDF document, not a list of URLs. Save the list as .txt, .csv or .xlsx.",
+            "list.txt is a PDF, not a list of URLs. Save the list as .txt, .csv or .xlsx.",
         ),
         (
             "list.csv",

@@ -19,8 +19,9 @@ from PIL import ExifTags, Image, ImageCms, ImageDraw, ImageOps, ImageStat
 
 from bench.support.data import some_photos
 from core.errors import PictureError, PictureTooLargeError
-from core.media.decode import MAX_FRAMES, MIMES, Picture, read_picture
+from core.media.decode import MIMES, Picture, read_picture
 from core.media.file_types import NOT_PICTURES, kind_of
+from core.media.formats.frames import MAX_FRAMES
 
 pillow_heif.register_heif_opener()
 

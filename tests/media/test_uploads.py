@@ -218,10 +218,10 @@ def test_only_one_file_of_a_zip_is_in_memory_at_a_time() -> None:
     assert peak < 5 * size
 
 
-def drop(engine: Engine, *uploads: Upload) -> Import:
+def drop(engine: Engine, *uploads: Upload, restores: bool = False) -> Import:
     """Drop uploads into the page and wait until every item has a final state."""
     pictures = find_pictures(uploads, MAX_BYTES).pictures
-    return finished(engine, engine.imports.submit_files("Dropped", read_files(uploads, pictures)))
+    return finished(engine, engine.imports.submit_files("Dropped", read_files(uploads, pictures), restores=restores))
 
 
 def finished(engine: Engine, entry: Import) -> Import:
@@ -298,8 +298,8 @@ def test_a_deleted_import_takes_its_pictures_and_brings_them_back(engine: Engine
     assert engine.imports.restore(entry.id) == 2
     assert best_match(client, photo(7))["title"] == "seven.jpg"
     engine.imports.delete(entry.id)
-    again = drop(engine, Upload("seven.jpg", photo(7)))
-    assert again.indexed == 1
+    assert drop(engine, Upload("seven.jpg", photo(7))).in_bin == 1
+    assert drop(engine, Upload("seven.jpg", photo(7)), restores=True).indexed == 1
     assert engine.store.count() == before - 1
     assert client.get(best_match(client, photo(7))["url"]).content == photo(7)
 

@@ -45,8 +45,8 @@ def _show_form() -> None:
         st.error(escaped(problem), icon=":material/error:")
     if not folders:
         st.caption(
-            ":material/folder: To read folders of this server, too, start Lookalike with "
-            "`LIBRARY_DIRS=/path/to/pictures`."
+            ":material/folder: To read folders of this server, too, set LIBRARY_DIRS to the folders that may be read, "
+            "and start Lookalike again."
         )
 
 
