@@ -26,8 +26,12 @@ def search(page: Page, url: str, query: Image.Image) -> None:
     part = query.crop((width // 12, height // 12, width - width // 12, height - height // 12))
     picture: FilePayload = {"name": "boats.jpg", "mimeType": "image/jpeg", "buffer": jpeg(part, 70)}
     page.locator('[data-testid="stFileUploader"] input[type="file"]').set_input_files(picture)
-    page.get_by_role("list", name="Matches").get_by_role("img").nth(8).wait_for()
-    page.wait_for_load_state("networkidle")
+    images = page.get_by_role("list", name="Matches").get_by_role("img")
+    images.nth(11).wait_for()
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+    for place in range(12):
+        expect(images.nth(place)).to_have_js_property("complete", value=True)
+    page.wait_for_timeout(500)  # they are faded in
     page.screenshot(path=HERE / "search.png")
 
 
@@ -58,7 +62,11 @@ def index(page: Page, url: str, urls: list[str]) -> None:
     page.get_by_text("could not be indexed").first.click()
     page.get_by_role("table").wait_for()
     page.wait_for_timeout(1500)  # the expander opens slowly
+    page.set_viewport_size({"width": VIEW["width"], "height": 1350})
+    page.get_by_role("heading", name="Index pictures").scroll_into_view_if_needed()
+    page.wait_for_timeout(500)
     page.screenshot(path=HERE / "index.png")
+    page.set_viewport_size(VIEW)
 
 
 def duplicates(page: Page, url: str) -> None:

@@ -21,7 +21,7 @@ with drop:
     show_files_form()
 show_problem()
 show_llamaindex_offers()
-show_sources()
 st.header("Imports", anchor=False)
 show_imports()
 offer_sample_if_empty("sample-index")
+show_sources()

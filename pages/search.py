@@ -10,7 +10,7 @@ from core.ui.panels.onboarding import offer_sample, show_tour
 from core.ui.panels.search.match_results import show_results
 from core.ui.panels.search.query import chips, come_back
 from core.ui.panels.search.query_editor import edit_if_asked
-from core.ui.panels.search.query_inputs import on_phone, show_inputs, take_url
+from core.ui.panels.search.query_inputs import on_phone, show_inputs, take_inputs, take_url
 from core.ui.panels.search.query_tiles import read_query
 from core.ui.panels.search.search_options import show_options
 
@@ -30,9 +30,10 @@ try:
     ready = app.database_state.state == "ready"
     count = app.store.count() if ready else 0
     with st.container(key="search-page"):  # by which app.css knows it
+        heading, above = st.container(), st.container()
+        take_inputs(above)
         if chips():
-            st.html('<h1 class="page-name">Search</h1>')
-        above = st.container()
+            heading.html('<h1 class="page-name">Search</h1>')
         where, aside = show_options()
         if ready and not count:
             empty_state("There is nothing to search yet", "First index some pictures, or try a sample.", first_steps)
@@ -42,7 +43,7 @@ try:
                 f"{WAYS_ON_A_PHONE if on_phone() else WAYS} It is compared with {counted(count, 'picture')}.",
                 text_alignment="center",
             )
-        show_inputs(above)
+        show_inputs()
         if paste_anywhere("Drop it anywhere to search for it", take_url):
             st.rerun()
         if count and chips():

@@ -44,7 +44,7 @@ def test_a_folder_is_watched_and_told_of(app: App, library: Path, page: Page) ->
     (folder / "two.jpg").write_bytes(FILES[1])
     (folder / "notes.txt").write_text("no picture")
     page.goto(f"{app.url}/index")
-    expect(page.get_by_role("heading", name="No sources yet")).to_be_visible()
+    expect(page.get_by_text("Enter the URL of a list, a feed")).to_be_visible()
     location = page.get_by_role("textbox", name="URL or folder")
     location.fill("/etc")
     page.get_by_role("button", name="Add source").click()

@@ -11,7 +11,6 @@ from core.indexing.sources.registry import Every, Reading, Source
 from core.ui.app_status import engine, notices
 from core.ui.filters import import_parameter
 from core.ui.formatting import counted, date_and_time, escaped, shortened
-from core.ui.panels.empty_state import empty_state
 
 LABELS: dict[Every, str] = {"never": "Only now", "hour": "Every hour", "day": "Every day", "week": "Every week"}
 
@@ -22,8 +21,8 @@ def show_sources() -> None:
     """The form that adds a source, and the sources, refreshed every second."""
     st.header("Sources", anchor=False)
     st.caption(
-        "A source is read again and again: new pictures come in, changed ones are fetched again, "
-        "and those that vanish are kept."
+        "Enter the URL of a list, a feed, a sitemap or a IIIF collection, and choose when to read it again: "
+        "new pictures come in, changed ones are fetched again, and those that vanish are kept."
     )
     _show_form()
     _show_list()
@@ -66,11 +65,6 @@ def _show_list() -> None:
         return
     try:
         sources = engine().sources.all()
-        if not sources:
-            empty_state(
-                "No sources yet",
-                "Enter the URL of a list, a feed, a sitemap or a IIIF collection above, and choose when to read it.",
-            )
         for source in sources:
             _show_source(source)
     except LookalikeError as error:

@@ -37,12 +37,17 @@ class _Input:
     mode: str
 
 
-def show_inputs(above: DeltaGenerator) -> None:
-    """Draw the inputs, and process what was dropped or typed since the last run; problems are said `above`."""
+def take_inputs(above: DeltaGenerator) -> None:
+    """Process what was dropped or typed since the last run; problems are said `above`. Call it before whatever depends
+    on the query."""
     if engine().database_state.state == "ready":
         chips()
         with above.container():  # of one place: were the uploader to move, both would show for a moment
             _process()
+
+
+def show_inputs() -> None:
+    """Draw the inputs."""
     with st.container(key="inputs" if chips() else "first-inputs"):
         _draw()
 
