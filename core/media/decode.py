@@ -16,7 +16,7 @@ from PIL import ExifTags, Image, ImageChops, ImageCms, ImageFile
 
 from core.errors import PictureError, PictureTooLargeError
 from core.media.file_types import NOT_PICTURES, kind_of
-from core.media.formats.bounds import check_work, memory_needed
+from core.media.formats.bounds import WEBP_BYTES, check_work, memory_needed, webp_size
 from core.media.formats.documents import first_page, is_raw, raw_preview
 from core.media.formats.frames import ANIMATED, eight_bits, first_shown, on_ground
 from core.media.formats.hdr import as_sdr, transfer_of
@@ -220,6 +220,10 @@ class _Shown:
         if self.kind == "RAW":
             return replace(self, data=raw_preview(self.data), kind="JPEG").read()
         _register(self.kind)
+        if self.kind == "WEBP" and all(size := webp_size(self.data)):
+            _check_size(*size, self.max_pixels)
+            if math.prod(size) * WEBP_BYTES > self.max_memory:
+                raise MemoryError
         with Image.open(io.BytesIO(self.data + padding), formats=[self.kind]) as file:
             if self.kind == "TIFF" and is_raw(file, self.data):
                 return replace(self, kind="RAW").read()

@@ -162,3 +162,12 @@ def test_dropped_files_are_read_from_disk_and_from_memory(tmp_path: Path) -> Non
 def test_sixteen_bits_and_noise_come_back_as_they_are() -> None:
     noise = Image.fromarray(np.random.default_rng(1).integers(0, 255, (500, 400, 3), dtype=np.uint8))
     assert read_picture(png(noise), SETTINGS, QUERIES).image.tobytes() == noise.tobytes()
+
+
+@pytest.mark.parametrize(("mode", "lossless"), [("RGB", True), ("RGB", False), ("RGBA", False)])
+def test_a_large_webp_gets_the_memory_that_it_needs_and_is_not_called_damaged(mode: str, lossless: bool) -> None:
+    file = io.BytesIO()
+    Image.new(mode, (6000, 5500), (9, 99, 199, 150)[: len(mode)]).save(file, "WEBP", lossless=lossless, method=0)
+    picture = read_picture(file.getvalue(), Settings(_env_file=None), QUERIES)
+    assert (picture.width, picture.height) == (6000, 5500)
+    assert "READER_MB" in refusal(file.getvalue(), Settings(_env_file=None, reader_mb=100))

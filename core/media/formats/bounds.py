@@ -55,5 +55,26 @@ def memory_needed(file: ImageFile.ImageFile, full: tuple[int, int]) -> int:
     return needed
 
 
+def webp_size(data: bytes) -> tuple[int, int]:
+    """The width and height of a WebP in pixels, by its header (RFC 9649, 2.5 to 2.7); 0 of each where it has none.
+
+    Its decoder takes memory for the whole picture when it is opened, and says only that it cannot be opened when there
+    is not enough.
+    """
+    match data[12:16]:
+        case b"VP8X":
+            return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
+        case b"VP8L":
+            bits = int.from_bytes(data[21:25], "little")
+            return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+        case b"VP8 ":
+            return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
+    return 0, 0
+
+
+WEBP_BYTES = 16
+"""Of memory for each pixel of a WebP: two canvases, the decoded frame, and Pillow's own, four bytes each."""
+
+
 def _number(value: object) -> int:
     return value if isinstance(value, int) else 0

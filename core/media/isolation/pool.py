@@ -273,14 +273,14 @@ class _Process:
 
 def _took_too_long(subject: Subject, request: Call) -> LookalikeError:
     return subject.too_long(
-        f"{subject.words} takes more than {request.seconds:g} seconds to read, the limit by READER_SECONDS. "
+        f"{subject.words} takes more than {request.seconds:g} seconds to read, the limit that READER_SECONDS sets. "
         "Save it again in a simpler form."
     )
 
 
 def _took_too_much(subject: Subject, request: Call) -> LookalikeError:
     return (subject.too_much or subject.too_long)(
-        f"{subject.words} takes more than {request.memory / 1e6:,.0f} MB of memory to read, the limit by READER_MB. "
+        f"{subject.words} takes more than {request.memory / 1e6:,.0f} MB of memory to read, the limit that READER_MB sets. "
         "Make it smaller."
     )
 
