@@ -280,8 +280,8 @@ def _took_too_long(subject: Subject, request: Call) -> LookalikeError:
 
 def _took_too_much(subject: Subject, request: Call) -> LookalikeError:
     return (subject.too_much or subject.too_long)(
-        f"{subject.words} takes more than {request.memory / 1e6:,.0f} MB of memory to read, the limit that READER_MB sets. "
-        "Make it smaller."
+        f"{subject.words} takes more than {request.memory / 1e6:,.0f} MB of memory to read, "
+        "the limit that READER_MB sets. Make it smaller."
     )
 
 
