@@ -89,7 +89,7 @@ def main(arguments: list[str]) -> int:
             file=sys.stderr,
         )
         return 1
-    if settings.host not in ("127.0.0.1", "::1", "localhost") and not settings.allowed_hosts:
+    if not settings.is_local and not settings.allowed_hosts:
         print(
             f"HOST={settings.host} opens Lookalike to others. It answers to IP addresses and to localhost only: to "
             "reach it by a name, set ALLOWED_HOSTS to that name.",

@@ -48,7 +48,7 @@ class KnownHosts:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
         self._names = [name.lower() for name in allowed_hosts(settings)]
-        self._any_address = not settings.allowed_hosts and not is_loopback(settings.host)
+        self._any_address = not settings.allowed_hosts and not settings.is_local
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or refuse the Host."""
@@ -75,8 +75,3 @@ def is_ip_address(name: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address to listen on can be reached from this machine only."""
-    return host == "localhost" or (is_ip_address(host) and ipaddress.ip_address(host).is_loopback)

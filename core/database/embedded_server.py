@@ -28,6 +28,7 @@ import psutil
 from psycopg.pq import PGconn, Ping
 
 from core.errors import DatabaseError
+from core.process import memory_limit
 
 VERSION = 18
 """The major version of Postgres; a data directory belongs to one."""
@@ -45,7 +46,7 @@ MAX_SOCKET_PATH = 103
 SYSTEM_USER = "pgserver"
 """The user that runs a new server if we are root, since Postgres refuses to run as root."""
 
-INDEX_MB = min(4096, max(1024, psutil.virtual_memory().total // 6_000_000))
+INDEX_MB = min(4096, max(1024, memory_limit() // 6_000_000))
 """Memory in MB for building the search index: 1.75 kB per picture with 512 dimensions. Pictures that do not fit take
 eight times as long to add."""
 

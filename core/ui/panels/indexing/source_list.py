@@ -9,6 +9,7 @@ import streamlit as st
 from core.errors import LookalikeError
 from core.indexing.sources.registry import Every, Reading, Source
 from core.ui.app_status import engine, notices
+from core.ui.auto_refresh import auto_refresh
 from core.ui.filters import import_parameter
 from core.ui.formatting import counted, date_and_time, escaped, shortened
 
@@ -25,7 +26,7 @@ def show_sources() -> None:
         "new pictures come in, changed ones are fetched again, and those that vanish are kept."
     )
     _show_form()
-    _show_list()
+    auto_refresh(_show_list)
 
 
 def _show_form() -> None:
@@ -59,13 +60,11 @@ def _add() -> None:
         state["source-location"] = ""
 
 
-@st.fragment(run_every=1.0)
 def _show_list() -> None:
     if engine().database_state.state != "ready":
         return
     try:
-        sources = engine().sources.all()
-        for source in sources:
+        for source in engine().sources.all():
             _show_source(source)
     except LookalikeError as error:
         st.error(escaped(str(error)), icon=":material/database_off:")
